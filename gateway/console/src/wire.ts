@@ -1,0 +1,240 @@
+// Generated from signaling/messages.py by `python -m gateway.wire_ts`.  Do not edit.
+
+export const VERSION = 1
+
+/** First message of a session, within 10 s. */
+export interface Hello {
+  type: "hello"
+  version: number
+  token: string
+  client?: string
+}
+
+/** Enter a conference with the one offer of the connection. Answered by ``Joined`` or ``Failure``. */
+export interface Join {
+  type: "join"
+  request: number
+  conference: string
+  sdp: string
+  name?: string
+}
+
+export interface Leave {
+  type: "leave"
+  request: number
+}
+
+/** Pin a participant into a video slot, or None to let the gateway choose. */
+export interface Watch {
+  type: "watch"
+  request: number
+  slot: number
+  participant: string | null
+}
+
+/** How far a directive has come for one recipient, in order. */
+export type Stage = "queued" | "relayed" | "delivered" | "shown" | "signed" | "feedback" | "done"
+
+/** The page holds (``delivered``) or has put on the screen (``shown``) a directive. */
+export interface Receipt {
+  type: "receipt"
+  directive: string
+  stage: Stage
+}
+
+/** Camera, microphone or content switched on or off without renegotiating. */
+export interface Publishing {
+  type: "publishing"
+  audio: boolean
+  video: boolean
+  content: boolean
+}
+
+export type ClientMessage =
+  | Hello
+  | Join
+  | Leave
+  | Watch
+  | Receipt
+  | Publishing
+
+/** What a person or a device may be. Stable: on the wire and on the command line. */
+export type Role = "terminal" | "commander" | "auditor" | "device" | "admin"
+
+/** Who acted: a name people know, a role, and the division they act for. */
+export interface Actor {
+  name: string
+  role: Role
+  division: string
+}
+
+export interface Welcome {
+  type: "welcome"
+  version: number
+  node: string
+  node_name: string
+  tier: number
+  who: Actor
+  division_name: string
+  session: string
+  now: number
+  exercise: boolean
+}
+
+/** One slot of this terminal's connection and who is in it. */
+export interface SlotView {
+  mid: string
+  kind: string
+  participant: string | null
+  track: string | null
+}
+
+export interface Joined {
+  type: "joined"
+  request: number
+  conference: string
+  participant: string
+  sdp: string
+  slots: ReadonlyArray<SlotView>
+}
+
+/** A request without other answer was carried out. */
+export interface Done {
+  type: "done"
+  request: number
+}
+
+/** ``code`` is stable; ``request`` is None when no request can be named. */
+export interface Failure {
+  type: "failure"
+  code: string
+  text: string
+  request: number | null
+}
+
+/** Which source feeds each slot now. Sent on every change. */
+export interface Slots {
+  type: "slots"
+  conference: string
+  slots: ReadonlyArray<SlotView>
+}
+
+export interface TrackView {
+  track: string
+  kind: string
+  label: string
+  codec: string
+  muted: boolean
+}
+
+export interface ParticipantView {
+  participant: string
+  node: string
+  division: string
+  name: string
+  tracks: ReadonlyArray<TrackView>
+}
+
+/** A conference this session may join, as it stands. */
+export interface ConferenceView {
+  type: "conference"
+  conference: string
+  title: string
+  home: string
+  convened_at: number
+  ended: boolean
+  exercise: boolean
+  participants: ReadonlyArray<ParticipantView>
+  speaker: string | null
+}
+
+/** 特提, 特急, 加急, 平急. */
+export type Urgency = "P0" | "P1" | "P2" | "P3"
+
+/** One row of the sign-off matrix. Times are None until reached. */
+export interface RecipientView {
+  node: string
+  name: string
+  stage: Stage
+  relayed_at: number | null
+  delivered_at: number | null
+  shown_at: number | null
+  signed_at: number | null
+  signed_by: string
+  feedback_at: number | null
+  values: Readonly<Record<string, number>>
+  note: string
+}
+
+/** To a terminal: ring and show (``mine`` below ``shown``) or list it. To a console: header and matrix. */
+export interface DirectiveView {
+  type: "directive"
+  directive: string
+  urgency: Urgency
+  title: string
+  text: string
+  issuer: Actor
+  issuer_name: string
+  issued_at: number
+  expires_at: number
+  exercise: boolean
+  state: string
+  recipients: ReadonlyArray<RecipientView>
+  total: number
+  mine: RecipientView | null
+}
+
+/** One row of a matrix moved. */
+export interface DeliveryChanged {
+  type: "delivery"
+  directive: string
+  recipient: RecipientView
+}
+
+export type AlarmState = "triggered" | "false" | "merged" | "confirmed" | "dispatched" | "on_site" | "handled" | "closed"
+
+/** An alarm card; sent again whole when anything on it changes. Pictures are fetched by hash. */
+export interface AlarmView {
+  type: "alarm"
+  alarm: string
+  source: string
+  place: string
+  place_name: string
+  kind: string
+  urgency: Urgency
+  text: string
+  longitude: number | null
+  latitude: number | null
+  state: AlarmState
+  raised_at: number
+  exercise: boolean
+  picture: string | null
+  thumbnail: string | null
+}
+
+/** A place of this node's subtree came or went (a gateway link or a terminal session). */
+export interface NodeView {
+  type: "node"
+  node: string
+  online: boolean
+  terminals: number
+}
+
+export interface Speaking {
+  type: "speaking"
+  conference: string
+  speaker: string | null
+}
+
+export type GatewayMessage =
+  | Welcome
+  | Joined
+  | Done
+  | Failure
+  | Slots
+  | ConferenceView
+  | DirectiveView
+  | DeliveryChanged
+  | AlarmView
+  | NodeView
+  | Speaking

@@ -1,0 +1,397 @@
+"""What crosses the two WebSockets: ``/ws`` (terminal or console) and ``/link`` (gateway to gateway).
+
+JSON text frames, one message each, ``type`` first.  Commands that have an HTTP endpoint (issue, sign,
+convene, raise, ...) are not repeated here: the socket carries what only a live session can say.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from .ids import (
+    AlarmId,
+    ConferenceId,
+    DirectiveId,
+    Epoch,
+    NodeCode,
+    ParticipantId,
+    Seq,
+    SessionId,
+    Sha256,
+    TrackId,
+    UtcMs,
+)
+from .records import Actor, AlarmState, Stage, Urgency
+
+VERSION = 1
+MAX_MESSAGE_BYTES = 65_536
+MAX_LINK_MESSAGE_BYTES = 524_288
+
+Text = Annotated[str, msgspec.Meta(max_length=200)]
+Token = Annotated[str, msgspec.Meta(max_length=4_096)]
+Sdp = Annotated[str, msgspec.Meta(max_length=65_536)]
+Ssrc = Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFF)]
+Index = Annotated[int, msgspec.Meta(ge=0, le=63)]
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", kw_only=True):
+    """Base of all messages."""
+
+
+# ---- a terminal or console says ------------------------------------------------------------------
+
+
+class Hello(Message, frozen=True, tag="hello", kw_only=True):
+    """First message of a session, within 10 s."""
+
+    version: int
+    token: Token
+    client: Text = ""
+
+
+class Join(Message, frozen=True, tag="join", kw_only=True):
+    """Enter a conference with the one offer of the connection.  Answered by ``Joined`` or ``Failure``."""
+
+    request: int
+    conference: ConferenceId
+    sdp: Sdp
+    name: Text = ""
+
+
+class Leave(Message, frozen=True, tag="leave", kw_only=True):
+    request: int
+
+
+class Watch(Message, frozen=True, tag="watch", kw_only=True):
+    """Pin a participant into a video slot, or None to let the gateway choose."""
+
+    request: int
+    slot: Index
+    participant: ParticipantId | None
+
+
+class Receipt(Message, frozen=True, tag="receipt", kw_only=True):
+    """The page holds (``delivered``) or has put on the screen (``shown``) a directive."""
+
+    directive: DirectiveId
+    stage: Stage
+
+
+class Publishing(Message, frozen=True, tag="publishing", kw_only=True):
+    """Camera, microphone or content switched on or off without renegotiating."""
+
+    audio: bool
+    video: bool
+    content: bool
+
+
+ClientMessage = Hello | Join | Leave | Watch | Receipt | Publishing
+
+
+# ---- the gateway says to a terminal or console ---------------------------------------------------
+
+
+class Welcome(Message, frozen=True, tag="welcome", kw_only=True):
+    version: int
+    node: NodeCode
+    node_name: str
+    tier: int
+    who: Actor
+    division_name: str
+    session: SessionId
+    now: UtcMs
+    exercise: bool = False
+
+
+class Joined(Message, frozen=True, tag="joined", kw_only=True):
+    request: int
+    conference: ConferenceId
+    participant: ParticipantId
+    sdp: Sdp
+    slots: tuple[SlotView, ...]
+
+
+class Done(Message, frozen=True, tag="done", kw_only=True):
+    """A request without other answer was carried out."""
+
+    request: int
+
+
+class Failure(Message, frozen=True, tag="failure", kw_only=True):
+    """``code`` is stable; ``request`` is None when no request can be named."""
+
+    code: str
+    text: str
+    request: int | None = None
+
+
+class SlotView(msgspec.Struct, frozen=True, kw_only=True):
+    """One slot of this terminal's connection and who is in it."""
+
+    mid: str
+    kind: str
+    participant: ParticipantId | None = None
+    track: TrackId | None = None
+
+
+class Slots(Message, frozen=True, tag="slots", kw_only=True):
+    """Which source feeds each slot now.  Sent on every change."""
+
+    conference: ConferenceId
+    slots: tuple[SlotView, ...]
+
+
+class TrackView(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    track: TrackId
+    kind: str
+    label: str
+    """camera, content or audio."""
+    codec: str = ""
+    muted: bool = False
+
+
+class ParticipantView(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    participant: ParticipantId
+    node: NodeCode
+    division: NodeCode
+    name: Text
+    tracks: tuple[TrackView, ...] = ()
+
+
+class ConferenceView(Message, frozen=True, tag="conference", kw_only=True):
+    """A conference this session may join, as it stands."""
+
+    conference: ConferenceId
+    title: str
+    home: NodeCode
+    convened_at: UtcMs
+    ended: bool
+    exercise: bool
+    participants: tuple[ParticipantView, ...]
+    speaker: ParticipantId | None = None
+
+
+class RecipientView(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the sign-off matrix.  Times are None until reached."""
+
+    node: NodeCode
+    name: str
+    stage: Stage
+    relayed_at: UtcMs | None = None
+    delivered_at: UtcMs | None = None
+    shown_at: UtcMs | None = None
+    signed_at: UtcMs | None = None
+    signed_by: str = ""
+    feedback_at: UtcMs | None = None
+    values: dict[str, int] = {}
+    note: str = ""
+
+
+class DirectiveView(Message, frozen=True, tag="directive", kw_only=True):
+    """To a terminal: ring and show (``mine`` below ``shown``) or list it.  To a console: header and matrix."""
+
+    directive: DirectiveId
+    urgency: Urgency
+    title: str
+    text: str
+    issuer: Actor
+    issuer_name: str
+    issued_at: UtcMs
+    expires_at: UtcMs
+    exercise: bool
+    state: str
+    """issued, recalled, expired or closed."""
+    recipients: tuple[RecipientView, ...] = ()
+    total: int = 0
+    mine: RecipientView | None = None
+
+
+class DeliveryChanged(Message, frozen=True, tag="delivery", kw_only=True):
+    """One row of a matrix moved."""
+
+    directive: DirectiveId
+    recipient: RecipientView
+
+
+class AlarmView(Message, frozen=True, tag="alarm", kw_only=True):
+    """An alarm card; sent again whole when anything on it changes.  Pictures are fetched by hash."""
+
+    alarm: AlarmId
+    source: str
+    place: NodeCode
+    place_name: str
+    kind: str
+    urgency: Urgency
+    text: str
+    longitude: float | None
+    latitude: float | None
+    state: AlarmState
+    raised_at: UtcMs
+    exercise: bool
+    picture: Sha256 | None = None
+    thumbnail: Sha256 | None = None
+
+
+class NodeView(Message, frozen=True, tag="node", kw_only=True):
+    """A place of this node's subtree came or went (a gateway link or a terminal session)."""
+
+    node: NodeCode
+    online: bool
+    terminals: int = 0
+
+
+class Speaking(Message, frozen=True, tag="speaking", kw_only=True):
+    conference: ConferenceId
+    speaker: ParticipantId | None
+
+
+GatewayMessage = (
+    Welcome
+    | Joined
+    | Done
+    | Failure
+    | Slots
+    | ConferenceView
+    | DirectiveView
+    | DeliveryChanged
+    | AlarmView
+    | NodeView
+    | Speaking
+)
+
+
+# ---- gateways say to each other ------------------------------------------------------------------
+
+
+class LinkHello(Message, frozen=True, tag="link_hello", kw_only=True):
+    """First from either side: who I am (node-key EdDSA JWT) and how far I have read your journal."""
+
+    version: int
+    node: NodeCode
+    token: Token
+    epoch: Epoch | None
+    seq: Seq
+
+
+class LinkRecords(Message, frozen=True, tag="link_records", kw_only=True):
+    """Records ``first`` .. ``last`` of the sender's journal that concern the receiver, canonical bytes as text.
+
+    ``items`` may be empty: then only the cursor moves.
+    """
+
+    epoch: Epoch
+    last: Seq
+    items: tuple[str, ...]
+
+
+class LinkAck(Message, frozen=True, tag="link_ack", kw_only=True):
+    """Everything up to ``seq`` is durable here."""
+
+    epoch: Epoch
+    seq: Seq
+
+
+class LinkRosters(Message, frozen=True, tag="link_roster", kw_only=True):
+    """Who is in ``conference`` on the sender's side of this link; replaces what was said before."""
+
+    conference: ConferenceId
+    participants: tuple[ParticipantView, ...]
+
+
+class LinkLevels(Message, frozen=True, tag="link_levels", kw_only=True):
+    """Speech levels on the sender's side, dBov -127..0, loudest first, at most 8, at most 4 a second."""
+
+    conference: ConferenceId
+    levels: tuple[tuple[TrackId, int], ...]
+
+
+class LinkWant(Message, frozen=True, tag="link_want", kw_only=True):
+    """All tracks the sender wants carried to it over this link; replaces what was said before."""
+
+    tracks: tuple[TrackId, ...]
+
+
+class CarriedTrack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    track: TrackId
+    kind: str
+    ssrc: Ssrc
+    rtx_ssrc: Ssrc | None = None
+
+
+class LinkCarry(Message, frozen=True, tag="link_carry", kw_only=True):
+    """All tracks the sender is putting on this link; replaces what was said before."""
+
+    tracks: tuple[CarriedTrack, ...]
+
+
+class LinkMediaOffer(Message, frozen=True, tag="link_media_offer", kw_only=True):
+    """From the child: parameters of one media transport.  A later one replaces it."""
+
+    ufrag: Text
+    pwd: Text
+    fingerprint: Text
+
+
+class LinkMediaAnswer(Message, frozen=True, tag="link_media_answer", kw_only=True):
+    ufrag: Text
+    pwd: Text
+    fingerprint: Text
+    candidates: tuple[tuple[str, int], ...]
+    """Addresses to check; "" as host means the host this link was dialled at."""
+
+
+class LinkBlobWant(Message, frozen=True, tag="link_blob_want", kw_only=True):
+    sha256: Sha256
+    offset: int
+
+
+class LinkBlobChunk(Message, frozen=True, tag="link_blob_chunk", kw_only=True):
+    """At most 32 KiB, base64 in JSON.  Sent only when no records wait."""
+
+    sha256: Sha256
+    offset: int
+    total: int
+    data: bytes
+
+
+class LinkPresence(Message, frozen=True, tag="link_presence", kw_only=True):
+    """Places of the sender's subtree that are online; replaces what was said before."""
+
+    online: dict[NodeCode, int]
+    """Division to number of terminals (0: gateway only)."""
+
+
+class LinkPing(Message, frozen=True, tag="link_ping", kw_only=True):
+    """Asked while the link is quiet; answered at once with the same number."""
+
+    number: Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]
+
+
+class LinkPong(Message, frozen=True, tag="link_pong", kw_only=True):
+    number: Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]
+
+
+class LinkFailure(Message, frozen=True, tag="link_failure", kw_only=True):
+    code: str
+    text: str
+
+
+LinkMessage = (
+    LinkHello
+    | LinkRecords
+    | LinkAck
+    | LinkRosters
+    | LinkLevels
+    | LinkWant
+    | LinkCarry
+    | LinkMediaOffer
+    | LinkMediaAnswer
+    | LinkBlobWant
+    | LinkBlobChunk
+    | LinkPresence
+    | LinkPing
+    | LinkPong
+    | LinkFailure
+)

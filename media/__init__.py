@@ -1,0 +1,1 @@
+"""How packets move.  Knows ids, not meanings."""

@@ -1,0 +1,142 @@
+"""The packet engine, as Python sees it: transports, sources, sinks, routes, events, counters.
+
+Nothing per packet crosses this door.  Ids are small ints chosen by the caller, unique per engine
+and never reused while it lives.  Every call is thread-safe, returns at once and takes effect in
+order on the engine's worker.  ``media/engine.py`` is the only importer.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, final
+
+Kind = Literal["audio", "video"]
+Codec = Literal["opus", "vp8", "h264"]
+Profile = Literal["AEAD_AES_128_GCM", "AES128_CM_HMAC_SHA1_80"]
+Extension = Literal[
+    "mid", "rid", "repaired_rid", "audio_level", "abs_send_time", "twcc", "video_orientation", "playout_delay"
+]
+
+Event = tuple[Any, ...]
+"""One of:
+
+* ``("path", transport, ip, port)``: an authenticated ICE check arrived from a new address.
+* ``("nominated", transport, ip, port)``: the pair in use (USE-CANDIDATE seen, or our own check answered).
+* ``("dtls", transport, datagram)``: a DTLS datagram from a verified path of that transport.
+* ``("silent", transport)``: nothing authenticated arrived for ``silent_ms``.
+* ``("alive", transport)``: authenticated traffic again after ``silent``.
+* ``("started", source, codec)``: the first authenticated packet of a source (or its codec changed).
+* ``("levels", ((source, dbov), ...))``: at most every 200 ms, sources whose smoothed RFC 6464 level
+  is known; dbov in -127 (silence) .. 0.
+"""
+
+class EngineError(ValueError):
+    """An unknown or duplicate id, or a value out of range.  ``args[0]`` is the sentence."""
+
+@final
+class Engine:
+    """One node's UDP port and the worker that serves it."""
+
+    def __init__(
+        self,
+        hosts: Sequence[str],
+        port: int,
+        *,
+        gather_us: int = 1000,
+        cache_packets: int = 1024,
+        max_ssrcs: int = 16,
+        max_sinks: int = 64,
+        max_transports: int = 10_000,
+        silent_ms: int = 3_000,
+    ) -> None:
+        """Bind ``port`` (0: any) on every host (IPv4 or IPv6 literal) and start the worker.
+
+        Raises:
+            OSError: An address cannot be bound.
+        """
+
+    @property
+    def port(self) -> int: ...
+    def event_fd(self) -> int:
+        """A descriptor that is readable while events wait.  ``poll_events`` clears it."""
+
+    def poll_events(self, limit: int = 1024) -> list[Event]: ...
+    def close(self) -> None:
+        """Stop the worker and close the sockets.  Idempotent."""
+
+    def add_transport(
+        self,
+        transport: int,
+        *,
+        local_ufrag: str,
+        local_pwd: str,
+        remote_ufrag: str,
+        remote_pwd: str,
+        controlling: bool,
+        candidates: Sequence[tuple[str, int]] = (),
+        extensions: Sequence[tuple[Extension, int]] = (),
+    ) -> None:
+        """Accept ICE checks for ``local_ufrag``; when ``controlling``, also send them to ``candidates``."""
+
+    def set_keys(
+        self, transport: int, profile: Profile, *, rx_key: bytes, rx_salt: bytes, tx_key: bytes, tx_salt: bytes
+    ) -> None:
+        """Install SRTP master keys (16 bytes) and salts (12 for GCM, 14 for CM); RFC 3711, RFC 7714."""
+
+    def send_dtls(self, transport: int, datagram: bytes) -> None:
+        """Send on the transport's path in use; dropped and counted while there is none."""
+
+    def drop_transport(self, transport: int) -> None:
+        """Forget a transport with its sources and sinks.  Unknown ids are ignored."""
+
+    def add_source(
+        self,
+        source: int,
+        transport: int,
+        *,
+        kind: Kind,
+        mid: str | None,
+        ssrcs: Sequence[tuple[int, int | None]],
+        rids: Sequence[str],
+        codecs: Sequence[tuple[int, Codec, int | None]],
+    ) -> None:
+        """Describe what will arrive.
+
+        Args:
+            ssrcs: (ssrc, rtx_ssrc) pairs declared by the peer; may be empty (then mid, else payload type).
+            rids: Simulcast layers, lowest first; empty when there is one layer.
+            codecs: (payload type, codec, rtx payload type) as the peer sends them.
+        """
+
+    def drop_source(self, source: int) -> None: ...
+    def add_sink(
+        self,
+        sink: int,
+        transport: int,
+        *,
+        kind: Kind,
+        mid: str | None,
+        ssrc: int,
+        rtx_ssrc: int | None,
+        cname: str,
+        codecs: Sequence[tuple[Codec, int, int | None]],
+    ) -> None:
+        """Describe a slot: one outgoing SSRC that some source may feed.  codecs: (codec, pt, rtx pt)."""
+
+    def drop_sink(self, sink: int) -> None: ...
+    def route(self, sink: int, source: int | None) -> None:
+        """Feed ``sink`` from ``source`` (video: from its next keyframe, which is asked for), or pause it."""
+
+    def request_keyframe(self, source: int) -> None: ...
+    def keyframe(self, source: int) -> tuple[Codec, bytes] | None:
+        """The newest whole keyframe: a VP8 frame, or H.264 in Annex B with its SPS and PPS; None if none yet."""
+
+    def stats(self) -> dict[str, Any]:
+        """Counters, see ``media/stats.py``: ``{"engine": {...}, "transports": {id: {...}}, "sources":
+        {id: {...}}, "sinks": {id: {...}}}``; integers only, monotone unless named ``*_now``."""
+
+def bench_relay(
+    *, subscribers: int, shape: Literal["broadcast", "meeting"], payload_bytes: int, seconds: float, seed: int
+) -> dict[str, float]:
+    """Engine CPU per forwarded packet on loopback beside the floor "encrypt + one sendto"; see ``wuji bench relay``."""
+
+def bench_hops(*, nodes: int, seconds: float, rate_per_s: int, seed: int) -> dict[str, float]:
+    """Added latency per hop through ``nodes`` engines in a chain; see ``wuji bench hops``."""

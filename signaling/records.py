@@ -1,0 +1,313 @@
+"""Everything a journal may hold: facts in the past tense, their keys and their canonical bytes.
+
+State is a fold over these.  A record travels between nodes byte for byte as it was first written,
+so a hash or a signature made at one tier can be checked at every other.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from typing import assert_never
+
+import msgspec
+
+from .errors import MalformedMessage
+from .ids import AlarmId, ConferenceId, DirectiveId, NodeCode, ParticipantId, RecordKey, Sha256, UtcMs
+
+MAX_RECORD_BYTES = 262_144
+"""A directive to every village of a province fits; nothing larger is a record."""
+
+
+class Role(enum.StrEnum):
+    """What a person or a device may be.  Stable: on the wire and on the command line."""
+
+    TERMINAL = "terminal"
+    COMMANDER = "commander"
+    AUDITOR = "auditor"
+    DEVICE = "device"
+    ADMIN = "admin"
+
+
+class Urgency(enum.StrEnum):
+    """特提, 特急, 加急, 平急."""
+
+    P0 = "P0"
+    P1 = "P1"
+    P2 = "P2"
+    P3 = "P3"
+
+
+class Stage(enum.StrEnum):
+    """How far a directive has come for one recipient, in order."""
+
+    QUEUED = "queued"
+    RELAYED = "relayed"
+    DELIVERED = "delivered"
+    SHOWN = "shown"
+    SIGNED = "signed"
+    FEEDBACK = "feedback"
+    DONE = "done"
+
+
+class AlarmState(enum.StrEnum):
+    TRIGGERED = "triggered"
+    FALSE = "false"
+    MERGED = "merged"
+    CONFIRMED = "confirmed"
+    DISPATCHED = "dispatched"
+    ON_SITE = "on_site"
+    HANDLED = "handled"
+    CLOSED = "closed"
+
+
+class Mode(enum.StrEnum):
+    """Which places an entry of a scope means."""
+
+    SELF = "self"
+    SUBTREE = "subtree"
+    CHILDREN = "children"
+
+
+class Actor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who acted: a name people know, a role, and the division they act for."""
+
+    name: str
+    role: Role
+    division: NodeCode
+
+
+class ScopeItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    node: NodeCode
+    mode: Mode = Mode.SELF
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", kw_only=True):
+    """Base of all records.  ``node`` wrote it first, at ``at`` by its own clock."""
+
+    node: NodeCode
+    at: UtcMs
+
+
+class DirectiveIssued(Record, frozen=True, tag="directive_issued", kw_only=True):
+    directive: DirectiveId
+    click_id: str
+    issuer: Actor
+    urgency: Urgency
+    title: str
+    text: str
+    scope: tuple[ScopeItem, ...]
+    recipients: tuple[NodeCode, ...]
+    exercise: bool
+    expires_at: UtcMs
+    signature: str = ""
+    """Base64url Ed25519 by the issuing node over ``signed_bytes``."""
+
+
+class DirectiveRecalled(Record, frozen=True, tag="directive_recalled", kw_only=True):
+    directive: DirectiveId
+    by: Actor
+    reason: str
+    signature: str = ""
+
+
+class DirectiveClosed(Record, frozen=True, tag="directive_closed", kw_only=True):
+    """Every recipient is done, or the issuer ended it (``by``)."""
+
+    directive: DirectiveId
+    by: Actor | None = None
+    signature: str = ""
+
+
+class DirectiveExpired(Record, frozen=True, tag="directive_expired", kw_only=True):
+    """``expires_at`` has passed here.  Local: every node says so for itself, by its own clock."""
+
+    directive: DirectiveId
+
+
+class DeliveryAdvanced(Record, frozen=True, tag="delivery_advanced", kw_only=True):
+    directive: DirectiveId
+    recipient: NodeCode
+    stage: Stage
+    by: Actor | None = None
+    """Who signed or fed back; None for what a machine saw."""
+    values: dict[str, int] = {}
+    """Numbers fed back (应转, 已转, ...)."""
+    note: str = ""
+
+
+class AlarmRaised(Record, frozen=True, tag="alarm_raised", kw_only=True):
+    alarm: AlarmId
+    by: Actor
+    source: str
+    place: NodeCode
+    kind: str
+    urgency: Urgency
+    text: str
+    longitude: float | None
+    latitude: float | None
+    """GCJ-02 degrees."""
+    exercise: bool
+    event: str = ""
+    """The source's own name for what happened: the same source saying it again raises nothing new."""
+
+
+class AlarmPictured(Record, frozen=True, tag="alarm_pictured", kw_only=True):
+    alarm: AlarmId
+    place: NodeCode
+    picture: Sha256
+    picture_bytes: int
+    thumbnail: Sha256
+    thumbnail_bytes: int
+
+
+class AlarmAdvanced(Record, frozen=True, tag="alarm_advanced", kw_only=True):
+    alarm: AlarmId
+    place: NodeCode
+    state: AlarmState
+    by: Actor
+    note: str = ""
+
+
+class ConferenceConvened(Record, frozen=True, tag="conference_convened", kw_only=True):
+    conference: ConferenceId
+    title: str
+    by: Actor
+    scope: tuple[ScopeItem, ...]
+    sites: tuple[NodeCode, ...]
+    """The scope expanded when the meeting was convened."""
+    exercise: bool
+
+
+class ConferenceEnded(Record, frozen=True, tag="conference_ended", kw_only=True):
+    conference: ConferenceId
+    by: Actor
+
+
+class ParticipantJoined(Record, frozen=True, tag="participant_joined", kw_only=True):
+    """Local to the node it happened at: attendance."""
+
+    conference: ConferenceId
+    participant: ParticipantId
+    who: Actor
+
+
+class ParticipantLeft(Record, frozen=True, tag="participant_left", kw_only=True):
+    conference: ConferenceId
+    participant: ParticipantId
+    reason: str
+
+
+class AuditRead(Record, frozen=True, tag="audit_read", kw_only=True):
+    """An auditor looked.  Those who are audited see this."""
+
+    by: Actor
+    what: str
+    reason: str
+
+
+class RefusalRecorded(Record, frozen=True, tag="refusal_recorded", kw_only=True):
+    """Somebody tried what they may not; ``via`` is the neighbour or session it came by."""
+
+    by: Actor | None
+    action: str
+    target: str
+    code: str
+    via: str
+
+
+AnyRecord = (
+    DirectiveIssued
+    | DirectiveRecalled
+    | DirectiveClosed
+    | DirectiveExpired
+    | DeliveryAdvanced
+    | AlarmRaised
+    | AlarmPictured
+    | AlarmAdvanced
+    | ConferenceConvened
+    | ConferenceEnded
+    | ParticipantJoined
+    | ParticipantLeft
+    | AuditRead
+    | RefusalRecorded
+)
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+_DECODER: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)
+
+
+def encode(record: AnyRecord) -> bytes:
+    """Return the canonical bytes of ``record``: JSON, UTF-8, keys in a fixed order."""
+    return _ENCODER.encode(record)
+
+
+def decode(data: bytes) -> AnyRecord:
+    """Return the record in ``data``.
+
+    Raises:
+        MalformedMessage: Not a record of this version, or longer than MAX_RECORD_BYTES.
+    """
+    if len(data) > MAX_RECORD_BYTES:
+        raise MalformedMessage(f"record: {len(data)} bytes, limit {MAX_RECORD_BYTES}")
+    try:
+        return _DECODER.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise MalformedMessage(f"record: {error}") from None
+
+
+SignedRecord = DirectiveIssued | DirectiveRecalled | DirectiveClosed
+"""What the issuing node signs: nobody on the way down can change or invent it."""
+
+
+def signed_bytes(record: SignedRecord) -> bytes:
+    """Return what the issuing node signs: the record with an empty signature."""
+    return encode(msgspec.structs.replace(record, signature=""))
+
+
+def chain(previous: bytes, data: bytes) -> bytes:
+    """Return the 32-byte chain hash of a record's bytes after ``previous`` (32 bytes; zeros for the first)."""
+    return hashlib.sha256(previous + data).digest()
+
+
+def key(record: AnyRecord) -> RecordKey:
+    """Return the unique key that makes a repeat of this record change nothing."""
+    return RecordKey(_key(record))
+
+
+def _key(record: AnyRecord) -> str:
+    match record:
+        case DirectiveIssued():
+            return f"directive:{record.directive}:issued"
+        case DirectiveRecalled():
+            return f"directive:{record.directive}:recalled"
+        case DirectiveClosed():
+            return f"directive:{record.directive}:closed"
+        case DirectiveExpired():
+            return f"directive:{record.directive}:expired:{record.node}"
+        case DeliveryAdvanced(stage=Stage.RELAYED):
+            return f"delivery:{record.directive}:{record.recipient}:{record.stage}:{record.node}"
+        case DeliveryAdvanced(stage=Stage.FEEDBACK):
+            return f"delivery:{record.directive}:{record.recipient}:{record.stage}:{record.at}"
+        case DeliveryAdvanced():
+            return f"delivery:{record.directive}:{record.recipient}:{record.stage}"
+        case AlarmRaised():
+            return f"alarm:{record.alarm}:raised"
+        case AlarmPictured():
+            return f"alarm:{record.alarm}:pictured:{record.picture}"
+        case AlarmAdvanced():
+            return f"alarm:{record.alarm}:{record.state}"
+        case ConferenceConvened():
+            return f"conference:{record.conference}:convened"
+        case ConferenceEnded():
+            return f"conference:{record.conference}:ended"
+        case ParticipantJoined():
+            return f"participant:{record.participant}:joined"
+        case ParticipantLeft():
+            return f"participant:{record.participant}:left"
+        case AuditRead():
+            return f"audit:{record.node}:{record.at}:{record.by.name}:{record.what}"
+        case RefusalRecorded():
+            return f"refusal:{record.node}:{record.at}:{record.action}:{record.target}:{record.via}"
+        case _:
+            assert_never(record)

@@ -1,0 +1,246 @@
+"""Every setting: its name, unit, default, range and trade-off.  ``config.py`` reads them.
+
+The description of a field is what ``configs/reference.toml`` says about it; the file is generated.
+"""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+
+Code = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")]
+
+
+class Section(BaseModel):
+    """One table of the file.  Unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NodeSection(Section):
+    """Which place of the tree this gateway is."""
+
+    code: Code = Field(description="12-digit division code this gateway serves; a row of tree.file.")
+    name: str = Field(
+        default="", max_length=60, description="Name people see. Empty: the division's name from tree.file."
+    )
+    data_dir: Path = Field(
+        default=Path("data"),
+        description=(
+            "Directory of the journal, pictures and sign-in links. One gateway each; put it on a disk that "
+            "honours fsync."
+        ),
+    )
+
+
+class HttpSection(Section):
+    """The TCP port: pages, API, WebSockets, WHIP and WHEP."""
+
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description=(
+            "Address to listen on. Anything but loopback needs real secrets and should have TLS: browsers "
+            "give no camera over plain http."
+        ),
+    )
+    port: Port = Field(default=8800, description="TCP port. 0: any free one, printed at start (for tests).")
+    tls_cert: Path | None = Field(
+        default=None, description="PEM certificate chain. With tls_key: https. `wuji pki` makes one."
+    )
+    tls_key: Path | None = Field(default=None, description="PEM private key of tls_cert, readable by the service only.")
+    allowed_origins: tuple[Origin, ...] = Field(
+        default=(),
+        description="Further pages that may open /ws, as scheme://host[:port]. The gateway's own page always may.",
+    )
+    header_deadline_s: float = Field(
+        default=10.0,
+        ge=0.1,
+        le=120,
+        description="Seconds for a request's headers to arrive whole. Satellite links need more than 2.",
+    )
+    idle_s: float = Field(default=60.0, ge=1, le=3600, description="Seconds a connection may stay without a request.")
+    body_deadline_s: float = Field(
+        default=60.0, ge=1, le=600, description="Seconds for a request's body. 1 MiB at 256 kbit/s takes 33."
+    )
+    connections_per_address: int = Field(
+        default=64,
+        ge=1,
+        le=100_000,
+        description=(
+            "Open TCP connections of one address. When full, its oldest connection without a whole request "
+            "gives way. Raise it where many terminals share one NAT address."
+        ),
+    )
+    json_bytes: int = Field(default=65_536, ge=1024, le=1_048_576, description="Largest JSON body, bytes.")
+    sdp_bytes: int = Field(default=65_536, ge=4096, le=1_048_576, description="Largest SDP body, bytes.")
+    alarm_bytes: int = Field(
+        default=5_242_880, ge=65_536, le=67_108_864, description="Largest alarm upload with its picture, bytes."
+    )
+    shutdown_s: float = Field(
+        default=5.0, ge=0, le=300, description="Seconds requests in progress may still take after SIGTERM."
+    )
+
+
+class MediaSection(Section):
+    """The UDP port: ICE, DTLS and SRTP."""
+
+    hosts: tuple[str, ...] = Field(
+        default=("127.0.0.1",), min_length=1, description="IPv4 or IPv6 literals to bind for media."
+    )
+    port: Port = Field(
+        default=0, description="UDP port. 0: the number of http.port, so that one firewall rule names both."
+    )
+    advertise: tuple[str, ...] = Field(
+        default=(),
+        description="Addresses put into answers, when they differ from hosts (behind NAT, or when hosts is 0.0.0.0).",
+    )
+    gather_us: int = Field(
+        default=1000,
+        ge=0,
+        le=20_000,
+        description="Microseconds packets wait to be sent together. More saves CPU, adds delay.",
+    )
+    cache_packets: int = Field(
+        default=1024,
+        ge=64,
+        le=32_768,
+        description="Packets kept per source for retransmission. 1024 is 2 s of a 5 Mbit/s camera.",
+    )
+    max_ssrcs: int = Field(
+        default=16,
+        ge=4,
+        le=256,
+        description="Streams one connection may bring in; further ones are dropped and counted.",
+    )
+    max_sinks: int = Field(default=64, ge=4, le=1024, description="Streams one connection may be sent.")
+    max_transports: int = Field(default=10_000, ge=1, le=100_000, description="Media connections of this gateway.")
+    silent_ms: int = Field(
+        default=3_000,
+        ge=500,
+        le=60_000,
+        description="Milliseconds without an authentic packet until a peer counts as gone.",
+    )
+
+
+class UplinkSection(Section):
+    """The parent gateway.  Leave url away at the top of the tree."""
+
+    url: str | None = Field(
+        default=None,
+        pattern=r"^wss?://[^\s]+$",
+        description=(
+            "The parent's link address, e.g. wss://city.example/link. Dialled outbound; no inbound port is needed here."
+        ),
+    )
+    parent: Code | None = Field(
+        default=None, description="The parent's code, when it is not the nearest one of tree.file."
+    )
+    ca: Path | None = Field(
+        default=None, description="PEM certificates that vouch for a wss parent. Without it: the system's."
+    )
+
+
+class TreeSection(Section):
+    """The divisions this gateway knows."""
+
+    file: Path = Field(
+        default=Path("divisions.csv"),
+        description="CSV of divisions: code12,name,parent,tier,lon_gcj02,lat_gcj02. The parent column is the tree.",
+    )
+    templates_file: Path | None = Field(
+        default=None, description="TOML of one-click directive templates ([[template]] id, title, text, urgency)."
+    )
+
+
+class Algorithm(enum.StrEnum):
+    """How sign-in tokens are signed.  One per gateway, pinned."""
+
+    EDDSA = "EdDSA"
+    HS256 = "HS256"
+
+
+class KeysSection(Section):
+    """Who this gateway is, provably, and how it knows the others.  `wuji pki` makes the files."""
+
+    private_key_file: Path = Field(
+        default=Path("node.key"),
+        description="PEM Ed25519 private key of this node. Signs directives and links; mode 0600.",
+    )
+    public_keys_file: Path = Field(
+        default=Path("public_keys.toml"),
+        description="TOML of every node's public key: [keys] code = base64 of 32 bytes.",
+    )
+    token_algorithm: Algorithm = Field(
+        default=Algorithm.EDDSA,
+        description=(
+            "EdDSA: tokens signed with the node key (verify 0.12 ms). HS256: with token_secret (0.04 ms), "
+            "for outside issuers."
+        ),
+    )
+    token_secret: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="HS256 secret, at least 32 characters. Per gateway: a county token is worth nothing at the city.",
+    )
+
+
+class AuthSection(Section):
+    """Signing in."""
+
+    accounts_file: Path | None = Field(
+        default=None, description="TOML of accounts: [[account]] name, role, division, password (from `wuji password`)."
+    )
+    token_ttl_s: int = Field(
+        default=43_200, ge=60, le=2_678_400, description="Seconds a sign-in lasts. A 12-hour duty shift."
+    )
+    link_ttl_s: int = Field(
+        default=259_200, ge=60, le=2_678_400, description="Seconds a one-time sign-in link may wait to be used."
+    )
+    attempts: int = Field(
+        default=5, ge=1, le=100, description="Wrong passwords per account and address before it is locked out."
+    )
+    lockout_s: int = Field(default=300, ge=1, le=86_400, description="Seconds of a lock-out.")
+    address_attempts: int = Field(
+        default=50,
+        ge=1,
+        le=100_000,
+        description="Wrong sign-ins of one address, any account, before it waits lockout_s. Many share a NAT.",
+    )
+    hash_workers: int = Field(
+        default=1, ge=1, le=16, description="Password checks at a time; each takes a core for about 60 ms."
+    )
+
+
+class BusSection(Section):
+    """Redis: rings and presence.  The journal is the truth; Redis gone loses nothing."""
+
+    url: str | None = Field(
+        default=None,
+        pattern=r"^(redis|rediss|unix)://[^\s]+$",
+        description="redis:// or unix:// address. Without it a private server is started on a unix socket in data_dir.",
+    )
+
+
+class LogSection(Section):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug writes one line per message."
+    )
+    format: Literal["json", "console"] = Field(
+        default="json", description="json: one object per line, for collectors. console: for people."
+    )
+
+
+class DemoSection(Section):
+    """Only for demonstrations on one machine."""
+
+    reusable_links: bool = Field(
+        default=False, description="Sign-in links may be used again and again. Refused unless http.host is loopback."
+    )

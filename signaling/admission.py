@@ -1,0 +1,325 @@
+"""May this record, come over this link, enter our journal?  Asked again at every hop.
+
+Pure.  Trust is by direction: a neighbour may only speak for nodes on its own side, a node only for people of
+its own subtree, and a person only within the policy.  So root on a township's gateway can neither command
+another township nor change what the county said to a village.  Signatures are checked by the caller.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol, assert_never
+
+from . import text
+from .alarm import MAX_PICTURE_BYTES, MAX_TEXT_BYTES, MAX_THUMBNAIL_BYTES
+from .delivery import NEEDS
+from .directive import MAX_CLICK_ID, MAX_REASON, MAX_TEXT, MAX_TITLE
+from .division import MAX_RECIPIENTS, MAX_SCOPE_ITEMS, Tree
+from .errors import Refused
+from .ids import AlarmId, ConferenceId, DirectiveId, NodeCode, Sha256
+from .permission import Action, permit
+from .records import (
+    Actor,
+    AlarmAdvanced,
+    AlarmPictured,
+    AlarmRaised,
+    AlarmState,
+    AnyRecord,
+    AuditRead,
+    ConferenceConvened,
+    ConferenceEnded,
+    DeliveryAdvanced,
+    DirectiveClosed,
+    DirectiveExpired,
+    DirectiveIssued,
+    DirectiveRecalled,
+    ParticipantJoined,
+    ParticipantLeft,
+    RefusalRecorded,
+    Stage,
+)
+
+MAX_ID = 64
+MAX_NAME = 60
+MAX_NOTE = 500
+MAX_VALUES = 32
+MAX_VALUE_NAME = 32
+MAX_VALUE = 1_000_000_000
+
+ALARM_ACTIONS = {AlarmState.ON_SITE: Action.REPORT_ALARM, AlarmState.HANDLED: Action.REPORT_ALARM}
+"""Those on the spot report arrival and handling; every other step is the command centre's."""
+
+
+class Facts(Protocol):
+    """What this node already knows; answers None for what it does not."""
+
+    def issued(self, directive: DirectiveId) -> DirectiveIssued | None: ...
+    def has_recipient(self, directive: DirectiveId, recipient: NodeCode) -> bool: ...
+    def raised(self, alarm: AlarmId) -> AlarmRaised | None: ...
+    def convened(self, conference: ConferenceId) -> ConferenceConvened | None: ...
+
+
+def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: Facts) -> None:
+    """Return if ``record`` may enter the journal of ``here``, having come from neighbour ``via``.
+
+    Raises:
+        Refused: ``wrong-direction``, ``not-permitted``, ``bad-text``, ``bad-record``, or ``unknown-…``.
+    """
+    _from_its_own_side(record, via, here, tree)
+    match record:
+        case DirectiveIssued():
+            _from_above(via, here, tree)
+            check_directive(record, tree)
+            if not any(tree.is_within(recipient, here) for recipient in record.recipients):
+                raise Refused("wrong-direction", "no recipient at or below this node")
+        case DirectiveRecalled() | DirectiveClosed():
+            _from_above(via, here, tree)
+            check_ending(record, _issued(record.directive, facts), tree)
+        case DeliveryAdvanced():
+            _delivery(record, via, here, tree, facts)
+        case AlarmRaised():
+            check_alarm(record, tree)
+            _audience(record.place, here, tree)
+        case AlarmPictured():
+            _pictured(record, facts)
+        case AlarmAdvanced():
+            check_step(record, tree)
+        case ConferenceConvened():
+            check_conference(record, tree)
+        case ConferenceEnded():
+            _conference_ended(record, tree, facts)
+        case AuditRead():
+            _from_above(via, here, tree)
+            vouched(record.by, record.node, tree)
+            permit(record.by, Action.READ_AUDIT, here, tree)
+            text.line(record.what, "what", 200)
+            text.line(record.reason, "reason", MAX_REASON)
+        case RefusalRecorded():
+            if record.node != via or via == tree.parent(here):
+                raise Refused("wrong-direction", "a refusal is told by the child it happened at")
+            _refusal(record)
+        case DirectiveExpired() | ParticipantJoined() | ParticipantLeft():
+            raise Refused("wrong-direction", f"{type(record).__name__} never crosses a link")
+        case _:
+            assert_never(record)
+
+
+# ---- direction -----------------------------------------------------------------------------------
+
+
+def _from_its_own_side(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree) -> None:
+    """A neighbour speaks only for nodes beyond it."""
+    if record.node == here or tree.next_hop(here, record.node) != via:
+        raise Refused("wrong-direction", f"{via} does not speak for {record.node[:20]}")
+
+
+def _from_above(via: NodeCode, here: NodeCode, tree: Tree) -> None:
+    if via != tree.parent(here):
+        raise Refused("wrong-direction", "only the node above may send this")
+
+
+def _audience(place: NodeCode, here: NodeCode, tree: Tree) -> None:
+    if here not in tree.audience(place):
+        raise Refused("wrong-direction", f"{here} is not told of alarms at {place[:20]}")
+
+
+# ---- who and what --------------------------------------------------------------------------------
+
+
+def vouched(actor: Actor, node: NodeCode, tree: Tree) -> None:
+    """Return if ``node`` may speak for ``actor``: a node signs in people of its own subtree only.
+
+    Raises:
+        Refused: ``not-permitted`` or ``bad-text``.
+    """
+    text.line(actor.name, "name", MAX_NAME)
+    if not tree.is_within(actor.division, node):
+        raise Refused("not-permitted", f"{node[:20]} does not vouch for people of {actor.division[:20]}")
+
+
+def check_directive(record: DirectiveIssued, tree: Tree) -> None:
+    """Return if the order is well formed and its issuer commands every recipient.
+
+    Raises:
+        Refused: ``bad-text``, ``bad-record``, ``scope-too-large``, ``not-permitted``.
+    """
+    _identity(record.directive)
+    text.line(record.click_id, "click_id", MAX_CLICK_ID)
+    text.line(record.title, "title", MAX_TITLE)
+    text.body(record.text, "text", MAX_TEXT)
+    if len(record.scope) > MAX_SCOPE_ITEMS or len(record.recipients) > MAX_RECIPIENTS:
+        raise Refused("scope-too-large", f"{len(record.scope)} entries, {len(record.recipients)} recipients")
+    if not record.recipients or len(set(record.recipients)) != len(record.recipients):
+        raise Refused("bad-record", "recipients: empty, or one named twice")
+    if record.expires_at <= record.at:
+        raise Refused("bad-record", "expires_at: not after at")
+    vouched(record.issuer, record.node, tree)
+    for recipient in record.recipients:
+        permit(record.issuer, Action.ISSUE, recipient, tree)
+
+
+def check_ending(record: DirectiveRecalled | DirectiveClosed, issued: DirectiveIssued, tree: Tree) -> None:
+    """Return if the node that issued the directive says its end, by somebody who may.
+
+    Raises:
+        Refused: ``not-permitted`` or ``bad-text``.
+    """
+    if record.node != issued.node:
+        raise Refused("not-permitted", f"{record.directive} was issued by {issued.node}")
+    if isinstance(record, DirectiveRecalled):
+        text.line(record.reason, "reason", MAX_REASON)
+    if record.by is not None:
+        vouched(record.by, record.node, tree)
+        permit(record.by, Action.RECALL, issued.issuer.division, tree)
+
+
+def check_report(record: DeliveryAdvanced, tree: Tree) -> None:
+    """Return if the report is well formed and made by somebody who may make it.
+
+    Raises:
+        Refused: ``bad-record``, ``bad-text`` or ``not-permitted``.
+    """
+    if record.stage is Stage.QUEUED:
+        raise Refused("bad-record", "stage: queued is never reported")
+    if not tree.is_within(record.recipient, record.node):
+        raise Refused("not-permitted", f"{record.node} does not speak for {record.recipient[:20]}")
+    text.body(record.note, "note", MAX_NOTE, empty=True)
+    _values(record.values)
+    if record.by is not None:
+        vouched(record.by, record.node, tree)
+        permit(record.by, Action.SIGN, record.recipient, tree)
+    elif record.stage in NEEDS:
+        raise Refused("bad-record", f"by: nobody named for {record.stage}")
+
+
+def check_alarm(record: AlarmRaised, tree: Tree) -> None:
+    """Return if the alarm is well formed and raised by somebody who may.
+
+    Raises:
+        Refused: ``bad-record``, ``bad-text`` or ``not-permitted``.
+    """
+    _identity(record.alarm)
+    text.line(record.source, "source", MAX_NAME, empty=True)
+    text.line(record.kind, "kind", MAX_NAME)
+    text.line(record.event, "event", MAX_ID, empty=True)
+    text.body(record.text, "text", MAX_TEXT_BYTES, empty=True)
+    if len(record.text.encode()) > MAX_TEXT_BYTES:
+        raise Refused("bad-text", f"text: {len(record.text.encode())} bytes, limit {MAX_TEXT_BYTES}")
+    _degrees(record.longitude, 180.0, "longitude")
+    _degrees(record.latitude, 90.0, "latitude")
+    vouched(record.by, record.node, tree)
+    permit(record.by, Action.RAISE_ALARM, record.place, tree)
+
+
+def check_step(record: AlarmAdvanced, tree: Tree) -> None:
+    """Return if the step is well formed and taken by somebody who may.
+
+    Raises:
+        Refused: ``bad-text`` or ``not-permitted``.
+    """
+    text.body(record.note, "note", MAX_NOTE, empty=True)
+    vouched(record.by, record.node, tree)
+    permit(record.by, ALARM_ACTIONS.get(record.state, Action.ADVANCE_ALARM), record.place, tree)
+
+
+def check_picture(record: AlarmPictured) -> None:
+    """Return if hashes and sizes are possible.
+
+    Raises:
+        Refused: ``bad-record``.
+    """
+    for name, sha256, size, limit in (
+        ("picture", record.picture, record.picture_bytes, MAX_PICTURE_BYTES),
+        ("thumbnail", record.thumbnail, record.thumbnail_bytes, MAX_THUMBNAIL_BYTES),
+    ):
+        if not is_sha256(sha256):
+            raise Refused("bad-record", f"{name}: not 64 lower-case hexadecimal digits")
+        if not 0 < size <= limit:
+            raise Refused("bad-record", f"{name}: {size} bytes, not in 1..{limit}")
+
+
+def check_conference(record: ConferenceConvened, tree: Tree) -> None:
+    """Return if the meeting is well formed and its convener may invite every site.
+
+    Raises:
+        Refused: ``bad-record``, ``bad-text``, ``scope-too-large`` or ``not-permitted``.
+    """
+    _identity(record.conference)
+    text.line(record.title, "title", MAX_TITLE)
+    if len(record.scope) > MAX_SCOPE_ITEMS or len(record.sites) > MAX_RECIPIENTS:
+        raise Refused("scope-too-large", f"{len(record.scope)} entries, {len(record.sites)} sites")
+    if not record.sites:
+        raise Refused("bad-record", "sites: empty")
+    vouched(record.by, record.node, tree)
+    for site in record.sites:
+        permit(record.by, Action.CONVENE, site, tree)
+
+
+def is_sha256(value: Sha256 | str) -> bool:
+    """Return whether ``value`` is 64 lower-case hexadecimal digits."""
+    return len(value) == 64 and all(c in "0123456789abcdef" for c in value)
+
+
+def _delivery(record: DeliveryAdvanced, via: NodeCode, here: NodeCode, tree: Tree, facts: Facts) -> None:
+    if via == tree.parent(here):
+        raise Refused("wrong-direction", "receipts travel up")
+    _issued(record.directive, facts)
+    if not facts.has_recipient(record.directive, record.recipient):
+        raise Refused("not-a-recipient", f"{record.recipient[:20]} is no recipient of {record.directive}")
+    if not tree.is_within(record.recipient, via):
+        raise Refused("wrong-direction", f"{via} does not speak for {record.recipient}")
+    check_report(record, tree)
+
+
+def _pictured(record: AlarmPictured, facts: Facts) -> None:
+    raised = facts.raised(record.alarm)
+    if raised is None:
+        raise Refused("unknown-alarm", f"no alarm {record.alarm[:MAX_ID]}")
+    if record.node != raised.node:
+        raise Refused("not-permitted", f"{record.alarm} was raised at {raised.node}")
+    check_picture(record)
+
+
+def _conference_ended(record: ConferenceEnded, tree: Tree, facts: Facts) -> None:
+    convened = facts.convened(record.conference)
+    if convened is None:
+        raise Refused("unknown-conference", f"no conference {record.conference[:MAX_ID]}")
+    if record.node != convened.node:
+        raise Refused("not-permitted", f"{record.conference} was convened at {convened.node}")
+    vouched(record.by, record.node, tree)
+    permit(record.by, Action.END_CONFERENCE, convened.by.division, tree)
+
+
+def _issued(directive: DirectiveId, facts: Facts) -> DirectiveIssued:
+    issued = facts.issued(directive)
+    if issued is None:
+        raise Refused("unknown-directive", f"no directive {directive[:MAX_ID]}")
+    return issued
+
+
+def _refusal(record: RefusalRecorded) -> None:
+    text.line(record.action, "action", MAX_NAME)
+    text.line(record.target, "target", MAX_ID, empty=True)
+    text.line(record.code, "code", MAX_NAME)
+    text.line(record.via, "via", MAX_ID, empty=True)
+    if record.by is not None:
+        text.line(record.by.name, "name", MAX_NAME)
+
+
+def _identity(value: str) -> None:
+    if not (0 < len(value) <= MAX_ID and value.isascii() and value.replace("-", "").isalnum()):
+        raise Refused("bad-record", f"id: {value[:20]!r} is not 1..{MAX_ID} letters, digits and dashes")
+
+
+def _values(values: dict[str, int]) -> None:
+    if len(values) > MAX_VALUES:
+        raise Refused("bad-record", f"values: {len(values)} numbers, limit {MAX_VALUES}")
+    for name, value in values.items():
+        text.line(name, "values", MAX_VALUE_NAME)
+        if abs(value) > MAX_VALUE:
+            raise Refused("bad-record", f"values.{name}: not within {MAX_VALUE}")
+
+
+def _degrees(value: float | None, limit: float, field: str) -> None:
+    if value is not None and not (math.isfinite(value) and abs(value) <= limit):
+        raise Refused("bad-record", f"{field}: not within {limit} degrees")

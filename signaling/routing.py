@@ -1,0 +1,109 @@
+"""Which records must cross to which neighbour.
+
+Pure.  A node's journal is read in order, once per neighbour; ``Router.note`` remembers the little that later
+records are routed by (who issued a directive, who was invited), ``Router.concerns`` answers.
+
+* directives go down every link with a recipient beyond it; receipts go up to the issuing node
+* alarms flood the place's line up to the root and the places of its township
+* conferences flood to every invited site
+* what an auditor read is told to those below; a refusal is told one tier up; attendance stays at home
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from .division import Tree
+from .ids import ConferenceId, DirectiveId, NodeCode
+from .records import (
+    AlarmAdvanced,
+    AlarmPictured,
+    AlarmRaised,
+    AnyRecord,
+    AuditRead,
+    ConferenceConvened,
+    ConferenceEnded,
+    DeliveryAdvanced,
+    DirectiveClosed,
+    DirectiveExpired,
+    DirectiveIssued,
+    DirectiveRecalled,
+    ParticipantJoined,
+    ParticipantLeft,
+    RefusalRecorded,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Where a directive or a conference came from, and the neighbours of this node it concerns."""
+
+    origin: NodeCode
+    neighbours: frozenset[NodeCode]
+
+
+class Router:
+    """The routing rules as seen from one node."""
+
+    def __init__(self, here: NodeCode, tree: Tree) -> None:
+        self._here = here
+        self._tree = tree
+        self._parent = tree.parent(here)
+        self._directives: dict[DirectiveId, Course] = {}
+        self._conferences: dict[ConferenceId, Course] = {}
+        self._shared: dict[Course, Course] = {}
+
+    def note(self, record: AnyRecord) -> None:
+        """Remember what later records are routed by.  A repeat changes nothing."""
+        match record:
+            case DirectiveIssued() if record.directive not in self._directives:
+                hops = {self._tree.next_hop(self._here, r) for r in record.recipients}
+                down = frozenset(h for h in hops if h is not None and h != self._parent)
+                self._directives[record.directive] = self._share(Course(record.node, down))
+            case ConferenceConvened() if record.conference not in self._conferences:
+                hops = {self._tree.next_hop(self._here, s) for s in (*record.sites, record.node)}
+                around = frozenset(h for h in hops if h is not None)
+                self._conferences[record.conference] = self._share(Course(record.node, around))
+            case _:
+                pass
+
+    def _share(self, course: Course) -> Course:
+        """Return the one copy of ``course``: a hundred thousand directives take few courses."""
+        return self._shared.setdefault(course, course)
+
+    def origin(self, directive: DirectiveId) -> NodeCode | None:
+        """Return the node that issued ``directive``, or None if it was never noted."""
+        course = self._directives.get(directive)
+        return course.origin if course else None
+
+    def concerns(self, record: AnyRecord, neighbour: NodeCode) -> bool:
+        """Return whether ``record`` must cross to ``neighbour``, a parent or child of this node."""
+        match record:
+            case DirectiveIssued() | DirectiveRecalled() | DirectiveClosed():
+                directive = self._directives.get(record.directive)
+                return directive is not None and neighbour in directive.neighbours
+            case DeliveryAdvanced():
+                return self._goes_up(record.directive, neighbour)
+            case AlarmRaised() | AlarmPictured() | AlarmAdvanced():
+                return any(self._beyond(place, neighbour) for place in self._tree.audience(record.place))
+            case ConferenceConvened() | ConferenceEnded():
+                conference = self._conferences.get(record.conference)
+                return conference is not None and neighbour in conference.neighbours
+            case AuditRead():
+                return neighbour != self._parent and self._tree.is_within(neighbour, record.by.division)
+            case RefusalRecorded():
+                return neighbour == self._parent and record.node == self._here
+            case DirectiveExpired() | ParticipantJoined() | ParticipantLeft():
+                return False
+            case _:
+                assert_never(record)
+
+    def _goes_up(self, directive: DirectiveId, neighbour: NodeCode) -> bool:
+        origin = self.origin(directive)
+        if origin is None or origin == self._here or neighbour != self._parent:
+            return False
+        return self._tree.is_within(self._here, origin)
+
+    def _beyond(self, place: NodeCode, neighbour: NodeCode) -> bool:
+        return self._tree.next_hop(self._here, place) == neighbour

@@ -1,0 +1,218 @@
+"""One link between two gateways, the same machine at both ends.
+
+Pure: time comes in, effects go out in order.  It knows the greeting, when the peer is dead, which
+batches of records wait for an acknowledgement, and how long to wait before dialling again.
+Who the peer is, is for the driver to prove (``Prove``), since that takes keys.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from dataclasses import dataclass
+
+from . import codec
+from .errors import LocalError, MalformedMessage
+from .ids import Epoch, Monotonic, Seq
+from .messages import VERSION, LinkAck, LinkFailure, LinkHello, LinkMessage, LinkPing, LinkPong
+from .session import CloseCode
+
+HELLO_S = 10.0
+PING_S = 5.0
+DEAD_S = 15.0
+WINDOW = 8
+"""Batches of records that may be on the way unacknowledged."""
+BATCH_BYTES = 65_536
+"""Of records in one batch; one larger record travels alone.  At 64 kbit/s a batch takes 8 s, within DEAD_S."""
+BATCH_ROWS = 1_000
+FORGIVEN = 3
+
+BACKOFF_FIRST_S = 0.5
+BACKOFF_SHORT_S = 2.0
+BACKOFF_SHORT_ATTEMPTS = 10
+"""A restarted neighbour is back within seconds, so the first attempts stay close together."""
+BACKOFF_LAST_S = 15.0
+
+
+def backoff_s(attempt: int, draw: float) -> float:
+    """Return seconds to wait before dialling again.
+
+    Args:
+        attempt: Failures since the last link that worked, 0 for the first.
+        draw: Uniform in 0..1, so that the children of a restarted node do not return in step.
+
+    Returns:
+        0.5 to 2 s for the first ten attempts, growing to 15 s.
+    """
+    growth = 1.5 ** min(max(0, attempt - BACKOFF_SHORT_ATTEMPTS), 20)
+    ceiling = min(BACKOFF_LAST_S, BACKOFF_SHORT_S * growth)
+    return BACKOFF_FIRST_S + (ceiling - BACKOFF_FIRST_S) * draw
+
+
+@dataclass(frozen=True, slots=True)
+class Prove:
+    """Check the peer's token and place in the tree; then call ``accepted`` or ``refused``."""
+
+    hello: LinkHello
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    message: LinkMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    message: LinkMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """The peer holds our records after ``after`` up to ``seq``, durably."""
+
+    after: Seq
+    seq: Seq
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    code: CloseCode
+    text: str
+
+
+Effect = Prove | Handle | Say | Acked | Count | Close
+
+
+class Phase(enum.Enum):
+    GREETING = "greeting"
+    CHECKING = "checking"
+    UP = "up"
+    CLOSED = "closed"
+
+
+class Link:
+    """The machine of one WebSocket between gateways."""
+
+    def __init__(self, epoch: Epoch, now: Monotonic) -> None:
+        self.phase = Phase.GREETING
+        self.rtt_s: float | None = None
+        self._epoch = epoch
+        self._opened = now
+        self._heard = now
+        self._asked: tuple[int, Monotonic] | None = None
+        self._pings = 0
+        self._acked = Seq(0)
+        self._outstanding: deque[Seq] = deque()
+        self._strikes = 0
+
+    @property
+    def window_open(self) -> bool:
+        """Whether another batch may be sent now."""
+        return self.phase is Phase.UP and len(self._outstanding) < WINDOW
+
+    def accepted(self, hello: LinkHello, head: Seq, now: Monotonic) -> Seq:
+        """The peer is who it says; return the sequence number to send from.
+
+        A cursor in another journal, or beyond ``head`` (ours was restored from a copy), means from the start.
+        """
+        if self.phase is not Phase.CHECKING:
+            raise LocalError(f"accepted while {self.phase.value}")
+        self.phase = Phase.UP
+        self._heard = now
+        known = hello.epoch == self._epoch and 0 <= hello.seq <= head
+        self._acked = hello.seq if known else Seq(0)
+        return self._acked
+
+    def refused(self, code: str, text: str) -> tuple[Effect, ...]:
+        return (Count(code), Say(LinkFailure(code=code, text=text)), *self._close(CloseCode.REFUSED, code))
+
+    def sent(self, last: Seq) -> None:
+        """A batch ending at ``last`` is on its way."""
+        if not self.window_open:
+            raise LocalError("a batch beyond the window")
+        self._outstanding.append(last)
+
+    def receive(self, data: bytes, now: Monotonic) -> tuple[Effect, ...]:
+        if self.phase is Phase.CLOSED:
+            return ()
+        self._heard = now
+        try:
+            return self._take(codec.decode_link(data), now)
+        except MalformedMessage as error:
+            return self._forgive(error.code, str(error))
+
+    def deadline(self) -> Monotonic | None:
+        match self.phase:
+            case Phase.CLOSED:
+                return None
+            case Phase.UP:
+                ping = self._heard if self._asked is None else self._asked[1]
+                return Monotonic(min(self._heard + DEAD_S, ping + PING_S))
+            case _:
+                return Monotonic(self._opened + HELLO_S)
+
+    def tick(self, now: Monotonic) -> tuple[Effect, ...]:
+        deadline = self.deadline()
+        if deadline is None or now < deadline:
+            return ()
+        if self.phase is not Phase.UP:
+            return self._close(CloseCode.HELLO_TIMEOUT, f"no hello within {HELLO_S:.0f} s")
+        if now - self._heard >= DEAD_S:
+            return self._close(CloseCode.DEAD, f"nothing heard for {DEAD_S:.0f} s")
+        self._pings = (self._pings + 1) & 0xFFFFFFFF
+        self._asked = (self._pings, now)
+        return (Say(LinkPing(number=self._pings)),)
+
+    def _take(self, message: LinkMessage, now: Monotonic) -> tuple[Effect, ...]:
+        match self.phase, message:
+            case _, LinkFailure(code=code):
+                return (Handle(message), *self._close(CloseCode.REFUSED, code))
+            case Phase.GREETING, LinkHello(version=version) if version != VERSION:
+                return self.refused("version-mismatch", f"this gateway speaks version {VERSION}")
+            case Phase.GREETING, LinkHello():
+                self.phase = Phase.CHECKING
+                return (Prove(message),)
+            case Phase.UP, LinkPing(number=number):
+                return (Say(LinkPong(number=number)),)
+            case Phase.UP, LinkPong(number=number):
+                return self._ponged(number, now)
+            case Phase.UP, LinkAck():
+                return self._ack(message)
+            case Phase.UP, LinkHello():
+                return self._forgive("unexpected-message", "hello was said before")
+            case Phase.UP, _:
+                return (Handle(message),)
+            case _:
+                return self._forgive("unexpected-message", "say hello first")
+
+    def _ponged(self, number: int, now: Monotonic) -> tuple[Effect, ...]:
+        if self._asked is not None and self._asked[0] == number:
+            self.rtt_s = now - self._asked[1]
+            self._asked = None
+        return ()
+
+    def _ack(self, ack: LinkAck) -> tuple[Effect, ...]:
+        if ack.epoch != self._epoch or ack.seq <= self._acked:
+            return ()  # of a journal that is no more, or a repeat
+        if not self._outstanding or ack.seq > self._outstanding[-1]:
+            return self._forgive("unexpected-message", f"ack of {ack.seq}, which was not sent")
+        while self._outstanding and self._outstanding[0] <= ack.seq:
+            self._outstanding.popleft()
+        after, self._acked = self._acked, ack.seq
+        return (Acked(after, ack.seq),)
+
+    def _forgive(self, code: str, text: str) -> tuple[Effect, ...]:
+        self._strikes += 1
+        said = (Count(code), Say(LinkFailure(code=code, text=text)))
+        if self.phase is Phase.UP and self._strikes < FORGIVEN:
+            return (Count(code),)
+        return (*said, *self._close(CloseCode.MALFORMED, text))
+
+    def _close(self, code: CloseCode, text: str) -> tuple[Effect, ...]:
+        self.phase = Phase.CLOSED
+        return (Count(f"close-{int(code)}"), Close(code, text))

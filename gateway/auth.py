@@ -6,8 +6,8 @@ The facade over ``tokens`` (what a token says), ``signin`` (links), ``login`` (p
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from signaling.errors import Refused
 from signaling.ids import NodeCode, UtcMs
@@ -20,12 +20,7 @@ from .keys import NodeKeys
 from .login import Accounts, read_accounts
 from .settings import Algorithm
 from .signin import SignInLinks
-from .tokens import LinkProof, Signer
-
-SEEN_LINKS = 10_000
-"""Link tokens remembered until they expire, so that none is taken twice."""
-
-__all__ = ["Auth", "LinkProof", "SignIn"]
+from .tokens import Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +30,13 @@ class SignIn:
     token: str
     who: Actor
     expires_at: UtcMs
+
+
+class MintedLink(NamedTuple):
+    """Proof for a peer, and the ``jti`` its reply must answer."""
+
+    token: str
+    jti: str
 
 
 class Auth:
@@ -55,7 +57,6 @@ class Auth:
         self._link_signer = Signer(
             Algorithm.EDDSA, self.node, self.keys.private, {str(code): key for code, key in self.keys.public.items()}
         )
-        self._seen: OrderedDict[str, UtcMs] = OrderedDict()
         self._links = SignInLinks(config.node.data_dir / "links.sqlite", clock, reusable=config.demo.reusable_links)
         self._accounts = Accounts(
             read_accounts(config.auth.accounts_file) if config.auth.accounts_file else {},
@@ -103,54 +104,44 @@ class Auth:
 
     # ---- other gateways -------------------------------------------------------------------------
 
-    def mint_link(self, peer: NodeCode, answers: str = "") -> str:
-        """Return proof to ``peer`` that we are this node, good for 60 s and once.
+    def mint_link(self, peer: NodeCode, answers: str = "") -> MintedLink:
+        """Return proof to ``peer`` that we are this node, good for 60 s.
 
         Args:
             answers: The ``jti`` of the peer's own token, when this is the reply to it.
         """
         now_s = self._clock.at() // 1000
+        jti = self._clock.token()
         claims = {
             "iss": self.node,
             "sub": self.node,
             "aud": peer,
             "iat": now_s,
             "exp": now_s + tokens.LINK_TTL_S,
-            "jti": self._clock.token(),
+            "jti": jti,
             "answers": answers,
         }
-        return tokens.sign(self._link_signer, claims, tokens.LINK)
+        return MintedLink(tokens.sign(self._link_signer, claims, tokens.LINK), jti)
 
-    def link_id(self, token: str) -> str:
-        """Return the ``jti`` of a link token we minted ourselves; the peer's reply must answer it."""
-        return tokens.identity(token)
+    def verify_link(self, token: str, peer: NodeCode, answers: str = "") -> str:
+        """Return the ``jti`` of ``token`` if it proves that ``peer`` is calling us.
 
-    def verify_link(self, token: str, answers: str = "") -> LinkProof:
-        """Return which node ``token`` proves to be calling.
+        Whoever takes first messages must refuse a ``jti`` seen before; a reply is fresh by ``answers``.
 
         Args:
             answers: The ``jti`` we sent, when this must be the reply to it.
 
         Raises:
-            Refused: With a ``token-...`` code.
+            Refused: ``unknown-node`` or a ``token-...`` code.
         """
-        claims = tokens.check(self._link_signer, token, audience=self.node, issuer=None, typ=tokens.LINK)
-        expires_at = UtcMs(int(claims["exp"]) * 1000)
-        if claims["sub"] != claims["iss"] or claims.get("answers") != answers:
+        if peer not in self.keys.public:
+            raise Refused("unknown-node", f"no public key of node {peer[:12]}")
+        claims = tokens.check(self._link_signer, token, audience=self.node, issuer=peer, typ=tokens.LINK)
+        if claims["sub"] != peer or claims.get("answers") != answers:
             raise Refused("token-claims", "not the answer to what was asked")
-        if expires_at > self._clock.at() + (tokens.LINK_TTL_S + 2 * tokens.LEEWAY_S) * 1000:
+        if claims["exp"] * 1000 > self._clock.at() + (tokens.LINK_TTL_S + 2 * tokens.LEEWAY_S) * 1000:
             raise Refused("token-claims", f"a link token lives {tokens.LINK_TTL_S} seconds")
-        self._once(claims["jti"], expires_at)
-        return LinkProof(NodeCode(claims["iss"]), claims["jti"], expires_at)
-
-    def _once(self, jti: str, expires_at: UtcMs) -> None:
-        """Remember ``jti`` until it could not be used anyway.  Only signed tokens come this far."""
-        at = self._clock.at()
-        while self._seen and next(iter(self._seen.values())) + tokens.LEEWAY_S * 1000 < at:
-            self._seen.popitem(last=False)
-        if jti in self._seen or len(self._seen) >= SEEN_LINKS:
-            raise Refused("token-used", "this link token was used before")
-        self._seen[jti] = expires_at
+        return str(claims["jti"])
 
     # ---- people ---------------------------------------------------------------------------------
 

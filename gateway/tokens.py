@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 
 from signaling.errors import Refused
-from signaling.ids import NodeCode, UtcMs
+from signaling.ids import NodeCode
 from signaling.records import Actor, Role
 
 MAX_TOKEN_BYTES = 4_096
@@ -42,34 +42,20 @@ class Signer:
     keys: Mapping[str, Key]
 
 
-@dataclass(frozen=True, slots=True)
-class LinkProof:
-    """A gateway proved to be ``node``; ``jti`` is what the answer must name."""
-
-    node: NodeCode
-    jti: str
-    expires_at: UtcMs
-
-
 def sign(signer: Signer, claims: Mapping[str, Any], typ: str) -> str:
     """Return ``claims`` signed, as a compact JWT."""
     return _JWT.encode(dict(claims), signer.key, algorithm=signer.algorithm, headers={"kid": signer.kid, "typ": typ})
 
 
-def check(signer: Signer, token: str, *, audience: str, issuer: str | None, typ: str) -> dict[str, Any]:
-    """Return the claims of ``token``.
-
-    Args:
-        issuer: Who must have issued it; None: whoever ``kid`` names.
+def check(signer: Signer, token: str, *, audience: str, issuer: str, typ: str) -> dict[str, Any]:
+    """Return the claims of ``token``, issued by ``issuer`` for ``audience``, with its own key.
 
     Raises:
         Refused: With a ``token-...`` code.
     """
-    key, kid = _key(signer, token, typ)
+    key = _key(signer, token, typ, issuer)
     try:
-        return _JWT.decode(
-            token, key, algorithms=[signer.algorithm], audience=audience, issuer=issuer or kid, leeway=LEEWAY_S
-        )
+        return _JWT.decode(token, key, algorithms=[signer.algorithm], audience=audience, issuer=issuer, leeway=LEEWAY_S)
     except jwt.ExpiredSignatureError:
         raise Refused("token-expired", "the sign-in is over; sign in again") from None
     except (jwt.ImmatureSignatureError, jwt.InvalidIssuedAtError):
@@ -84,8 +70,8 @@ def check(signer: Signer, token: str, *, audience: str, issuer: str | None, typ:
         raise Refused("token-malformed", "not a token") from None
 
 
-def _key(signer: Signer, token: str, typ: str) -> tuple[Any, str]:
-    """Return the key ``token`` names.  Looks at nothing before its length."""
+def _key(signer: Signer, token: str, typ: str, issuer: str) -> Any:
+    """Return the key of ``issuer``, if ``token`` names it.  Looks at nothing before its length."""
     if not token:
         raise Refused("token-missing", "sign in first")
     if len(token) > MAX_TOKEN_BYTES:
@@ -98,16 +84,10 @@ def _key(signer: Signer, token: str, typ: str) -> tuple[Any, str]:
         raise Refused("token-malformed", "not a token") from None
     if header.get("alg") != signer.algorithm or header.get("typ", SIGN_IN) != typ:
         raise Refused("token-signature", "not the kind of token this gateway issues")
-    kid = header.get("kid", signer.kid)
-    key = signer.keys.get(kid) if isinstance(kid, str) else None
-    if key is None:
+    kid = header.get("kid", issuer)
+    if kid != issuer or kid not in signer.keys:
         raise Refused("token-signature", "signed with a key this gateway does not know")
-    return key, kid
-
-
-def identity(token: str) -> str:
-    """Return the ``jti`` of a token we made ourselves a moment ago."""
-    return str(_JWT.decode(token, options={"verify_signature": False})["jti"])
+    return signer.keys[kid]
 
 
 def actor(claims: Mapping[str, Any]) -> Actor:

@@ -1,0 +1,242 @@
+"""TCP connections that do not wait for ever: deadlines and a cap per address around aiohttp's protocol.
+
+aiohttp 3.14 has no header deadline (50 of 50 half-sent requests were open after 75 s) and no cap.
+Here headers must be whole within ``header_deadline_s``, and an address that has its share of
+connections loses the oldest one that never asked anything, so that slow sockets displace each
+other and not the people behind the same address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import OrderedDict
+from http import HTTPStatus
+from typing import Any, cast
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_server import Server
+
+from . import problems, telemetry
+from .settings import HttpSection
+
+log = logging.getLogger(__name__)
+
+LINGER_S = 2.0
+MAX_HEADER_BYTES = 8_190
+MAX_HEADERS = 64
+TLS_HANDSHAKE_S = 10.0
+BACKLOG = 1024
+
+
+class Door:
+    """Who is connected, by address, oldest first."""
+
+    def __init__(self, per_address: int) -> None:
+        self._per_address = per_address
+        self._open: dict[str, OrderedDict[Connection, None]] = {}
+        self.total = 0
+
+    def admit(self, connection: Connection, address: str) -> bool:
+        """Return whether ``connection`` may stay; a quiet one of the same address may go for it."""
+        mine = self._open.setdefault(address, OrderedDict())
+        if len(mine) >= self._per_address:
+            quiet = next((other for other in mine if other.quiet), None)
+            telemetry.count("http_refused", reason="displaced" if quiet else "address-full")
+            if quiet is None:
+                return False
+            self.leave(quiet, address)
+            quiet.force_close()
+            mine = self._open.setdefault(address, OrderedDict())
+        mine[connection] = None
+        self.total += 1
+        telemetry.gauge("http_connections", self.total)
+        return True
+
+    def leave(self, connection: Connection, address: str) -> None:
+        """Forget ``connection``; unknown ones are ignored."""
+        mine = self._open.get(address)
+        if mine is None or connection not in mine:
+            return
+        del mine[connection]
+        if not mine:
+            del self._open[address]
+        self.total -= 1
+        telemetry.gauge("http_connections", self.total)
+
+
+class Connection(RequestHandler):
+    """One TCP connection: aiohttp's, with a header deadline and a place at the door."""
+
+    __slots__ = ("_address", "_deadline", "_door", "_header_s")
+
+    def __init__(self, manager: Server, *, door: Door, header_s: float, loop: asyncio.AbstractEventLoop, **kwargs: Any):
+        super().__init__(manager, loop=loop, **kwargs)
+        self._door = door
+        self._header_s = header_s
+        self._address = ""
+        self._deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no request is being served and no WebSocket is open."""
+        return not self._request_in_progress and not self._messages and self._payload_parser is None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = transport.get_extra_info("peername")
+        self._address = peer[0] if isinstance(peer, tuple) else ""
+        if not self._door.admit(self, self._address):
+            real = cast(asyncio.Transport, transport)
+            real.write(problems.raw(problems.of_code("too-many-connections", "this address has too many open", 503)))
+            real.close()
+            return
+        super().connection_made(transport)
+        self._expect_headers()
+
+    def data_received(self, data: bytes) -> None:
+        asked = self._request_count
+        super().data_received(data)
+        if self._request_count != asked:
+            self._stop_waiting()
+        elif data and self._deadline is None and self.quiet and self._waiter is not None and not self._upgraded:
+            self._expect_headers()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_waiting()
+        self._door.leave(self, self._address)
+        super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what never reached a handler: requests that do not parse, and faults of the framework."""
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("request failed outside its handler", exc_info=exc)
+        else:
+            telemetry.count("malformed", where="http", code=f"http-{status}")
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer had already begun")
+        return _Bare(
+            problems.of_status(status, "the request is not HTTP as this gateway speaks it" if status < 500 else "")
+        )
+
+    def _expect_headers(self) -> None:
+        self._deadline = self._loop.call_later(self._header_s, self._too_slow)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        if self.transport is None or not self.quiet:
+            return
+        telemetry.count("http_refused", reason="header-deadline")
+        self.transport.write(problems.raw(problems.of_status(408, "headers were not whole in time")))
+        self.force_close()
+
+
+class _Bare(web.Response):
+    """A problem outside the application: without its hooks, and without aiohttp's banner."""
+
+    def __init__(self, problem: problems.Problem) -> None:
+        super().__init__(status=problem.status, body=problems.body(problem), content_type=problems.CONTENT_TYPE)
+        self.force_close()
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self.headers.popall("Server", None)
+
+
+class _Hardened(Server):
+    """aiohttp's server, making our connections."""
+
+    def __init__(self, application: web.Application, settings: HttpSection) -> None:
+        super().__init__(
+            application._handle,  # type: ignore[arg-type]  # as aiohttp's own runner does
+            request_factory=application._make_request,
+            access_log=None,
+            keepalive_timeout=settings.idle_s,
+            lingering_time=LINGER_S,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
+            auto_decompress=False,
+        )
+        self._door = Door(settings.connections_per_address)
+        self._header_s = settings.header_deadline_s
+
+    def __call__(self) -> RequestHandler:
+        return Connection(self, door=self._door, header_s=self._header_s, loop=self._loop, **self._kwargs)
+
+
+class _Runner(web.AppRunner):
+    def __init__(self, application: web.Application, settings: HttpSection) -> None:
+        super().__init__(application, shutdown_timeout=settings.shutdown_s)
+        self._settings = settings
+
+    async def _make_server(self) -> Server:
+        self.app._set_loop(asyncio.get_running_loop())
+        self.app.on_startup.freeze()
+        await self.app.startup()
+        self.app.freeze()
+        return _Hardened(self.app, self._settings)
+
+
+class Listener:
+    """An application being served on one address."""
+
+    def __init__(self, runner: _Runner, server: asyncio.Server, *, secure: bool) -> None:
+        self._runner = runner
+        self._server = server
+        self.secure = secure
+
+    @classmethod
+    async def start(cls, application: web.Application, settings: HttpSection) -> Listener:
+        """Bind and serve.
+
+        Raises:
+            OSError: The address cannot be bound; ssl.SSLError: the certificate cannot be used.
+        """
+        context = tls_context(settings)
+        runner = _Runner(application, settings)
+        await runner.setup()
+        handshake: dict[str, Any] = {"ssl": context, "ssl_handshake_timeout": TLS_HANDSHAKE_S} if context else {}
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                cast("Any", runner.server), settings.host, settings.port, backlog=BACKLOG, **handshake
+            )
+        except BaseException:
+            await runner.cleanup()
+            raise
+        return cls(runner, server, secure=context is not None)
+
+    @property
+    def port(self) -> int:
+        """The bound TCP port."""
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def stop(self) -> None:
+        """Accept nothing more, let requests end within ``shutdown_s``, close."""
+        self._server.close()
+        await self._runner.cleanup()
+
+
+def tls_context(settings: HttpSection) -> ssl.SSLContext | None:
+    """Return the server's TLS settings, None without a certificate.  TLS 1.2 with forward secrecy, or 1.3."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    return context

@@ -68,6 +68,12 @@ TRANSITIONS: Mapping[Header, Mapping[type[Ending], Header]] = {
 }
 """The whole machine.  The diagram in PROTOCOL.md is drawn from this table."""
 
+ENDED_BY: Mapping[Header, type[Ending]] = {
+    Header.RECALLED: DirectiveRecalled,
+    Header.EXPIRED: DirectiveExpired,
+    Header.CLOSED: DirectiveClosed,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Directive:
@@ -183,7 +189,6 @@ def _end(state: Directive | None, record: DirectiveRecalled | DirectiveClosed) -
         return (Deny("unknown-directive", f"no directive {record.directive}"),)
     if type(record) in TRANSITIONS[state.state]:
         return (Append(record),)
-    same = {Header.RECALLED: DirectiveRecalled, Header.CLOSED: DirectiveClosed}
-    if type(record) is same[state.state]:
+    if ENDED_BY.get(state.state) is type(record):
         return (Repeat(),)
     return (Deny(f"directive-{state.state}", f"{record.directive} is already {state.state}"),)

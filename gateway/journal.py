@@ -1,0 +1,200 @@
+"""The truth of a node: an append-only, hash-chained log (``logfile.py``), written by one thread.
+
+The writer commits whatever has gathered (group commit); an ``append`` resolves when its records are on the
+disk, never before.  The order of calls is the order in the log.  A record whose key is known is not written
+again.  The cursor of a link moves in the transaction of the records it brought.
+
+Listeners see every durable row once, in order, before the ``append`` that wrote it resolves: state is a fold
+over them, and ``replay`` at start feeds the same fold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from gateway import logfile
+from gateway.clock import Clock
+from gateway.logfile import Cursor, Entry, JournalError, LogFile, Row, Verification
+from signaling import records
+from signaling.ids import Epoch, NodeCode, Seq
+from signaling.records import AnyRecord
+
+__all__ = ["Cursor", "Journal", "JournalError", "Listener", "Row", "Verification"]
+
+log = logging.getLogger(__name__)
+
+MAX_GROUP = 1_000
+"""Appends committed together at most: bounds how long the first of them waits."""
+
+RECENT_ROWS = 4_096
+"""Rows kept in memory, so that links that follow closely never touch the disk."""
+
+Listener = Callable[[Sequence[Row]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    entries: list[Entry]
+    cursor: Cursor | None
+    done: asyncio.Future[Seq]
+
+
+class Journal:
+    """Make it with ``Journal.open`` on the running loop that will use it; ``close`` writes what was appended."""
+
+    def __init__(self, file: LogFile) -> None:
+        self._file = file
+        self._loop = asyncio.get_running_loop()
+        self._reader = logfile.connect(file.path)
+        self._cursors = {peer: (epoch, seq) for peer, epoch, seq in file.cursors()}
+        self._recent: deque[Row] = deque(maxlen=RECENT_ROWS)
+        self._listeners: list[Listener] = []
+        self._failure: asyncio.Future[BaseException] = self._loop.create_future()
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_forever, name="journal", daemon=True)
+        self.epoch: Epoch = file.epoch
+        self.head: Seq = file.head
+        self._thread.start()
+
+    @classmethod
+    def open(cls, path: Path, node: NodeCode, clock: Clock) -> Journal:
+        """Open or make the journal of ``node``.
+
+        Raises:
+            JournalError: Another process holds it, it is another node's, or it is damaged.
+        """
+        return cls(LogFile(path, node, clock))
+
+    # ---- writing ---------------------------------------------------------------------------------
+
+    def append(
+        self, *entries: AnyRecord, via: NodeCode | None = None, cursor: Cursor | None = None
+    ) -> asyncio.Future[Seq]:
+        """Write ``entries`` after everything appended before; resolves with the head once they are durable.
+
+        Known keys are skipped.  With no entries, only ``cursor`` moves, in its turn.  The future raises
+        JournalError when the disk failed; it may be dropped, ``failure`` tells it too.
+        """
+        done: asyncio.Future[Seq] = self._loop.create_future()
+        done.add_done_callback(_retrieved)
+        if self._failure.done():
+            done.set_exception(JournalError("the journal has failed"))
+            return done
+        made = [Entry(records.key(record), via, records.encode(record), record) for record in entries]
+        self._requests.put(_Request(made, cursor, done))
+        return done
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call ``listener`` with the durable rows of each commit, in order, from the next commit on."""
+        self._listeners.append(listener)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a write has failed: nothing is accepted any more."""
+        return self._failure.done()
+
+    async def failure(self) -> NoReturn:
+        """Wait until a write fails, then raise.  Run it in the process's task group.
+
+        Raises:
+            JournalError: The process must end: it can no longer keep its word.
+        """
+        error = await asyncio.shield(self._failure)
+        raise JournalError(f"{self._file.path}: {error}") from error
+
+    async def close(self) -> None:
+        """Write what was appended, then let go of the file."""
+        self._requests.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._reader.close()
+        self._file.close()
+
+    # ---- reading ---------------------------------------------------------------------------------
+
+    def read(self, after: Seq, limit: int) -> list[Row]:
+        """Return up to ``limit`` durable rows after ``after``, in order."""
+        if self._recent and self._recent[0].seq <= after + 1:
+            start = after + 1 - self._recent[0].seq
+            return [self._recent[i] for i in range(start, min(start + limit, len(self._recent)))]
+        return logfile.read(self._reader, after, self.head, limit)
+
+    def replay(self, batch: int = 500) -> Iterator[Row]:
+        """Yield every durable row from the first."""
+        after = Seq(0)
+        while rows := self.read(after, batch):
+            yield from rows
+            after = rows[-1].seq
+
+    def cursor(self, peer: NodeCode) -> tuple[Epoch | None, Seq]:
+        """Return how far ``peer``'s journal is durable here: (its epoch, None if never read; sequence number)."""
+        return self._cursors.get(peer, (None, Seq(0)))
+
+    async def verify(self) -> Verification:
+        """Walk the whole chain, in a thread."""
+        return await asyncio.to_thread(logfile.verify, self._file.path)
+
+    # ---- the writer thread -----------------------------------------------------------------------
+
+    def _write_forever(self) -> None:
+        group: list[_Request] = []
+        try:
+            while group := self._gather():
+                cursors = [request.cursor for request in group if request.cursor is not None]
+                rows = self._file.commit((entry for request in group for entry in request.entries), cursors)
+                self._loop.call_soon_threadsafe(self._committed, rows, group)
+        except Exception as error:
+            log.exception("journal write failed", extra={"path": str(self._file.path)})
+            self._loop.call_soon_threadsafe(self._failed, error, group)
+
+    def _gather(self) -> list[_Request]:
+        """Return the requests waiting now, at least one; none when it is time to close."""
+        first = self._requests.get()
+        group = [] if first is None else [first]
+        while group and len(group) < MAX_GROUP and not self._requests.empty():
+            request = self._requests.get()
+            if request is None:
+                self._requests.put(None)
+                break
+            group.append(request)
+        return group
+
+    # ---- back on the loop ------------------------------------------------------------------------
+
+    def _committed(self, rows: Sequence[Row], group: Sequence[_Request]) -> None:
+        for request in group:
+            if request.cursor is not None:
+                peer, epoch, seq = request.cursor
+                self._cursors[peer] = (epoch, seq)
+        if rows:
+            self._recent.extend(rows)
+            self.head = rows[-1].seq
+            for listener in self._listeners:
+                listener(rows)
+        for request in group:
+            if not request.done.done():
+                request.done.set_result(self.head)
+
+    def _failed(self, error: Exception, group: Sequence[_Request]) -> None:
+        self._failure.set_result(error)
+        waiting = list(group)
+        while not self._requests.empty():
+            request = self._requests.get()
+            if request is not None:
+                waiting.append(request)
+        for request in waiting:
+            if not request.done.done():
+                request.done.set_exception(JournalError(str(error)))
+
+
+def _retrieved(done: asyncio.Future[Seq]) -> None:
+    """Mark the outcome as seen: whoever does not wait for an append learns of a failure from ``failure``."""
+    if not done.cancelled():
+        done.exception()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from .ids import ConferenceId, NodeCode, ParticipantId, TrackId
 from .messages import ParticipantView, TrackView
@@ -34,6 +35,8 @@ class Seat:
     only: ParticipantId | None = None
     """A viewer of one participant (WHEP): nobody else is shown or heard."""
     pins: Mapping[int, ParticipantId] = field(default_factory=dict)
+    hidden: bool = False
+    """Not a participant: the node itself, looking for a moment (a snapshot)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +136,9 @@ class Cascade:
         """Return what follows.  A conference that is not in ``rooms`` has ended or is not known yet."""
         people = {room: self._present(room) for room in rooms}
         tracks = _tracks(people)
+        offers = {room: _offer(rooms[room], people[room], tracks) for room in rooms}
         seatings = {
-            who: _seat(
-                seat, rooms[seat.conference], people[seat.conference], tracks, self._seatings.get(who, Seating())
-            )
+            who: _seat(seat, offers[seat.conference], self._seatings.get(who, Seating()))
             for who, seat in self.seats.items()
             if seat.conference in rooms
         }
@@ -155,7 +157,7 @@ class Cascade:
         """Return everybody in join order (ids sort by time) with the side each is on; here before elsewhere."""
         found: dict[ParticipantId, tuple[ParticipantView, NodeCode | None]] = {}
         for seat in self.seats.values():
-            if seat.conference == conference:
+            if seat.conference == conference and not seat.hidden:
                 found[seat.view.participant] = (seat.view, None)
         for neighbour in sorted(self.sides):
             for view in self.sides[neighbour].rosters.get(conference, ()):
@@ -222,43 +224,34 @@ def _tracks(
     return found
 
 
-def _seat(
-    seat: Seat,
-    room: Room,
-    people: Sequence[tuple[ParticipantView, NodeCode | None]],
-    tracks: Mapping[TrackId, Known],
-    before: Seating,
-) -> Seating:
-    """Return what the slots of ``seat`` show; what stays in view stays in its slot."""
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What one conference has to show, best first; made once, used by every seat."""
+
+    pictures: Sequence[Known]
+    voices: Sequence[Known]
+    loudness: Mapping[TrackId, int]
+
+
+def _offer(
+    room: Room, people: Sequence[tuple[ParticipantView, NodeCode | None]], tracks: Mapping[TrackId, Known]
+) -> _Offer:
     flowing = [
         known
         for view, _ in people
-        if view.participant != seat.view.participant and seat.only in (None, view.participant)
         for track in view.tracks
         if (known := tracks[track.track]).flows and known.participant == view.participant
     ]
-    pictures = [known for known in flowing if known.track.kind != AUDIO]
-    voices = [known for known in flowing if known.track.kind == AUDIO]
-    pinned = _pinned(seat, pictures)
-    ranked = [known.track.track for known in sorted(pictures, key=lambda known: _picture_rank(known, room))]
-    heard = set(before.voices)
-    loud = [known.track.track for known in sorted(voices, key=lambda known: _voice_rank(known, room, heard))]
-    return Seating(
-        pictures=_place(seat.pictures, pinned, ranked, before.pictures),
-        voices=_place(seat.voices, {}, loud, before.voices),
+    loudness = {known.track.track: room.loudness.get(known.track.track, room.unknown) for known in flowing}
+    return _Offer(
+        pictures=sorted(
+            (known for known in flowing if known.track.kind != AUDIO), key=lambda known: _picture_rank(known, room)
+        ),
+        voices=sorted(
+            (known for known in flowing if known.track.kind == AUDIO), key=lambda known: -loudness[known.track.track]
+        ),
+        loudness=loudness,
     )
-
-
-def _pinned(seat: Seat, pictures: Sequence[Known]) -> dict[int, TrackId]:
-    """Return the pinned slots: the camera of the participant asked for, else whatever picture it has."""
-    pinned: dict[int, TrackId] = {}
-    for slot, participant in sorted(seat.pins.items()):
-        own = sorted(
-            (known.track.label == CONTENT, known.track.track) for known in pictures if known.participant == participant
-        )
-        if slot < seat.pictures and own and own[0][1] not in pinned.values():
-            pinned[slot] = own[0][1]
-    return pinned
 
 
 def _picture_rank(known: Known, room: Room) -> tuple[bool, bool]:
@@ -266,9 +259,44 @@ def _picture_rank(known: Known, room: Room) -> tuple[bool, bool]:
     return (known.track.label != CONTENT, known.participant != room.speaker)
 
 
-def _voice_rank(known: Known, room: Room, heard: set[TrackId | None]) -> int:
-    track = known.track.track
-    return -(room.loudness.get(track, room.unknown) + (STICKY_DB if track in heard else 0))
+def _seat(seat: Seat, offer: _Offer, before: Seating) -> Seating:
+    """Return what the slots of ``seat`` show; what stays in view stays in its slot."""
+    pinned = _pinned(seat, offer.pictures)
+    pictures = _best(seat, offer.pictures, seat.pictures)
+    heard = set(before.voices)
+    voices = [known for known in offer.voices if known.track.track in heard and _may_have(seat, known)]
+    voices += [known for known in _best(seat, offer.voices, seat.voices) if known not in voices]
+    loud = sorted(
+        (known.track.track for known in voices),
+        key=lambda track: -(offer.loudness[track] + (STICKY_DB if track in heard else 0)),
+    )
+    return Seating(
+        pictures=_place(seat.pictures, pinned, [known.track.track for known in pictures], before.pictures),
+        voices=_place(seat.voices, {}, loud, before.voices),
+    )
+
+
+def _may_have(seat: Seat, known: Known) -> bool:
+    return known.participant != seat.view.participant and seat.only in (None, known.participant)
+
+
+def _best(seat: Seat, ranked: Sequence[Known], slots: int) -> list[Known]:
+    """Return the first of ``ranked`` that ``seat`` may have: twice its slots, since pins may double some."""
+    return list(islice((known for known in ranked if _may_have(seat, known)), 2 * slots))
+
+
+def _pinned(seat: Seat, pictures: Sequence[Known]) -> dict[int, TrackId]:
+    """Return the pinned slots: the camera of the participant asked for, else whatever picture it has."""
+    pinned: dict[int, TrackId] = {}
+    for slot, participant in sorted(seat.pins.items()):
+        own = sorted(
+            (known.track.label == CONTENT, known.track.track)
+            for known in pictures
+            if known.participant == participant and _may_have(seat, known)
+        )
+        if slot < seat.pictures and own and own[0][1] not in pinned.values():
+            pinned[slot] = own[0][1]
+    return pinned
 
 
 def _place(

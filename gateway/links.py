@@ -1,0 +1,491 @@
+"""Links to the neighbouring gateways: one dialled to the parent, one accepted from each child.
+
+The same ``Wire`` runs at both ends.  Records go by cursor, straight from the journal, and are
+acknowledged when durable; everything else is said at once and said again after a new link.  Each
+wire has its own tasks and queue, so a neighbour that stops reading delays nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import aiohttp
+from aiohttp import web
+
+from signaling import records
+from signaling.division import Tree
+from signaling.errors import MalformedMessage, Refused
+from signaling.ids import Epoch, Monotonic, NodeCode, Seq
+from signaling.link import (
+    BATCH_BYTES,
+    BATCH_ROWS,
+    DEAD_S,
+    Acked,
+    Close,
+    Count,
+    Effect,
+    Handle,
+    Link,
+    Phase,
+    Prove,
+    Say,
+    backoff_s,
+)
+from signaling.messages import (
+    MAX_LINK_MESSAGE_BYTES,
+    VERSION,
+    LinkAck,
+    LinkBlobChunk,
+    LinkFailure,
+    LinkHello,
+    LinkMessage,
+    LinkRecords,
+)
+from signaling.records import AnyRecord, DirectiveIssued, RefusalRecorded
+from signaling.routing import Router
+from signaling.session import CloseCode
+
+from . import telemetry
+from .clock import Clock
+from .journal import Journal, Row
+from .outgoing import Outgoing
+
+log = logging.getLogger(__name__)
+
+CONNECT_S = 10.0
+CLOSE_S = 2.0
+STEADY_S = 30.0
+"""A link that lasted this long was a good one: the next wait begins short again."""
+
+TOKEN_MEMORY_S = 180.0
+"""Longer than a link token lives, clock differences included."""
+TOKENS_REMEMBERED = 10_000
+
+Socket = aiohttp.ClientWebSocketResponse | web.WebSocketResponse
+
+
+class Proofs(Protocol):
+    """Of node identity: ``Auth``."""
+
+    def mint_link(self, peer: NodeCode, answers: str = "") -> tuple[str, str]: ...
+    def verify_link(self, token: str, peer: NodeCode, answers: str = "") -> str: ...
+
+
+class Traffic(Protocol):
+    """Where what neighbours say is taken to: ``Dispatch``."""
+
+    def link_up(self, port: Port) -> None: ...
+    def link_down(self, port: Port) -> None: ...
+    def link_said(self, port: Port, message: LinkMessage) -> None: ...
+    def link_record(self, record: AnyRecord, via: NodeCode) -> None: ...
+    def link_relayed(self, peer: NodeCode, issued: Sequence[DirectiveIssued]) -> None: ...
+    def link_idle(self, port: Port) -> LinkBlobChunk | None:
+        """Return a piece of a picture to send while nothing else waits."""
+        ...
+
+
+class Port(Protocol):
+    """One live link, for those who speak over it."""
+
+    @property
+    def peer(self) -> NodeCode: ...
+    @property
+    def dialled(self) -> bool:
+        """Whether the peer is the parent."""
+        ...
+
+    @property
+    def host(self) -> str:
+        """The address at the other end of the socket."""
+        ...
+
+    def say(self, message: LinkMessage, key: Hashable = None) -> None: ...
+    def wake(self) -> None:
+        """``link_idle`` has something to say."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """Where the parent is dialled."""
+
+    url: str
+    parent: NodeCode
+    ssl: ssl.SSLContext | None = None
+
+
+class Links:
+    """All links of this node."""
+
+    def __init__(
+        self,
+        node: NodeCode,
+        tree: Tree,
+        journal: Journal,
+        router: Router,
+        proofs: Proofs,
+        traffic: Traffic,
+        clock: Clock,
+        uplink: Uplink | None = None,
+    ) -> None:
+        self.node = node
+        self.tree = tree
+        self.journal = journal
+        self.router = router
+        self.proofs = proofs
+        self.traffic = traffic
+        self.clock = clock
+        self.unacknowledged: dict[NodeCode, deque[tuple[Seq, DirectiveIssued]]] = {}
+        """Directives on their way to a child, across reconnections, until it acknowledges them."""
+        self._uplink = uplink
+        self._wires: dict[NodeCode, Wire] = {}
+        self._used: OrderedDict[str, Monotonic] = OrderedDict()
+        journal.subscribe(self._journal_grew)
+
+    @property
+    def up(self) -> frozenset[NodeCode]:
+        """Neighbours whose link is up."""
+        return frozenset(self._wires)
+
+    @property
+    def uplink_up(self) -> bool | None:
+        """Whether the link to the parent is up; None when none is configured."""
+        return None if self._uplink is None else self._uplink.parent in self._wires
+
+    def rtt_s(self, peer: NodeCode) -> float | None:
+        wire = self._wires.get(peer)
+        return None if wire is None else wire.machine.rtt_s
+
+    async def run(self) -> None:
+        """Keep the link to the parent, forever."""
+        if self._uplink is None:
+            return
+        attempt = 0
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)) as client:
+            while True:
+                started = self.clock.now()
+                await self._dial(client, self._uplink)
+                attempt = 0 if self.clock.now() - started > STEADY_S else attempt + 1
+                await asyncio.sleep(backoff_s(attempt, self.clock.random()))
+
+    async def accept(self, request: web.Request) -> web.WebSocketResponse:
+        """Serve ``GET /link``."""
+        socket = web.WebSocketResponse(
+            timeout=CLOSE_S, heartbeat=None, compress=False, max_msg_size=MAX_LINK_MESSAGE_BYTES
+        )
+        await socket.prepare(request)
+        await Wire(self, socket, None, request.remote or "").run()
+        return socket
+
+    async def close(self) -> None:
+        """Say goodbye on every link."""
+        for wire in list(self._wires.values()):
+            wire.stop(CloseCode.GOING_AWAY, "going away")
+
+    def attach(self, wire: Wire, peer: NodeCode) -> None:
+        """``wire`` is proved to lead to ``peer``; it replaces an older one."""
+        older = self._wires.pop(peer, None)
+        if older is not None:
+            self.traffic.link_down(older)
+            older.stop(CloseCode.REPLACED, "a newer link took over")
+        self._wires[peer] = wire
+        log.info("link up", extra={"peer": peer, "dialled": wire.dialled, "replaced": older is not None})
+        telemetry.count("link_up", peer=peer)
+        self.traffic.link_up(wire)
+
+    def detach(self, wire: Wire) -> None:
+        if self._wires.get(wire.peer) is wire:
+            del self._wires[wire.peer]
+            log.info("link down", extra={"peer": wire.peer, "reason": wire.reason})
+            self.traffic.link_down(wire)
+
+    def admit(self, peer: NodeCode, jti: str, *, dialled: bool) -> None:
+        """Return if the proved ``peer`` may be linked: the tree has it there, and its token is fresh.
+
+        Raises:
+            Refused: ``wrong-place`` or ``token-used``.
+        """
+        if dialled:
+            expected = self._uplink is not None and peer == self._uplink.parent == self.tree.parent(self.node)
+        else:
+            expected = self.tree.parent(peer) == self.node
+        if not expected:
+            raise Refused("wrong-place", f"{peer} is not {'the parent' if dialled else 'a child'} of this node")
+        now = self.clock.now()
+        while self._used and next(iter(self._used.values())) < now - TOKEN_MEMORY_S:
+            self._used.popitem(last=False)
+        if jti in self._used or len(self._used) >= TOKENS_REMEMBERED:
+            raise Refused("token-used", "this link token was used before")
+        self._used[jti] = now
+
+    async def _dial(self, client: aiohttp.ClientSession, uplink: Uplink) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                socket = await client.ws_connect(
+                    uplink.url,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
+                    heartbeat=None,
+                    compress=0,
+                    max_msg_size=MAX_LINK_MESSAGE_BYTES,
+                    ssl=uplink.ssl or True,
+                )
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            log.debug("uplink not reached", extra={"parent": uplink.parent, "error": str(error)})
+            telemetry.count("link_dial_failed", peer=uplink.parent)
+            return
+        address = socket.get_extra_info("peername")
+        await Wire(self, socket, uplink.parent, address[0] if address else "").run()
+
+    def _journal_grew(self, rows: Sequence[Row]) -> None:
+        for wire in self._wires.values():
+            wire.wake()
+
+
+class Wire:
+    """One WebSocket to one neighbour, from the dial or the accept to the close."""
+
+    def __init__(self, links: Links, socket: Socket, parent: NodeCode | None, host: str) -> None:
+        """``parent`` is who we dialled; None when we were dialled."""
+        self.peer = parent or NodeCode("")
+        self.dialled = parent is not None
+        self.host = host
+        self.reason = ""
+        self.machine = Link(links.journal.epoch, links.clock.now())
+        self._links = links
+        self._socket = socket
+        self._outgoing = Outgoing()
+        self._changed = asyncio.Event()
+        """The machine's next deadline may have moved."""
+        self._asked = ""
+        """The ``jti`` of our own token; the reply must answer it."""
+        self._sent = Seq(0)
+        self._told = Seq(0)
+        """The peer's cursor once it has acknowledged all we sent; ``_sent`` runs ahead over what concerns it not."""
+        self._attached = False
+        self._stop: asyncio.Future[tuple[CloseCode, str]] = asyncio.get_running_loop().create_future()
+
+    # ---- for those who speak over the link ------------------------------------------------------
+
+    def say(self, message: LinkMessage, key: Hashable = None) -> None:
+        self._outgoing.put(message, key)
+
+    def wake(self) -> None:
+        self._outgoing.wake()
+
+    def stop(self, code: CloseCode, text: str) -> None:
+        """Close the link soon."""
+        if not self._stop.done():
+            self.reason = text
+            self._stop.set_result((code, text))
+
+    # ---- life -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve the link until either side closes it.  Never raises for what the peer does."""
+        tasks = [asyncio.create_task(step) for step in (self._read(), self._write(), self._watch())]
+        try:
+            if self.dialled:
+                self._greet(self.peer, "")
+            ends: list[asyncio.Future[Any]] = [*tasks, self._stop]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            self._report(results)
+            if self._attached:
+                self._links.detach(self)
+            await self._farewell()
+
+    def _report(self, results: Sequence[object]) -> None:
+        for result in results:
+            if isinstance(result, (ConnectionError, TimeoutError, asyncio.CancelledError)):
+                self.reason = self.reason or type(result).__name__
+            elif isinstance(result, Exception):
+                log.error("link failed", exc_info=result, extra={"peer": self.peer})
+                self.reason = self.reason or "fault"
+
+    async def _farewell(self) -> None:
+        code, text = self._stop.result() if self._stop.done() else (CloseCode.GOING_AWAY, "")
+        while self.machine.phase is not Phase.UP and (data := self._outgoing.pop()) is not None:
+            try:
+                async with asyncio.timeout(CLOSE_S):
+                    await self._socket.send_str(data.decode())
+            except (ConnectionError, TimeoutError, RuntimeError):
+                break
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._socket.close(code=code, message=text.encode()[:120])
+        except (ConnectionError, TimeoutError, RuntimeError):
+            return
+
+    async def _read(self) -> None:
+        async for frame in self._socket:
+            if frame.type is aiohttp.WSMsgType.TEXT:
+                data = frame.data.encode("utf-8", "surrogatepass")
+            elif frame.type is aiohttp.WSMsgType.BINARY:
+                data = frame.data
+            else:
+                break
+            self._carry_out(self.machine.receive(data, self._links.clock.now()))
+            self._changed.set()
+        self.reason = self.reason or f"closed by peer ({self._socket.close_code})"
+
+    async def _watch(self) -> None:
+        """Call the machine when its deadline comes."""
+        while True:
+            self._changed.clear()
+            deadline = self.machine.deadline()
+            wait_s = None if deadline is None else max(0.0, deadline - self._links.clock.now())
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                self._carry_out(self.machine.tick(self._links.clock.now()))
+
+    async def _write(self) -> None:
+        while not self._outgoing.overflowed:
+            data = self._outgoing.pop() or self._next()
+            if data is None:
+                await self._outgoing.wait()
+                continue
+            async with asyncio.timeout(DEAD_S):
+                await self._socket.send_str(data.decode())
+        self.stop(CloseCode.TOO_SLOW, "does not read")
+
+    def _next(self) -> bytes | None:
+        """Return what to send while nothing is waiting to be said: records, else a piece of a picture."""
+        if self.machine.phase is not Phase.UP:
+            return None
+        message: LinkMessage | None = self._batch()
+        if message is None:
+            message = self._links.traffic.link_idle(self)
+        if message is not None:
+            self._outgoing.put(message)
+        return self._outgoing.pop()
+
+    # ---- records --------------------------------------------------------------------------------
+
+    def _batch(self) -> LinkRecords | None:
+        """Return the next records for the peer; None while the window is shut or nothing concerns it."""
+        if not self.machine.window_open:
+            return None
+        items: list[str] = []
+        size = 0
+        for row in self._links.journal.read(self._sent, BATCH_ROWS):
+            if row.via != self.peer and self._links.router.concerns(row.record, self.peer):
+                if items and size + len(row.data) > BATCH_BYTES:
+                    break
+                items.append(row.data.decode())
+                size += len(row.data)
+                self._remember(row)
+            self._sent = row.seq
+        if not items and self._sent - self._told < BATCH_ROWS:
+            return None
+        self._told = self._sent
+        self.machine.sent(self._sent)
+        return LinkRecords(epoch=self._links.journal.epoch, last=self._sent, items=tuple(items))
+
+    def _remember(self, row: Row) -> None:
+        if isinstance(row.record, DirectiveIssued) and not self.dialled:
+            self._links.unacknowledged.setdefault(self.peer, deque()).append((row.seq, row.record))
+
+    def _acknowledged(self, seq: Seq) -> None:
+        """The peer holds everything up to ``seq``."""
+        waiting = self._links.unacknowledged.get(self.peer)
+        issued: list[DirectiveIssued] = []
+        while waiting and waiting[0][0] <= seq:
+            issued.append(waiting.popleft()[1])
+        if issued:
+            self._links.traffic.link_relayed(self.peer, issued)
+        self.wake()
+
+    def _receive(self, batch: LinkRecords) -> None:
+        """Take the records in, in order; acknowledge when they and the cursor are durable."""
+        for item in batch.items:
+            try:
+                self._links.traffic.link_record(records.decode(item.encode("utf-8", "surrogatepass")), self.peer)
+            except MalformedMessage as error:
+                self._poison(error.code)
+            except Exception:
+                log.exception("record could not be taken in", extra={"peer": self.peer})
+                self._poison("fault")
+        done = self._links.journal.append(cursor=(self.peer, batch.epoch, batch.last))
+        done.add_done_callback(lambda done: self._durable(done, batch.epoch, batch.last))
+
+    def _durable(self, done: asyncio.Future[Seq], epoch: Epoch, last: Seq) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self.say(LinkAck(epoch=epoch, seq=last), "ack")
+
+    def _poison(self, code: str) -> None:
+        """A record nobody can read is written down as refused, and passed over: the queue goes on."""
+        log.warning("record refused", extra={"peer": self.peer, "code": code})
+        telemetry.count("refused", code=code)
+        self._links.journal.append(
+            RefusalRecorded(
+                node=self._links.node,
+                at=self._links.clock.at(),
+                by=None,
+                action="record",
+                target=self._links.clock.new_id(),
+                code=code,
+                via=self.peer,
+            )
+        )
+
+    # ---- the machine's effects ------------------------------------------------------------------
+
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Say(message):
+                    self.say(message)
+                case Handle(LinkRecords() as batch):
+                    self._receive(batch)
+                case Handle(LinkFailure() as failure):
+                    log.warning("refused by peer", extra={"peer": self.peer, "code": failure.code})
+                case Handle(message):
+                    self._said(message)
+                case Acked(_, seq):
+                    self._acknowledged(seq)
+                case Prove(hello):
+                    self._prove(hello)
+                case Count(code):
+                    telemetry.count("link_refused", code=code)
+                case Close(code, text):
+                    self.stop(code, text)
+
+    def _said(self, message: LinkMessage) -> None:
+        try:
+            self._links.traffic.link_said(self, message)
+        except Refused as error:
+            log.warning("message refused", extra={"peer": self.peer, "code": error.code})
+            telemetry.count("link_refused", code=error.code)
+
+    def _prove(self, hello: LinkHello) -> None:
+        try:
+            jti = self._links.proofs.verify_link(hello.token, hello.node, self._asked)
+            self._links.admit(hello.node, jti, dialled=self.dialled)
+        except Refused as error:
+            log.warning("link refused", extra={"peer": hello.node[:12], "host": self.host, "code": error.code})
+            return self._carry_out(self.machine.refused(error.code, str(error)))
+        self.peer = hello.node
+        if not self.dialled:
+            self._greet(hello.node, jti)
+        self._sent = self._told = self.machine.accepted(hello, self._links.journal.head, self._links.clock.now())
+        self._attached = True
+        self._acknowledged(self._sent)
+        self._links.unacknowledged.pop(self.peer, None)
+        return self._links.attach(self, self.peer)
+
+    def _greet(self, peer: NodeCode, answers: str) -> None:
+        token, jti = self._links.proofs.mint_link(peer, answers)
+        self._asked = "" if answers else jti
+        epoch, seq = self._links.journal.cursor(peer)
+        self.say(LinkHello(version=VERSION, node=self._links.node, token=token, epoch=epoch, seq=seq))

@@ -1,0 +1,69 @@
+"""What waits to be written to one socket: bounded, and the newest of a kind replaces the older.
+
+A message put with a key replaces the waiting one with that key: of a roster that changed ten times
+while a slow line was busy, only the last is sent.  Whoever reads too slowly for what cannot be
+replaced is cut off, not waited for; it learns everything again when it returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
+
+from signaling import codec
+from signaling.messages import Message
+
+MAX_MESSAGES = 2_000
+MAX_BYTES = 8 * 1024 * 1024
+
+
+class Outgoing:
+    """The queue of one socket.  One reader; ``put`` never waits."""
+
+    def __init__(self, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES) -> None:
+        self.overflowed = False
+        self._waiting: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._bytes = 0
+        self._numbers = 0
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._feed: Iterator[Message] = iter(())
+        self._ready = asyncio.Event()
+
+    def put(self, message: Message, key: Hashable = None) -> None:
+        """Queue ``message``; with a ``key``, in the place of the one that waits under it."""
+        if self.overflowed:
+            return
+        if key is None:
+            self._numbers += 1
+            key = self._numbers
+        data = codec.encode(message)
+        self._bytes += len(data) - len(self._waiting.get(key, b""))
+        self._waiting[key] = data
+        if len(self._waiting) > self._max_messages or self._bytes > self._max_bytes:
+            self.overflowed = True
+            self._waiting.clear()
+        self.wake()
+
+    def feed(self, messages: Iterator[Message]) -> None:
+        """Draw from ``messages`` whenever nothing waits: a long answer that takes no memory."""
+        self._feed = messages
+        self.wake()
+
+    def pop(self) -> bytes | None:
+        """Return what to write next, or None."""
+        if self._waiting:
+            _, data = self._waiting.popitem(last=False)
+            self._bytes -= len(data)
+            return data
+        message = next(self._feed, None)
+        return None if message is None else codec.encode(message)
+
+    def wake(self) -> None:
+        self._ready.set()
+
+    async def wait(self) -> None:
+        """Return once something may have changed since the last ``wait``."""
+        await self._ready.wait()
+        self._ready.clear()

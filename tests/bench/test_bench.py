@@ -1,0 +1,39 @@
+"""The benches run, lose nothing at a light load and end with the figures that others read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+
+def figures(*arguments: str) -> dict[str, float]:
+    """Run ``wuji bench`` with ``--json`` and return its last line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "bench", *arguments, "--json"],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    last: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return last
+
+
+def test_relay_says_what_a_packet_costs_and_what_the_floor_is() -> None:
+    found = figures("relay", "--subscribers", "10", "--seconds", "2")
+    assert {
+        "us_per_packet", "floor_us_per_packet", "ratio", "packets_per_s_per_core", "loss", "p50_ms", "p99_ms",
+    } <= found.keys()  # fmt: skip
+    assert found["loss"] == 0
+    assert 0 < found["ratio"] < 5
+    assert abs(found["ratio"] - found["us_per_packet"] / found["floor_us_per_packet"]) < 0.01
+    assert found["p50_ms"] <= found["p99_ms"]
+
+
+def test_the_meeting_shape_runs_too() -> None:
+    found = figures("relay", "--shape", "meeting", "--seconds", "2")
+    assert found["loss"] == 0
+    assert found["us_per_packet"] > 0
+
+
+def test_hops_says_what_a_hop_adds() -> None:
+    found = figures("hops", "--nodes", "3", "--seconds", "2")
+    assert 0 < found["p50_ms_per_hop"] <= found["p99_ms_per_hop"]

@@ -1,0 +1,55 @@
+"""One running demo for the whole folder, and browsers with a real clip as their camera."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.browser import Browsers
+from tests.e2e.clips import path_of, write_y4m
+from tests.e2e.running import Demo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ARTIFACTS = Path(__file__).parents[2] / "artifacts"
+READY_S = 90.0
+"""Set-up is done by then; two cores also build the clip and start ten processes."""
+
+
+@pytest.fixture(scope="session")
+def artifacts() -> Path:
+    """Where screenshots and logs of this run are kept for people to look at; git-ignored."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    return ARTIFACTS
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterator[Demo]:
+    running = Demo(tmp_path_factory.mktemp("demo"))
+    try:
+        running.wait_ready(READY_S)
+        yield running
+    finally:
+        running.stop()
+        (artifacts / "demo.log").write_text("\n".join(running.lines))
+
+
+@pytest.fixture(scope="session")
+def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip that is not the demo cameras' clip, as a file for a browser's fake camera."""
+    target = tmp_path_factory.mktemp("camera") / "bikes.y4m"
+    write_y4m(path_of("bikes.mp4"), target, frames=100)
+    return target
+
+
+@pytest.fixture(scope="session")
+def browsers(camera: Path) -> Iterator[Browsers]:
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.fail("Chromium is missing: install the package 'chromium' (make test does so where it can)")
+    with Browsers(executable, camera) as started:
+        yield started

@@ -1,0 +1,40 @@
+"""A meeting of the demo's county and every tier above, and how a test waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tests.e2e.running import COUNTY, Demo, call, send_json, until
+
+PROVINCE = "430000000000"
+
+
+def convene(demo: Demo, title: str) -> str:
+    """Convene at the county over its subtree and the tiers above; return the id once all tiers know it."""
+    order = {"title": title, "scope": [{"node": COUNTY, "mode": "subtree"}, {"node": PROVINCE, "mode": "self"}]}
+    answer = send_json(demo.url("county", "/api/v1/conferences"), order, token=demo.token("county", "commander"))
+    assert answer.status == 201, answer.body
+    conference = str(answer.json["id"])
+    for tier in ("province", "city", "township", "village"):
+        token = demo.token(tier, "terminal")
+        until(
+            lambda tier=tier, token=token: (  # type: ignore[misc]
+                call(demo.url(tier, f"/api/v1/conferences/{conference}"), token=token).status == 200
+            ),
+            within=15,
+            what=f"the {tier} never heard of the meeting",
+        )
+    return conference
+
+
+async def participant(demo: Demo, tier: str, conference: str, token: str, name: str) -> str:
+    """Return the id of the participant called ``name`` as soon as ``tier`` lists it."""
+    async with asyncio.timeout(20):
+        while True:
+            url = demo.url(tier, f"/api/v1/participants?conference={conference}")
+            listed: Any = await asyncio.to_thread(call, url, token=token)
+            for entry in listed.json["participants"]:
+                if entry["name"] == name:
+                    return str(entry["participant"])
+            await asyncio.sleep(0.1)

@@ -1,0 +1,86 @@
+"""A middle node dies at once in the middle of a meeting and comes back; nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from typing import TYPE_CHECKING
+
+from aiortc import RTCConfiguration, RTCPeerConnection
+
+from tests.e2e.clips import path_of
+from tests.e2e.meeting import convene, participant
+from tests.e2e.running import Demo, call
+from tests.e2e.second_stack import exchange, publishing
+
+if TYPE_CHECKING:
+    from aiortc import MediaStreamTrack
+
+
+class Arrivals:
+    """When pictures were decoded, seconds on the steady clock."""
+
+    def __init__(self, track: MediaStreamTrack) -> None:
+        self.times: list[float] = []
+        self._track = track
+
+    async def run(self) -> None:
+        while True:
+            await self._track.recv()
+            self.times.append(time.monotonic())
+
+    async def after(self, moment: float, count: int) -> float:
+        """Return when the first of ``count`` pictures after ``moment`` came."""
+        while True:
+            late = [t for t in self.times if t > moment]
+            if len(late) >= count:
+                return late[0]
+            await asyncio.sleep(0.05)
+
+    def longest_gap(self, since: float, until: float) -> float:
+        inside = [since, *(t for t in self.times if since < t < until), until]
+        return max(b - a for a, b in itertools.pairwise(inside))
+
+
+async def ready(demo: Demo, tier: str) -> float:
+    """Return the moment at which the node says that it is ready."""
+    while True:
+        try:
+            answer = await asyncio.to_thread(call, demo.url(tier, "/readyz"))
+        except OSError:
+            answer = None
+        if answer is not None and answer.status == 200:
+            return time.monotonic()
+        await asyncio.sleep(0.05)
+
+
+def test_killing_the_city_and_starting_it_heals_without_touching_the_others(demo: Demo) -> None:
+    conference = convene(demo, "断点演练")
+    sender = demo.token("village", "terminal", name="八里村终端")
+    tokens = {tier: demo.token(tier, "terminal", name=f"观看{tier}") for tier in ("province", "county")}
+
+    async def scenario() -> tuple[float, float]:
+        async with publishing(demo.url("village", f"/whip/{conference}"), sender, path_of("bikes.mp4")):
+            watching = {}
+            for tier, token in tokens.items():
+                seen = await participant(demo, tier, conference, token, "八里村终端")
+                pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+                arrivals = Arrivals(pc.addTransceiver("video", direction="recvonly").receiver.track)
+                watching[tier] = (exchange(demo.url(tier, f"/whep/{conference}/{seen}"), token, pc), arrivals)
+            async with watching["province"][0], watching["county"][0], asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(arrivals.run()) for _, arrivals in watching.values()]
+                async with asyncio.timeout(60):
+                    for _, arrivals in watching.values():
+                        await arrivals.after(0, 25)
+                    killed = time.monotonic()
+                    demo.kill("city")
+                    back = await ready(demo, "city")
+                    healed = await watching["province"][1].after(back, 10)
+                for task in running:
+                    task.cancel()
+                return healed - back, watching["county"][1].longest_gap(killed, healed)
+
+    gap_after_return, county_gap = asyncio.run(scenario())
+    assert gap_after_return < 3.0
+    assert county_gap < 1.0

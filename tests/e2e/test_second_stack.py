@@ -1,0 +1,35 @@
+"""aiortc at the village is seen and heard at the province, and the reverse."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.e2e.clips import likeness, path_of, thumbnails
+from tests.e2e.meeting import convene, participant
+from tests.e2e.running import Demo
+from tests.e2e.second_stack import Viewed, publishing, view
+
+
+@pytest.fixture(scope="module")
+def conference(demo: Demo) -> str:
+    return convene(demo, "五级联调")
+
+
+@pytest.mark.parametrize(("source", "viewer"), [("village", "province"), ("province", "village")])
+def test_across_five_tiers_and_back(demo: Demo, conference: str, source: str, viewer: str) -> None:
+    sender = demo.token(source, "terminal", name=f"终端{source}")
+    watcher = demo.token(viewer, "terminal", name="观看者")
+    clip = path_of("bikes.mp4")
+
+    async def meet() -> Viewed:
+        async with publishing(demo.url(source, f"/whip/{conference}"), sender, clip):
+            seen = await participant(demo, viewer, conference, watcher, f"终端{source}")
+            return await view(demo.url(viewer, f"/whep/{conference}/{seen}"), watcher, pictures=20, within=40)
+
+    viewed = asyncio.run(meet())
+    match = likeness(viewed.pictures, thumbnails(clip, frames=100), thumbnails(path_of("bigbuckbunny.mp4"), frames=125))
+    assert match.own > 0.9
+    assert match.own > match.other + 0.1
+    assert viewed.loud >= 50

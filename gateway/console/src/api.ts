@@ -1,0 +1,207 @@
+/** The HTTP interface, typed. Every call has a deadline; every error is an `ApiError` with a stable code. */
+import type { Place } from "./protocol"
+import type { ScopeItem } from "./scope"
+import type { Actor, AlarmState, AlarmView, DirectiveView, RecipientView, Urgency } from "./wire"
+
+const DEADLINE_MS = 15_000
+const UPLOAD_DEADLINE_MS = 60_000
+
+/** `code` is the gateway's, or `unreachable` / `timeout` when no answer came: then nobody knows whether it was done. */
+export class ApiError extends Error {
+  constructor(
+    readonly code: string,
+    readonly status: number,
+    text: string,
+  ) {
+    super(text)
+  }
+
+  get uncertain(): boolean {
+    return this.status === 0 || this.status >= 500
+  }
+}
+
+export interface Session {
+  readonly token: string
+  readonly who: Actor
+  readonly node: string
+  readonly node_name: string
+  readonly division_name: string
+  readonly expires_at: number | string | null
+}
+
+export interface Template {
+  readonly id: string
+  readonly title: string
+  readonly text: string
+  readonly urgency: Urgency
+}
+
+export interface IssueRequest {
+  readonly click_id: string
+  readonly urgency: Urgency
+  readonly title: string
+  readonly text: string
+  readonly scope: readonly ScopeItem[]
+  readonly exercise: boolean
+}
+
+export interface ConveneRequest {
+  readonly title: string
+  readonly scope: readonly ScopeItem[]
+  readonly exercise: boolean
+}
+
+export interface AlarmReport {
+  readonly kind: string
+  readonly text: string
+  readonly urgency: Urgency
+  readonly exercise: boolean
+}
+
+/** One line of the audit record list; fields beyond these depend on the kind of record. */
+export type AuditRow = Readonly<Record<string, unknown>>
+
+type Directive = Omit<DirectiveView, "type" | "recipients"> & { recipients?: readonly RecipientView[] }
+
+export class Api {
+  constructor(private readonly token: string) {}
+
+  nodes(): Promise<{ self: string; nodes: Place[] }> {
+    return this.get("nodes")
+  }
+
+  async templates(): Promise<Template[]> {
+    return (await this.get<{ templates: Template[] }>("templates")).templates
+  }
+
+  async directives(): Promise<DirectiveView[]> {
+    const { directives } = await this.get<{ directives: Directive[] }>("directives")
+    return directives.map(directiveView)
+  }
+
+  async directive(id: string): Promise<DirectiveView> {
+    return directiveView(await this.get<Directive>(`directives/${encodeURIComponent(id)}`))
+  }
+
+  async alarms(): Promise<AlarmView[]> {
+    const { alarms } = await this.get<{ alarms: Omit<AlarmView, "type">[] }>("alarms")
+    return alarms.map((alarm) => ({ ...alarm, type: "alarm" }))
+  }
+
+  issue(request: IssueRequest): Promise<{ id: string; recipients: number }> {
+    return this.post("directives", request)
+  }
+
+  sign(directive: string, name: string): Promise<unknown> {
+    return this.post(`directives/${encodeURIComponent(directive)}/sign`, { name })
+  }
+
+  feedback(directive: string, values: Readonly<Record<string, number>>, note: string): Promise<unknown> {
+    return this.post(`directives/${encodeURIComponent(directive)}/feedback`, { values, note })
+  }
+
+  recall(directive: string, reason: string): Promise<unknown> {
+    return this.post(`directives/${encodeURIComponent(directive)}/recall`, { reason })
+  }
+
+  convene(request: ConveneRequest): Promise<{ id: string }> {
+    return this.post("conferences", request)
+  }
+
+  endConference(conference: string): Promise<unknown> {
+    return this.post(`conferences/${encodeURIComponent(conference)}/end`, {})
+  }
+
+  snapshot(conference: string, participant: string, text: string): Promise<{ alarm: string }> {
+    const path = `conferences/${encodeURIComponent(conference)}/participants/${encodeURIComponent(participant)}/snapshot`
+    return this.post(path, { text })
+  }
+
+  raiseAlarm(report: AlarmReport, picture: Blob | null): Promise<{ id: string }> {
+    if (picture === null) return this.post("alarms", report)
+    const form = new FormData()
+    form.append("alarm", new Blob([JSON.stringify(report)], { type: "application/json" }), "alarm.json")
+    form.append("snapshot", picture, "snapshot.jpg")
+    return this.request("alarms", { method: "POST", body: form }, UPLOAD_DEADLINE_MS)
+  }
+
+  advanceAlarm(alarm: string, state: AlarmState, note: string): Promise<unknown> {
+    return this.post(`alarms/${encodeURIComponent(alarm)}/advance`, { state, note })
+  }
+
+  async auditRecords(reason: string, after: number): Promise<AuditRow[]> {
+    const query = new URLSearchParams({ reason, after: String(after), limit: "200" })
+    return (await this.get<{ records: AuditRow[] }>(`audit/records?${query}`)).records
+  }
+
+  blob(sha256: string): Promise<Blob> {
+    return this.request(`blobs/${encodeURIComponent(sha256)}`, {}, UPLOAD_DEADLINE_MS, (answer) => answer.blob())
+  }
+
+  private get<T>(path: string): Promise<T> {
+    return this.request(path, {}, DEADLINE_MS)
+  }
+
+  private post<T>(path: string, body: unknown): Promise<T> {
+    const headers = { "Content-Type": "application/json" }
+    return this.request(path, { method: "POST", body: JSON.stringify(body), headers }, DEADLINE_MS)
+  }
+
+  private request<T>(
+    path: string,
+    init: RequestInit,
+    deadlineMs: number,
+    read: (answer: Response) => Promise<T> = readJson,
+  ): Promise<T> {
+    const headers = { ...init.headers, Authorization: `Bearer ${this.token}` }
+    return call(path, { ...init, headers }, deadlineMs, read)
+  }
+}
+
+/** Exchange a one-time code, or a name and a password, for a token. */
+export function signIn(proof: { code: string } | { name: string; password: string }): Promise<Session> {
+  const headers = { "Content-Type": "application/json" }
+  return call("session", { method: "POST", body: JSON.stringify(proof), headers }, DEADLINE_MS, readJson<Session>)
+}
+
+function directiveView(directive: Directive): DirectiveView {
+  return { ...directive, type: "directive", recipients: directive.recipients ?? [], mine: directive.mine ?? null }
+}
+
+async function call<T>(
+  path: string,
+  init: RequestInit,
+  deadlineMs: number,
+  read: (answer: Response) => Promise<T>,
+): Promise<T> {
+  const abort = new AbortController()
+  const timer = setTimeout(() => abort.abort(), deadlineMs)
+  try {
+    const answer = await fetch(`/api/v1/${path}`, { ...init, signal: abort.signal })
+    if (!answer.ok) throw await problem(answer)
+    return await read(answer)
+  } catch (error) {
+    if (error instanceof ApiError) throw error
+    throw new ApiError(abort.signal.aborted ? "timeout" : "unreachable", 0, String(error))
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function readJson<T>(answer: Response): Promise<T> {
+  const text = await answer.text()
+  return (text === "" ? {} : JSON.parse(text)) as T
+}
+
+/** Read an RFC 9457 problem document; anything else becomes `http-<status>`. */
+async function problem(answer: Response): Promise<ApiError> {
+  const fallback = `http-${answer.status}`
+  try {
+    const body = (await answer.json()) as { code?: unknown; detail?: unknown; title?: unknown }
+    const code = typeof body.code === "string" ? body.code : fallback
+    return new ApiError(code, answer.status, String(body.detail ?? body.title ?? ""))
+  } catch {
+    return new ApiError(fallback, answer.status, "")
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * Being in a meeting: joins, keeps the seat over a dropped line, switches camera, microphone and screen.
+ *
+ * Owns the local tracks and the one peer connection.  Draws nothing; tells `onChange` when its view changes.
+ */
+import { retryMs } from "./backoff"
+import { camera, capture, reason, screen, type CaptureProblem } from "./capture"
+import { RequestFailed, type Connection } from "./connection"
+import { makePeer, type Peer } from "./peer"
+
+const SILENT_MS = 4_000
+
+export interface MeetingView {
+  /** The conference we are in or want to be in, or null. */
+  readonly conference: string | null
+  readonly phase: "idle" | "joining" | "live" | "recovering"
+  readonly streams: ReadonlyMap<string, MediaStream>
+  readonly preview: MediaStream | null
+  readonly microphone: boolean
+  readonly camera: boolean
+  readonly content: boolean
+  readonly problem: CaptureProblem | null
+  /** Stable code of why the last attempt to join failed. */
+  readonly failure: string | null
+}
+
+export const IDLE: MeetingView = {
+  conference: null,
+  phase: "idle",
+  streams: new Map(),
+  preview: null,
+  microphone: false,
+  camera: false,
+  content: false,
+  problem: null,
+  failure: null,
+}
+
+export class Meeting {
+  view: MeetingView = IDLE
+  onChange: (view: MeetingView) => void = () => {}
+  private peer: Peer | null = null
+  private audio: MediaStreamTrack | null = null
+  private video: MediaStreamTrack | null = null
+  private shared: MediaStreamTrack | null = null
+  private attempt = 0
+  private timer = 0
+  private turn = 0 // a later join or leave makes an earlier one that is still waiting void
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly videoSlots: () => number,
+  ) {}
+
+  async join(conference: string): Promise<void> {
+    if (this.view.conference !== null) await this.leave()
+    const turn = ++this.turn
+    this.change({ conference, phase: "joining", failure: null })
+    const got = await capture()
+    if (turn !== this.turn) {
+      got.audio?.stop()
+      got.video?.stop()
+      return
+    }
+    this.audio = got.audio
+    this.video = got.video
+    this.change({ microphone: got.audio !== null, camera: got.video !== null, problem: got.problem, preview: this.previewOf() })
+    await this.enter(conference, turn)
+  }
+
+  async leave(): Promise<void> {
+    this.turn++
+    clearTimeout(this.timer)
+    const wasIn = this.view.conference !== null
+    this.hangUp()
+    for (const track of [this.audio, this.video, this.shared]) track?.stop()
+    this.audio = this.video = this.shared = null
+    this.change(IDLE)
+    if (wasIn) await this.connection.request({ type: "leave" }).catch(() => undefined) // a closed line has left already
+  }
+
+  /** The gateway dropped the conference: nothing to tell it. */
+  ended(): void {
+    if (this.view.conference !== null) void this.leave()
+  }
+
+  /** The line came back; a seat does not survive the session it was taken in. */
+  resume(): void {
+    if (this.view.conference !== null && this.view.phase !== "joining") this.recover(0)
+  }
+
+  setMicrophone(on: boolean): void {
+    if (this.audio === null) return
+    this.audio.enabled = on
+    this.change({ microphone: on })
+    this.announce()
+  }
+
+  async setCamera(on: boolean): Promise<void> {
+    if (!on) this.video?.stop()
+    try {
+      this.video = on ? await camera() : null
+      this.change({ camera: on, problem: null, preview: this.previewOf() })
+    } catch (error) {
+      this.video = null
+      this.change({ camera: false, problem: reason(error), preview: null })
+    }
+    await this.peer?.video.replaceTrack(this.video)
+    this.announce()
+  }
+
+  async setContent(on: boolean): Promise<void> {
+    this.shared?.stop()
+    this.shared = on ? await screen() : null
+    if (this.shared !== null) this.shared.onended = () => void this.setContent(false)
+    await this.peer?.content.replaceTrack(this.shared)
+    this.change({ content: this.shared !== null })
+    this.announce()
+  }
+
+  /** Show `participant` in picture `slot` (0 is the first), or let the gateway choose. */
+  async watch(slot: number, participant: string | null): Promise<void> {
+    await this.connection.request({ type: "watch", slot, participant })
+  }
+
+  private async enter(conference: string, turn: number): Promise<void> {
+    try {
+      const peer = await makePeer(this.audio, this.video, this.videoSlots())
+      if (turn !== this.turn) return peer.connection.close()
+      this.peer = peer
+      if (this.shared !== null) await peer.content.replaceTrack(this.shared)
+      const answer = await this.connection.request({ type: "join", conference, sdp: peer.offer })
+      if (turn !== this.turn || answer.type !== "joined") return
+      await peer.connection.setRemoteDescription({ type: "answer", sdp: answer.sdp })
+      this.attempt = 0
+      peer.connection.onconnectionstatechange = () => this.follow(peer)
+      this.change({ phase: "live", streams: peer.streams, failure: null })
+      this.announce()
+    } catch (error) {
+      if (turn === this.turn) this.refused(error instanceof RequestFailed ? error.code : "media-failed")
+    }
+  }
+
+  /** Lawful refusals end the attempt; a dropped line or a slow gateway is tried again. */
+  private refused(code: string): void {
+    this.change({ failure: code })
+    if (code === "offline" || code === "timeout" || code === "media-failed") this.recover(retryMs(this.attempt++, Math.random()))
+    else void this.leave().then(() => this.change({ failure: code }))
+  }
+
+  private follow(peer: Peer): void {
+    if (peer !== this.peer) return
+    clearTimeout(this.timer)
+    const state = peer.connection.connectionState
+    if (state === "connected" && this.view.phase === "recovering") this.change({ phase: "live" })
+    if (state === "failed" || state === "closed") this.recover(retryMs(this.attempt++, Math.random()))
+    if (state === "disconnected") this.timer = window.setTimeout(() => this.recover(0), SILENT_MS)
+  }
+
+  private recover(afterMs: number): void {
+    const conference = this.view.conference
+    if (conference === null) return
+    const turn = ++this.turn
+    clearTimeout(this.timer)
+    this.hangUp()
+    this.change({ phase: "recovering" })
+    this.timer = window.setTimeout(() => {
+      if (this.connection.status.kind !== "online") return // `resume` comes with the line
+      void this.connection
+        .request({ type: "leave" })
+        .catch(() => undefined) // the old seat may be gone already
+        .then(() => (turn === this.turn ? this.enter(conference, turn) : undefined))
+    }, afterMs)
+  }
+
+  private hangUp(): void {
+    this.peer?.connection.close()
+    this.peer = null
+    this.change({ streams: new Map() })
+  }
+
+  private announce(): void {
+    const { microphone, camera: video, content } = this.view
+    if (this.peer !== null) this.connection.send({ type: "publishing", audio: microphone, video, content })
+  }
+
+  private previewOf(): MediaStream | null {
+    return this.video === null ? null : new MediaStream([this.video])
+  }
+
+  private change(part: Partial<MeetingView>): void {
+    this.view = { ...this.view, ...part }
+    this.onChange(this.view)
+  }
+}

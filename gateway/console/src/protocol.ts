@@ -1,0 +1,221 @@
+/**
+ * What the gateway says, turned into what the page knows.
+ *
+ * Pure: no DOM, no socket, no clock.  `reduce` is the only place the state changes; it returns the
+ * same object when a message changes nothing, so that a repeat costs no drawing.
+ */
+import type {
+  AlarmView,
+  ConferenceView,
+  DirectiveView,
+  GatewayMessage,
+  NodeView,
+  RecipientView,
+  SlotView,
+  Stage,
+  Urgency,
+  Welcome,
+} from "./wire"
+
+/** Newest kept; a page stays open for a shift of 8 hours and must not grow. */
+export const MAX_ALARMS = 300
+export const MAX_DIRECTIVES = 100
+
+export const STAGES: readonly Stage[] = ["queued", "relayed", "delivered", "shown", "signed", "feedback", "done"]
+export const URGENCIES: readonly Urgency[] = ["P0", "P1", "P2", "P3"]
+
+/** A division of the tree as `GET nodes` tells it. Degrees are GCJ-02; null when unknown. */
+export interface Place {
+  readonly code: string
+  readonly name: string
+  readonly tier: number
+  readonly parent: string | null
+  readonly longitude: number | null
+  readonly latitude: number | null
+  readonly online: boolean
+  readonly terminals: number
+}
+
+/** The conference this page is in. `self` is null until the gateway has answered. */
+export interface Seat {
+  readonly conference: string
+  readonly self: string
+  readonly slots: readonly SlotView[]
+}
+
+export interface State {
+  readonly welcome: Welcome | null
+  readonly places: ReadonlyMap<string, Place>
+  readonly conferences: ReadonlyMap<string, ConferenceView>
+  readonly directives: ReadonlyMap<string, DirectiveView>
+  readonly alarms: ReadonlyMap<string, AlarmView>
+  readonly seat: Seat | null
+}
+
+export const EMPTY: State = {
+  welcome: null,
+  places: new Map(),
+  conferences: new Map(),
+  directives: new Map(),
+  alarms: new Map(),
+  seat: null,
+}
+
+/** Things the page itself learns or does that are not messages of the socket. */
+export type PageEvent =
+  | { readonly type: "places"; readonly places: readonly Place[] }
+  | { readonly type: "directives"; readonly directives: readonly DirectiveView[] }
+  | { readonly type: "alarms"; readonly alarms: readonly AlarmView[] }
+  | { readonly type: "left" }
+
+export function reduce(state: State, message: GatewayMessage | PageEvent): State {
+  switch (message.type) {
+    case "welcome":
+      return { ...state, welcome: message, conferences: new Map(), seat: null }
+    case "joined":
+      return { ...state, seat: { conference: message.conference, self: message.participant, slots: message.slots } }
+    case "left":
+      return state.seat === null ? state : { ...state, seat: null }
+    case "slots":
+      return withSlots(state, message.conference, message.slots)
+    case "conference":
+      return withConference(state, message)
+    case "speaking":
+      return withSpeaker(state, message.conference, message.speaker)
+    case "directive":
+      return { ...state, directives: withDirective(state.directives, message) }
+    case "directives":
+      return { ...state, directives: message.directives.reduce(withDirective, state.directives) }
+    case "delivery":
+      return withDelivery(state, message.directive, message.recipient)
+    case "alarm":
+      return { ...state, alarms: withAlarm(state.alarms, message) }
+    case "alarms":
+      return { ...state, alarms: message.alarms.reduce(withAlarm, state.alarms) }
+    case "node":
+      return withNode(state, message)
+    case "places":
+      return { ...state, places: new Map(message.places.map((place) => [place.code, place])) }
+    case "done":
+    case "failure":
+      return state
+    default:
+      return unknownMessage(state, message)
+  }
+}
+
+/** A newer gateway may say something this page does not know: ignore it, and let the compiler list what is missing. */
+function unknownMessage(state: State, _message: never): State {
+  return state
+}
+
+function withSlots(state: State, conference: string, slots: readonly SlotView[]): State {
+  if (state.seat === null || state.seat.conference !== conference) return state
+  return { ...state, seat: { ...state.seat, slots } }
+}
+
+function withConference(state: State, view: ConferenceView): State {
+  const conferences = new Map(state.conferences)
+  if (view.ended) conferences.delete(view.conference)
+  else conferences.set(view.conference, view)
+  const gone = view.ended && state.seat?.conference === view.conference
+  return { ...state, conferences, seat: gone ? null : state.seat }
+}
+
+function withSpeaker(state: State, conference: string, speaker: string | null): State {
+  const view = state.conferences.get(conference)
+  if (view === undefined || view.speaker === speaker) return state
+  return { ...state, conferences: new Map(state.conferences).set(conference, { ...view, speaker }) }
+}
+
+function withDirective(
+  directives: ReadonlyMap<string, DirectiveView>,
+  view: DirectiveView,
+): ReadonlyMap<string, DirectiveView> {
+  const known = directives.get(view.directive)
+  const recipients = view.recipients.length > 0 ? view.recipients : (known?.recipients ?? [])
+  const merged = new Map(directives).set(view.directive, { ...view, recipients })
+  return newest(merged, MAX_DIRECTIVES, (one) => one.issued_at)
+}
+
+function withAlarm(alarms: ReadonlyMap<string, AlarmView>, view: AlarmView): ReadonlyMap<string, AlarmView> {
+  return newest(new Map(alarms).set(view.alarm, view), MAX_ALARMS, (one) => one.raised_at)
+}
+
+function withDelivery(state: State, directive: string, row: RecipientView): State {
+  const view = state.directives.get(directive)
+  if (view === undefined) return state
+  const known = view.recipients.some((one) => one.node === row.node)
+  const recipients = known
+    ? view.recipients.map((one) => (one.node === row.node ? row : one))
+    : [...view.recipients, row]
+  const mine = view.mine?.node === row.node ? row : view.mine
+  return { ...state, directives: new Map(state.directives).set(directive, { ...view, recipients, mine }) }
+}
+
+function withNode(state: State, message: NodeView): State {
+  const place = state.places.get(message.node)
+  if (place === undefined) return state
+  if (place.online === message.online && place.terminals === message.terminals) return state
+  const { online, terminals } = message
+  return { ...state, places: new Map(state.places).set(message.node, { ...place, online, terminals }) }
+}
+
+function newest<T>(views: Map<string, T>, limit: number, at: (view: T) => number): ReadonlyMap<string, T> {
+  if (views.size <= limit) return views
+  const kept = [...views].sort(([, a], [, b]) => at(b) - at(a)).slice(0, limit)
+  return new Map(kept)
+}
+
+/** Whether `stage` has come at least as far as `bar`. */
+export function reached(stage: Stage, bar: Stage): boolean {
+  return STAGES.indexOf(stage) >= STAGES.indexOf(bar)
+}
+
+/** 应收, 送达, 展示, 签收 of one directive. `rate` is 0..1, and 0 when nobody has to sign. */
+export interface Tally {
+  readonly total: number
+  readonly delivered: number
+  readonly shown: number
+  readonly signed: number
+  readonly rate: number
+}
+
+/** Count a matrix. A later stage counts for the earlier ones: a signature proves delivery. */
+export function tally(view: DirectiveView): Tally {
+  const count = (bar: Stage): number => view.recipients.filter((row) => reached(row.stage, bar)).length
+  const total = Math.max(view.total, view.recipients.length)
+  const signed = count("signed")
+  return { total, delivered: count("delivered"), shown: count("shown"), signed, rate: total === 0 ? 0 : signed / total }
+}
+
+/** Feedback numbers of all recipients, summed by name. */
+export function totals(view: DirectiveView): ReadonlyMap<string, number> {
+  const sums = new Map<string, number>()
+  for (const row of view.recipients)
+    for (const [name, value] of Object.entries(row.values)) sums.set(name, (sums.get(name) ?? 0) + value)
+  return sums
+}
+
+/** Directives a terminal still has to sign, most urgent first, then oldest first. */
+export function unsigned(state: State): DirectiveView[] {
+  return [...state.directives.values()]
+    .filter((view) => view.state === "issued" && view.mine !== null && !reached(view.mine.stage, "signed"))
+    .sort((a, b) => a.urgency.localeCompare(b.urgency) || a.issued_at - b.issued_at)
+}
+
+/** Newest first. */
+export function directivesByTime(state: State): DirectiveView[] {
+  return [...state.directives.values()].sort((a, b) => b.issued_at - a.issued_at)
+}
+
+/** Open alarms before settled ones, each newest first. */
+export function alarmsByTime(state: State): AlarmView[] {
+  const settled = (view: AlarmView): number => (["false", "merged", "closed"].includes(view.state) ? 1 : 0)
+  return [...state.alarms.values()].sort((a, b) => settled(a) - settled(b) || b.raised_at - a.raised_at)
+}
+
+/** Newest first; all of them are running, for ended ones are dropped. */
+export function conferencesByTime(state: State): ConferenceView[] {
+  return [...state.conferences.values()].sort((a, b) => b.convened_at - a.convened_at)
+}

@@ -1,0 +1,103 @@
+/**
+ * One signed-in page: its state, its line to the gateway, its seat in a meeting and its pictures.
+ *
+ * Both pages stand on this; they differ only in what they draw.
+ */
+import { Api } from "./api"
+import { Connection, type Status } from "./connection"
+import { forget, type Credentials } from "./credentials"
+import { IDLE, Meeting, type MeetingView } from "./meeting"
+import { Pictures } from "./pictures"
+import { EMPTY, reduce, type PageEvent, type State } from "./protocol"
+import type { GatewayMessage } from "./wire"
+
+export class Station {
+  state: State = EMPTY
+  status: Status = { kind: "connecting" }
+  meetingView: MeetingView = IDLE
+  readonly api: Api
+  readonly connection: Connection
+  readonly meeting: Meeting
+  readonly pictures: Pictures
+  /** Something to draw again; called at most once per frame. */
+  onChange: () => void = () => {}
+  /** Every message, at once, also while the page is hidden. */
+  onMessage: (message: GatewayMessage) => void = () => {}
+  private drawing = false
+
+  constructor(
+    readonly credentials: Credentials,
+    videoSlots: (tier: number) => number,
+  ) {
+    this.api = new Api(credentials.token)
+    this.connection = new Connection(credentials.token)
+    this.meeting = new Meeting(this.connection, () => videoSlots(this.state.welcome?.tier ?? 5))
+    this.pictures = new Pictures((sha256) => this.api.blob(sha256))
+    this.pictures.onChange = () => this.changed()
+    this.connection.onMessage = (message) => this.receive(message)
+    this.connection.onStatus = (status) => this.follow(status)
+    this.meeting.onChange = (view) => this.moved(view)
+  }
+
+  start(): void {
+    this.connection.start()
+  }
+
+  apply(event: GatewayMessage | PageEvent): void {
+    const seated = this.state.seat !== null
+    this.state = reduce(this.state, event)
+    if (event.type === "conference" && event.ended && seated && this.state.seat === null) this.meeting.ended()
+    this.changed()
+  }
+
+  /** Back to the sign-in page; the token is forgotten. */
+  signOut(): void {
+    this.connection.stop()
+    forget()
+    location.replace("/")
+  }
+
+  changed(): void {
+    if (this.drawing) return
+    this.drawing = true
+    requestAnimationFrame(() => {
+      this.drawing = false
+      this.onChange()
+    })
+  }
+
+  private receive(message: GatewayMessage): void {
+    this.apply(message)
+    if (message.type === "welcome") {
+      this.meeting.resume()
+      void this.loadPlaces()
+    }
+    this.onMessage(message)
+  }
+
+  private follow(status: Status): void {
+    this.status = status
+    if (status.kind === "signed-out") this.signOut()
+    this.changed()
+  }
+
+  private moved(view: MeetingView): void {
+    this.meetingView = view
+    if (view.conference === null && this.state.seat !== null) this.apply({ type: "left" })
+    this.changed()
+  }
+
+  private async loadPlaces(): Promise<void> {
+    try {
+      this.apply({ type: "places", places: (await this.api.nodes()).nodes })
+    } catch {
+      // the tree stays as it was; the next welcome asks again
+    }
+  }
+}
+
+/** Pictures at once, by tier of the gateway (1 province … 5 village). */
+export function slotsOfTier(tier: number): number {
+  if (tier >= 5) return 1
+  return tier === 4 ? 4 : 9
+}

@@ -1,0 +1,144 @@
+/** Alarms on a terminal: raising one with a photo, and the cards of those around. */
+import { html, nothing, type TemplateResult } from "lit-html"
+import { t, tOr } from "../i18n"
+import { fromFile, fromVideo } from "../photo"
+import { alarmsByTime } from "../protocol"
+import { beijing } from "../time"
+import type { AlarmView } from "../wire"
+import { explain } from "../i18n"
+import type { Page, Report } from "./page"
+
+const KINDS = ["flood", "fire", "geology", "traffic", "person", "other"] as const
+const EMPTY_REPORT: Report = { kind: "flood", text: "", picture: null, preview: null, sending: false, problem: null }
+
+export function openReport(page: Page): void {
+  page.set({ report: EMPTY_REPORT, notice: null })
+}
+
+export function cards(page: Page): TemplateResult {
+  const views = alarmsByTime(page.station.state).slice(0, 20)
+  return html`<section class="card alarms" aria-label=${t("alarm.title")}>
+    <h2>${t("alarm.title")}</h2>
+    ${views.length === 0 ? html`<p class="empty">${t("alarm.none")}</p>` : nothing}
+    <ul>
+      ${views.map((view) => card(page, view))}
+    </ul>
+  </section>`
+}
+
+function card(page: Page, view: AlarmView): TemplateResult {
+  const picture = page.station.pictures.url(view.thumbnail)
+  return html`<li class="alarm ${view.urgency}" data-testid="alarm-card" data-alarm=${view.alarm}>
+    ${view.thumbnail === null ? nothing : thumbnail(picture)}
+    <div>
+      <p class="directive-head">
+        <strong>${view.place_name}</strong>
+        ${view.exercise ? html`<span class="exercise">${t("app.exercise")}</span>` : nothing}
+        <span class="when">${beijing(view.raised_at)}</span>
+      </p>
+      <p>${tOr(`alarm.kind.${view.kind}`, view.kind)}: ${view.text}</p>
+      <p class="stage">${t(`alarm.state.${view.state}`)}</p>
+    </div>
+  </li>`
+}
+
+function thumbnail(url: string | null): TemplateResult {
+  return url === null
+    ? html`<p class="no-picture">${t("alarm.picture.wait")}</p>`
+    : html`<img src=${url} alt=${t("alarm.picture")} data-testid="alarm-picture" />`
+}
+
+/** The form; what was typed stays when sending fails. */
+export function reportForm(page: Page, report: Report): TemplateResult {
+  const change = (part: Partial<Report>): void => page.set({ report: { ...report, ...part } })
+  return html`<section class="sheet" role="dialog" aria-modal="true" aria-label=${t("alarm.report")} data-testid="alarm-form">
+    <form @submit=${(event: Event) => void submit(page, report, event)}>
+      <h2>${t("alarm.report")}</h2>
+      <div class="kinds" role="radiogroup" aria-label=${t("alarm.kind")}>
+        ${KINDS.map(
+          (kind) => html`<button
+            type="button"
+            role="radio"
+            aria-checked=${report.kind === kind}
+            class=${report.kind === kind ? "primary" : ""}
+            @click=${() => change({ kind })}
+          >
+            ${t(`alarm.kind.${kind}`)}
+          </button>`,
+        )}
+      </div>
+      <label
+        >${t("alarm.text")}<textarea
+          required
+          maxlength="300"
+          rows="3"
+          .value=${report.text}
+          @input=${(event: Event) => change({ text: (event.target as HTMLTextAreaElement).value })}
+          data-testid="alarm-text"
+        ></textarea>
+      </label>
+      ${report.preview === null ? nothing : html`<img class="chosen" src=${report.preview} alt=${t("alarm.picture")} />`}
+      <div class="row">
+        <label class="file"
+          >${t("alarm.photo")}<input
+            type="file"
+            accept="image/*"
+            capture="environment"
+            @change=${(event: Event) => void choose(page, report, event)}
+            data-testid="alarm-photo"
+        /></label>
+        ${page.station.meetingView.preview === null
+          ? nothing
+          : html`<button type="button" @click=${() => void fromCamera(page, report)}>${t("alarm.from_camera")}</button>`}
+      </div>
+      ${report.problem === null ? nothing : html`<p class="bad" role="alert" data-testid="alarm-error">${report.problem}</p>`}
+      <div class="row">
+        <button type="button" @click=${() => close(page, report)}>${t("alarm.cancel")}</button>
+        <button type="submit" class="danger" ?disabled=${report.sending} data-testid="alarm-submit">
+          ${report.sending ? t("alarm.sending") : t("alarm.submit")}
+        </button>
+      </div>
+    </form>
+  </section>`
+}
+
+async function submit(page: Page, report: Report, event: Event): Promise<void> {
+  event.preventDefault()
+  page.set({ report: { ...report, sending: true, problem: null } })
+  const { kind, text, picture } = report
+  const exercise = page.station.state.welcome?.exercise ?? false
+  try {
+    await page.station.api.raiseAlarm({ kind, text: text.trim(), urgency: "P1", exercise }, picture)
+    close(page, report)
+    page.say(t("alarm.sent"))
+  } catch (error) {
+    page.set({ report: { ...report, sending: false, problem: explain(error) } })
+  }
+}
+
+async function choose(page: Page, report: Report, event: Event): Promise<void> {
+  const file = (event.target as HTMLInputElement).files?.[0]
+  if (file === undefined) return
+  await attach(page, report, () => fromFile(file))
+}
+
+async function fromCamera(page: Page, report: Report): Promise<void> {
+  const video = document.querySelector<HTMLVideoElement>("video.preview")
+  if (video !== null) await attach(page, report, () => fromVideo(video))
+}
+
+async function attach(page: Page, report: Report, take: () => Promise<Blob>): Promise<void> {
+  try {
+    const picture = await take()
+    if (report.preview !== null) URL.revokeObjectURL(report.preview)
+    const text = page.ui.report?.text ?? report.text
+    page.set({ report: { ...report, text, picture, preview: URL.createObjectURL(picture), problem: null } })
+  } catch {
+    page.set({ report: { ...report, problem: t("alarm.photo.bad") } })
+  }
+}
+
+function close(page: Page, report: Report): void {
+  if (report.preview !== null) URL.revokeObjectURL(report.preview)
+  page.set({ report: null })
+}

@@ -1,0 +1,169 @@
+/** Directives on a terminal: the one that covers the screen, and the list of all of them. */
+import { html, nothing, type TemplateResult } from "lit-html"
+import { t, tOr } from "../i18n"
+import { directivesByTime, reached, unsigned } from "../protocol"
+import { beijing } from "../time"
+import type { DirectiveView } from "../wire"
+import type { Page } from "./page"
+
+/** Full screen in the colour of its urgency, until it is signed or set aside. */
+export function front(page: Page, view: DirectiveView): TemplateResult {
+  const { ui } = page
+  const more = unsigned(page.station.state).length - 1
+  return html`<section
+    class="front ${view.urgency}"
+    role="alertdialog"
+    aria-modal="true"
+    aria-labelledby="front-title"
+    data-testid="directive-front"
+    data-directive=${view.directive}
+  >
+    <div class="front-body">
+      <p class="front-urgency">
+        <strong>${t(`urgency.${view.urgency}`)}</strong>
+        ${view.exercise ? html`<span class="exercise" data-testid="directive-exercise">${t("app.exercise")}</span>` : nothing}
+        <span>${beijing(view.issued_at)}</span>
+      </p>
+      <h1 id="front-title" tabindex="-1" data-testid="directive-title">${view.title}</h1>
+      <p class="front-text ${ui.expanded ? "" : "two-lines"}" data-testid="directive-text">${view.text}</p>
+      <p class="front-from">${from(view)}</p>
+      <div class="row">
+        <button class="ghost" @click=${() => page.set({ expanded: !ui.expanded })} data-testid="directive-more">
+          ${ui.expanded ? t("directive.less") : t("directive.more")}
+        </button>
+        <button class="ghost" @click=${() => silence(page, view)} data-testid="directive-silence">${t("directive.silence")}</button>
+        <button class="ghost" @click=${() => page.attention.read(spoken(view))} data-testid="directive-speak">${t("directive.speak")}</button>
+      </div>
+      <form class="sign" @submit=${(event: Event) => void sign(page, view, event)}>
+        <label>${t("directive.signer")}${signerInput(page)}</label>
+        <button type="submit" class="sign-button" ?disabled=${ui.signing === view.directive} data-testid="directive-sign">
+          ${ui.signing === view.directive ? t("directive.signing") : t("directive.sign")}
+        </button>
+      </form>
+      <button class="ghost later" @click=${() => setAside(page, view)} data-testid="directive-later">${t("directive.later")}</button>
+      ${more > 0 ? html`<p class="front-more">${t("directive.waiting", { count: more })}</p>` : nothing}
+      ${page.attention.unlocked ? nothing : html`<p class="front-more">${t("duty.sound_off")}</p>`}
+      ${ui.notice?.bad ? html`<p class="front-error" role="alert" data-testid="directive-error">${ui.notice.text}</p>` : nothing}
+    </div>
+  </section>`
+}
+
+export function list(page: Page): TemplateResult {
+  const views = directivesByTime(page.station.state).slice(0, 30)
+  return html`<section class="card directives" aria-label=${t("directive.mine")}>
+    <h2>${t("directive.mine")}</h2>
+    ${views.length === 0 ? html`<p class="empty">${t("directive.none")}</p>` : nothing}
+    <ul>
+      ${views.map((view) => row(page, view))}
+    </ul>
+  </section>`
+}
+
+/** What is read aloud and told to screen readers. */
+export function spoken(view: DirectiveView): string {
+  const exercise = view.exercise ? `${t("app.exercise")}。` : ""
+  return `${exercise}${t(`urgency.${view.urgency}`)}。${view.title}。${view.text}`
+}
+
+function row(page: Page, view: DirectiveView): TemplateResult {
+  const signed = view.mine !== null && reached(view.mine.stage, "signed")
+  const open = view.state === "issued" && view.mine !== null
+  return html`<li class="directive ${view.urgency}" data-testid="directive-row" data-directive=${view.directive}>
+    <p class="directive-head">
+      <strong class="tag ${view.urgency}">${t(`urgency.${view.urgency}`)}</strong>
+      ${view.exercise ? html`<span class="exercise">${t("app.exercise")}</span>` : nothing}
+      <span class="when">${beijing(view.issued_at)}</span>
+      <span class="stage" data-testid="directive-stage">${standing(view)}</span>
+    </p>
+    <p class="directive-title">${view.title}</p>
+    <details>
+      <summary>${t("common.details")}</summary>
+      <p class="directive-text">${view.text}</p>
+      <p class="when">${from(view)}</p>
+    </details>
+    ${open && !signed
+      ? html`<form class="sign" @submit=${(event: Event) => void sign(page, view, event)}>
+          <label>${t("directive.signer")}${signerInput(page)}</label>
+          <button type="submit" data-testid="row-sign">${t("directive.sign")}</button>
+        </form>`
+      : nothing}
+    ${open && signed ? feedback(page, view) : nothing}
+  </li>`
+}
+
+function standing(view: DirectiveView): string {
+  if (view.state !== "issued") return tOr(`directive.state.${view.state}`, view.state)
+  if (view.mine?.signed_at) return `${t("directive.signed")} ${view.mine.signed_by} ${beijing(view.mine.signed_at)}`
+  return view.mine === null ? "" : t("directive.unsigned")
+}
+
+function from(view: DirectiveView): string {
+  return t("directive.from", { issuer: view.issuer_name, name: view.issuer.name })
+}
+
+function signerInput(page: Page): TemplateResult {
+  return html`<input
+    name="signer"
+    required
+    maxlength="64"
+    autocomplete="name"
+    .value=${page.ui.signer}
+    @input=${(event: Event) => page.set({ signer: (event.target as HTMLInputElement).value })}
+    data-testid="directive-signer"
+  />`
+}
+
+function feedback(page: Page, view: DirectiveView): TemplateResult {
+  if (page.ui.feedback !== view.directive)
+    return html`<button @click=${() => page.set({ feedback: view.directive })} data-testid="feedback-open">
+      ${t("directive.feedback.title")}
+    </button>`
+  return html`<form class="feedback" @submit=${(event: Event) => void sendFeedback(page, view, event)} data-testid="feedback-form">
+    <label>${t("directive.feedback.required")}<input name="required" type="number" inputmode="numeric" min="0" max="10000000" /></label>
+    <label>${t("directive.feedback.moved")}<input name="moved" type="number" inputmode="numeric" min="0" max="10000000" /></label>
+    <label>${t("directive.feedback.note")}<input name="note" maxlength="200" /></label>
+    <button type="submit" data-testid="feedback-submit">${t("directive.feedback.submit")}</button>
+  </form>`
+}
+
+function silence(page: Page, view: DirectiveView): void {
+  page.duty.confirmed(view.directive)
+  page.set({})
+}
+
+function setAside(page: Page, view: DirectiveView): void {
+  page.duty.setAside(view.directive)
+  page.set({ expanded: false, notice: null })
+}
+
+async function sign(page: Page, view: DirectiveView, event: Event): Promise<void> {
+  event.preventDefault()
+  page.duty.confirmed(view.directive)
+  page.set({ signing: view.directive, notice: null })
+  try {
+    await page.station.api.sign(view.directive, page.ui.signer.trim())
+    page.duty.setAside(view.directive)
+    page.say(`${t("directive.signed")}: ${view.title}`)
+  } catch (error) {
+    page.complain(error)
+  }
+  page.set({ signing: null, expanded: false })
+}
+
+/** Names of the numbers are words of the county's forms, in Chinese whatever the page's language. */
+async function sendFeedback(page: Page, view: DirectiveView, event: Event): Promise<void> {
+  event.preventDefault()
+  const form = new FormData(event.target as HTMLFormElement)
+  const values: Record<string, number> = {}
+  for (const [field, name] of [["required", "应转"], ["moved", "已转"]] as const) {
+    const text = String(form.get(field) ?? "")
+    if (text !== "") values[name] = Number.parseInt(text, 10)
+  }
+  try {
+    await page.station.api.feedback(view.directive, values, String(form.get("note") ?? ""))
+    page.set({ feedback: null })
+    page.say(t("directive.feedback.done"))
+  } catch (error) {
+    page.complain(error)
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * What a terminal does about a directive: report it, ring once, keep it in front until it is confirmed.
+ *
+ * No DOM and no socket of its own; they come in as ports.  The gateway takes every receipt as often as it
+ * comes, so a receipt is sent again after each new welcome; a ring never sounds twice in one session.
+ */
+import { reached, unsigned, type State } from "../protocol"
+import type { DirectiveView, Stage } from "../wire"
+
+export interface Ports {
+  /** False when the line is down: the gateway will send the directive again. */
+  report(directive: string, stage: Stage): boolean
+  ring(directive: DirectiveView): void
+  silence(): void
+  /** Ids that rang or were set aside in this session, also before a reload of the page. */
+  readonly rung: Remembered
+  readonly aside: Remembered
+}
+
+export interface Remembered {
+  has(id: string): boolean
+  add(id: string): void
+}
+
+export class Duty {
+  private ringing: string | null = null
+  private reported = new Set<string>()
+
+  constructor(private readonly ports: Ports) {}
+
+  /** A new session: what was reported to the last one may have been lost with it. */
+  welcomed(): void {
+    this.reported.clear()
+  }
+
+  /** After every message: report arrivals, ring for what is new, stop for what is settled. */
+  follow(state: State): void {
+    const waiting = unsigned(state)
+    for (const view of waiting) this.arrived(view)
+    if (this.ringing !== null && !waiting.some((view) => view.directive === this.ringing)) this.quiet()
+    const next = waiting.find((view) => this.mustRing(view))
+    if (this.ringing === null && next !== undefined) this.startRinging(next)
+  }
+
+  /** The directive that covers the screen now, or null. */
+  front(state: State): DirectiveView | null {
+    return unsigned(state).find((view) => !this.ports.aside.has(view.directive)) ?? null
+  }
+
+  /** It has been painted on a visible page. */
+  painted(view: DirectiveView): void {
+    if (view.mine !== null && !reached(view.mine.stage, "shown")) this.report(view.directive, "shown")
+  }
+
+  /** A person has seen it: no more noise. */
+  confirmed(directive: string): void {
+    if (this.ringing === directive) this.quiet()
+  }
+
+  setAside(directive: string): void {
+    this.ports.aside.add(directive)
+    this.confirmed(directive)
+  }
+
+  private arrived(view: DirectiveView): void {
+    if (view.mine !== null && !reached(view.mine.stage, "delivered")) this.report(view.directive, "delivered")
+  }
+
+  private report(directive: string, stage: Stage): void {
+    const key = `${directive} ${stage}`
+    if (!this.reported.has(key) && this.ports.report(directive, stage)) this.reported.add(key)
+  }
+
+  private mustRing(view: DirectiveView): boolean {
+    const fresh = view.mine !== null && !reached(view.mine.stage, "shown")
+    return fresh && !this.ports.rung.has(view.directive)
+  }
+
+  private startRinging(view: DirectiveView): void {
+    this.ports.rung.add(view.directive)
+    this.ringing = view.directive
+    this.ports.ring(view)
+  }
+
+  private quiet(): void {
+    this.ringing = null
+    this.ports.silence()
+  }
+}

@@ -1,0 +1,156 @@
+/** The terminal page: draws the station, and answers keys, clicks and arrivals. */
+import { html, nothing, render, type TemplateResult } from "lit-html"
+import { Attention } from "../attention"
+import { load } from "../credentials"
+import { explain, language, onLanguage, otherLanguage, setLanguage, t } from "../i18n"
+import { SessionSet } from "../remembered"
+import { slotsOfTier, Station } from "../station"
+import type { DirectiveView, GatewayMessage } from "../wire"
+import { cards, openReport, reportForm } from "./alarms"
+import { front, list, spoken } from "./directives"
+import { Duty } from "./duty"
+import { listenToKeys } from "../keys"
+import { meeting } from "./meetings"
+import { FIRST_UI, type Page, type Ui } from "./page"
+import "./terminal.css"
+import { keepAwake } from "./wake"
+
+class TerminalPage implements Page {
+  ui: Ui = FIRST_UI
+  readonly attention = new Attention()
+  readonly duty: Duty
+
+  constructor(
+    readonly station: Station,
+    private readonly root: HTMLElement,
+  ) {
+    this.ui = { ...FIRST_UI, signer: station.credentials.who.name }
+    this.duty = new Duty({
+      report: (directive, stage) => station.connection.send({ type: "receipt", directive, stage }),
+      ring: (view) => this.ring(view),
+      silence: () => this.attention.stop(),
+      rung: new SessionSet("wuji.rung"),
+      aside: new SessionSet("wuji.aside"),
+    })
+    station.onChange = () => this.draw()
+    station.onMessage = (message) => this.heard(message)
+    onLanguage(() => this.draw())
+    document.addEventListener("visibilitychange", () => this.draw())
+    for (const gesture of ["pointerdown", "keydown"])
+      document.addEventListener(gesture, () => !this.attention.unlocked && this.attention.unlock())
+  }
+
+  set(part: Partial<Ui>): void {
+    this.ui = { ...this.ui, ...part }
+    this.station.changed()
+  }
+
+  say(text: string): void {
+    this.set({ notice: { text, bad: false } })
+  }
+
+  complain(error: unknown): void {
+    this.set({ notice: { text: explain(error), bad: true } })
+  }
+
+  enterDuty(): void {
+    this.attention.unlock()
+    keepAwake()
+    this.set({ onDuty: true })
+  }
+
+  draw(): void {
+    const view = this.duty.front(this.station.state)
+    render(shell(this, view), this.root)
+    if (view !== null) this.afterPaint(view)
+  }
+
+  private heard(message: GatewayMessage): void {
+    if (message.type === "welcome") this.duty.welcomed()
+    this.duty.follow(this.station.state)
+    if (message.type === "alarm" && message.state === "triggered" && message.picture === null)
+      this.say(t("alarm.arrived", { place: message.place_name, text: message.text }))
+  }
+
+  private ring(view: DirectiveView): void {
+    this.attention.start(view.urgency, spoken(view))
+    this.set({ expanded: false, notice: null })
+  }
+
+  /** Shown means painted on a page somebody can see: two frames later, and only while it is visible. */
+  private afterPaint(view: DirectiveView): void {
+    const current = (): boolean => this.duty.front(this.station.state)?.directive === view.directive
+    const seen = (): void => {
+      if (document.visibilityState === "visible" && current()) this.duty.painted(view)
+    }
+    requestAnimationFrame(() => requestAnimationFrame(seen))
+  }
+}
+
+function shell(page: TerminalPage, view: DirectiveView | null): TemplateResult {
+  const { ui, station } = page
+  return html`
+    ${banner(page)}
+    <div class="live" aria-live="assertive" data-testid="live">
+      ${view === null ? "" : t("directive.arrived", { urgency: t(`urgency.${view.urgency}`), title: view.title })}
+    </div>
+    ${station.state.welcome?.exercise ? html`<div class="watermark" aria-hidden="true">${t("app.exercise")}</div>` : nothing}
+    ${ui.onDuty ? desk(page) : gate(page)} ${ui.report === null ? nothing : reportForm(page, ui.report)}
+    ${view === null ? nothing : front(page, view)}
+  `
+}
+
+/** Before the first click no browser makes a sound, so somebody has to go on duty. */
+function gate(page: TerminalPage): TemplateResult {
+  const { who, division_name } = page.station.credentials
+  return html`<main class="gate">
+    <h1>${t("duty.title", { division: division_name })}</h1>
+    <p>${t("duty.hello", { name: who.name, division: division_name })}</p>
+    <button class="primary huge" @click=${() => page.enterDuty()} data-testid="enter-duty">${t("duty.enter")}</button>
+    <p class="empty">${t("duty.hint")}</p>
+  </main>`
+}
+
+function desk(page: TerminalPage): TemplateResult {
+  const { station, ui } = page
+  return html`<header>
+      <strong data-testid="division">${station.credentials.division_name}</strong>
+      <span class="line ${station.status.kind}" data-testid="line">${station.status.kind === "online" ? t("line.online") : t("line.connecting")}</span>
+      <span class="who">${station.credentials.who.name}</span>
+      <button class="plain" @click=${otherLanguage} data-testid="language">${t("app.language")}</button>
+      <button class="plain" @click=${() => station.signOut()} data-testid="sign-out">${t("app.sign_out")}</button>
+    </header>
+    <main class="desk">
+      ${meeting(page)}
+      <div class="side">
+        <button class="danger huge" @click=${() => openReport(page)} data-testid="alarm-open">${t("alarm.report")}</button>
+        <p class="notice ${ui.notice?.bad ? "bad" : ""}" role="status" data-testid="notice">${ui.notice?.text ?? ""}</p>
+        ${list(page)} ${cards(page)}
+      </div>
+    </main>`
+}
+
+function banner(page: TerminalPage): TemplateResult | typeof nothing {
+  const { status } = page.station
+  if (status.kind !== "waiting") return nothing
+  const seconds = Math.max(1, Math.ceil((status.retryAt - performance.now()) / 1000))
+  return html`<p class="banner" role="alert" data-testid="reconnecting">${t("line.waiting", { seconds })}</p>`
+}
+
+function main(): void {
+  setLanguage(language())
+  const credentials = load()
+  if (credentials === null) {
+    location.replace("/")
+    return
+  }
+  document.title = t("duty.title", { division: credentials.division_name })
+  const station = new Station(credentials, slotsOfTier)
+  const page = new TerminalPage(station, document.querySelector<HTMLElement>("#app")!)
+  listenToKeys(station.meeting)
+  setInterval(() => station.status.kind === "waiting" && station.changed(), 1_000) // the countdown
+  page.draw()
+  station.start()
+}
+
+main()

@@ -1,0 +1,99 @@
+/** The meeting on a terminal: one or four pictures, and the buttons under the thumb. */
+import { html, nothing, type TemplateResult } from "lit-html"
+import { repeat } from "lit-html/directives/repeat.js"
+import { canShare } from "../capture"
+import { explainCode, t } from "../i18n"
+import { conferencesByTime } from "../protocol"
+import { seatedConference, tiles, type Tile } from "../tiles"
+import type { Page } from "./page"
+
+export function meeting(page: Page): TemplateResult {
+  const { meetingView: view } = page.station
+  return html`<section class="card meeting" aria-label=${t("meeting.title")}>
+    ${view.conference === null ? lobby(page) : room(page)}
+    ${view.failure === null ? nothing : html`<p class="bad" role="alert" data-testid="meeting-failure">${explainCode(view.failure)}</p>`}
+    ${view.problem === null
+      ? nothing
+      : html`<div class="hint" role="status" data-testid="capture-problem">
+          <p>${t(`capture.${view.problem}`)}</p>
+          ${view.problem === "insecure" ? html`<p>${t("capture.insecure.steps")}</p>` : nothing}
+        </div>`}
+  </section>`
+}
+
+function lobby(page: Page): TemplateResult {
+  const running = conferencesByTime(page.station.state)
+  if (running.length === 0) return html`<p class="empty" data-testid="meeting-none">${t("meeting.none")}</p>`
+  return html`<ul class="lobby">
+    ${running.map(
+      (one) => html`<li>
+        <p class="lobby-title">
+          ${one.title} ${one.exercise ? html`<span class="exercise">${t("app.exercise")}</span>` : nothing}
+          <span class="when">${t("meeting.sites", { count: one.participants.length })}</span>
+        </p>
+        <button
+          class="primary"
+          @click=${() => void page.station.meeting.join(one.conference)}
+          data-testid="meeting-join"
+          data-conference=${one.conference}
+        >
+          ${t("meeting.join")}
+        </button>
+      </li>`,
+    )}
+  </ul>`
+}
+
+function room(page: Page): TemplateResult {
+  const { station } = page
+  const view = station.meetingView
+  const conference = seatedConference(station.state, view)
+  const all = tiles(station.state, view)
+  const pictures = all.filter((tile) => tile.kind === "video")
+  return html`
+    <div class="room-head">
+      <strong data-testid="meeting-title">${conference?.title ?? t("meeting.joining")}</strong>
+      ${conference?.exercise ? html`<span class="exercise">${t("app.exercise")}</span>` : nothing}
+      <span class="when">${t("meeting.sites", { count: conference?.participants.length ?? 0 })}</span>
+      ${view.phase === "joining" ? html`<span role="status">${t("meeting.joining")}</span>` : nothing}
+      ${view.phase === "recovering" ? html`<span role="status" class="bad" data-testid="meeting-recovering">${t("line.media")}</span>` : nothing}
+    </div>
+    <div class="tiles ${pictures.length > 1 ? "four" : "one"}" data-testid="tiles">
+      ${repeat(pictures, (tile) => tile.mid, picture)}
+      ${view.preview === null
+        ? nothing
+        : html`<video class="preview" data-testid="preview" aria-label=${t("meeting.me")} autoplay muted playsinline .srcObject=${view.preview}></video>`}
+    </div>
+    ${repeat(
+      all.filter((tile) => tile.kind === "audio"),
+      (tile) => tile.mid,
+      (tile) => html`<audio autoplay .srcObject=${tile.stream}></audio>`,
+    )}
+    ${controls(page)}
+  `
+}
+
+function picture(tile: Tile): TemplateResult {
+  return html`<figure
+    class="tile ${tile.speaking ? "speaking" : ""}"
+    data-testid="tile"
+    data-participant=${tile.participant ?? ""}
+    data-mid=${tile.mid}
+  >
+    <video autoplay muted playsinline .srcObject=${tile.stream}></video>
+    ${tile.participant === null ? html`<p class="tile-empty">${t("meeting.waiting")}</p>` : nothing}
+    <figcaption>${tile.place} ${tile.name}${tile.content ? ` · ${t("meeting.content")}` : ""}</figcaption>
+  </figure>`
+}
+
+function controls(page: Page): TemplateResult {
+  const { meeting: seat, meetingView: view } = page.station
+  const button = (on: boolean, name: string, testid: string, act: () => void, enabled = true): TemplateResult =>
+    html`<button class=${on ? "on" : "off"} aria-pressed=${on} ?disabled=${!enabled} @click=${act} data-testid=${testid}>${name}</button>`
+  return html`<div class="controls" role="toolbar" aria-label=${t("meeting.title")}>
+    ${button(view.microphone, t(view.microphone ? "meeting.mute" : "meeting.unmute"), "meeting-mute", () => seat.setMicrophone(!view.microphone), view.problem !== "insecure")}
+    ${button(view.camera, t(view.camera ? "meeting.camera_off" : "meeting.camera_on"), "meeting-camera", () => void seat.setCamera(!view.camera), view.problem !== "insecure")}
+    ${canShare() ? button(view.content, t(view.content ? "meeting.unshare" : "meeting.share"), "meeting-share", () => void seat.setContent(!view.content)) : nothing}
+    <button class="danger" @click=${() => void seat.leave()} data-testid="meeting-leave">${t("meeting.leave")}</button>
+  </div>`
+}

@@ -1,0 +1,47 @@
+/** What a terminal page remembers besides the state of the station, and how to change it. */
+import type { Attention } from "../attention"
+import type { Station } from "../station"
+import type { Duty } from "./duty"
+
+export interface Report {
+  readonly kind: string
+  readonly text: string
+  readonly picture: Blob | null
+  /** Object URL of `picture`. */
+  readonly preview: string | null
+  readonly sending: boolean
+  readonly problem: string | null
+}
+
+export interface Ui {
+  readonly onDuty: boolean
+  /** Whole text of the directive in front, not its first two lines. */
+  readonly expanded: boolean
+  readonly signer: string
+  readonly signing: string | null
+  readonly report: Report | null
+  /** Directive whose feedback form is open. */
+  readonly feedback: string | null
+  /** One sentence about the last action, read out to screen readers. */
+  readonly notice: { readonly text: string; readonly bad: boolean } | null
+}
+
+export interface Page {
+  readonly station: Station
+  readonly duty: Duty
+  readonly attention: Attention
+  readonly ui: Ui
+  set(part: Partial<Ui>): void
+  say(text: string): void
+  complain(error: unknown): void
+}
+
+export const FIRST_UI: Ui = {
+  onDuty: false,
+  expanded: false,
+  signer: "",
+  signing: null,
+  report: null,
+  feedback: null,
+  notice: null,
+}

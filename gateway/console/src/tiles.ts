@@ -1,0 +1,45 @@
+/** Who is in which picture: the slots of the gateway joined with the names of the roster. Pure. */
+import type { MeetingView } from "./meeting"
+import type { State } from "./protocol"
+import type { ConferenceView } from "./wire"
+
+export interface Tile {
+  readonly mid: string
+  readonly kind: "video" | "audio"
+  /** Position among the slots of its kind; what `watch` calls the slot. */
+  readonly index: number
+  readonly stream: MediaStream | null
+  readonly participant: string | null
+  readonly name: string
+  readonly place: string
+  readonly speaking: boolean
+  /** It is a shared screen, not a camera. */
+  readonly content: boolean
+}
+
+/** One tile per slot of our offer, in its order; empty ones have no participant. */
+export function tiles(state: State, view: Pick<MeetingView, "conference" | "streams">): Tile[] {
+  const conference = seatedConference(state, view)
+  const counts = { video: 0, audio: 0 }
+  return [...view.streams].map(([mid, stream]) => {
+    const slot = state.seat?.slots.find((one) => one.mid === mid)
+    const kind = stream.getVideoTracks().length > 0 ? "video" : "audio"
+    const who = conference?.participants.find((one) => one.participant === slot?.participant)
+    const track = who?.tracks.find((one) => one.track === slot?.track)
+    return {
+      mid,
+      kind,
+      index: counts[kind]++,
+      stream,
+      participant: slot?.participant ?? null,
+      name: who?.name ?? "",
+      place: who === undefined ? "" : (state.places.get(who.division)?.name ?? ""),
+      speaking: who !== undefined && who.participant === conference?.speaker,
+      content: track?.label === "content",
+    }
+  })
+}
+
+export function seatedConference(state: State, view: Pick<MeetingView, "conference">): ConferenceView | null {
+  return view.conference === null ? null : (state.conferences.get(view.conference) ?? null)
+}

@@ -1,0 +1,136 @@
+import { describe, expect, test } from "vitest"
+import {
+  alarmsByTime, EMPTY, MAX_ALARMS, reduce, tally, totals, unsigned, type PageEvent, type State,
+} from "../src/protocol"
+import type { GatewayMessage } from "../src/wire"
+import { alarm, conference, COUNTY, directive, place, recipient, TOWN, VILLAGE, welcome } from "./views"
+
+function fold(messages: readonly (GatewayMessage | PageEvent)[], from: State = EMPTY): State {
+  return messages.reduce(reduce, from)
+}
+
+describe("a directive", () => {
+  test("waits for a signature until mine is signed", () => {
+    const arrived = fold([directive({ mine: recipient(VILLAGE, "relayed") })])
+    expect(unsigned(arrived).map((one) => one.directive)).toEqual(["d1"])
+    const signed = fold([{ type: "delivery", directive: "d1", recipient: recipient(VILLAGE, "signed") }], arrived)
+    expect(unsigned(signed)).toEqual([])
+  })
+
+  test("that was recalled asks nobody to sign", () => {
+    expect(unsigned(fold([directive({ state: "recalled", mine: recipient(VILLAGE, "shown") })]))).toEqual([])
+  })
+
+  test("is put in front by urgency first, then by age", () => {
+    const mine = recipient(VILLAGE, "delivered")
+    const state = fold([
+      directive({ directive: "routine", urgency: "P3", issued_at: 1, mine }),
+      directive({ directive: "later", urgency: "P0", issued_at: 9, mine }),
+      directive({ directive: "sooner", urgency: "P0", issued_at: 8, mine }),
+    ])
+    expect(unsigned(state).map((one) => one.directive)).toEqual(["sooner", "later", "routine"])
+  })
+
+  test("keeps its matrix when a later message brings only the header", () => {
+    const rows = [recipient(TOWN, "shown"), recipient(VILLAGE, "queued")]
+    const state = fold([directive({ recipients: rows, total: 2 }), directive({ recipients: [], total: 2, state: "closed" })])
+    expect(state.directives.get("d1")?.recipients).toEqual(rows)
+    expect(state.directives.get("d1")?.state).toBe("closed")
+  })
+
+  test("counts a signature as delivered and shown, and a row moved replaces its old self", () => {
+    const rows = [recipient(TOWN, "signed"), recipient(VILLAGE, "queued")]
+    const before = fold([directive({ recipients: rows, total: 2 })])
+    expect(tally(before.directives.get("d1")!)).toEqual({ total: 2, delivered: 1, shown: 1, signed: 1, rate: 0.5 })
+    const after = fold([{ type: "delivery", directive: "d1", recipient: recipient(VILLAGE, "delivered") }], before)
+    expect(tally(after.directives.get("d1")!)).toEqual({ total: 2, delivered: 2, shown: 1, signed: 1, rate: 0.5 })
+  })
+
+  test("has a sign-off rate of zero before its matrix is known", () => {
+    expect(tally(directive({ total: 0 })).rate).toBe(0)
+    expect(tally(directive({ total: 165 }))).toEqual({ total: 165, delivered: 0, shown: 0, signed: 0, rate: 0 })
+  })
+
+  test("sums the numbers fed back by name", () => {
+    const rows = [
+      recipient(TOWN, "feedback", { values: { 应转: 30, 已转: 10 } }),
+      recipient(VILLAGE, "feedback", { values: { 已转: 5 } }),
+    ]
+    expect([...totals(directive({ recipients: rows }))]).toEqual([["应转", 30], ["已转", 15]])
+  })
+
+  test("a row of a directive nobody announced changes nothing", () => {
+    const state = fold([])
+    expect(reduce(state, { type: "delivery", directive: "x", recipient: recipient(TOWN, "shown") })).toBe(state)
+  })
+})
+
+describe("a meeting", () => {
+  const slots = [{ mid: "3", kind: "video", participant: "p2", track: "t2" }]
+  const seated = fold([
+    welcome(), conference(),
+    { type: "joined", request: 1, conference: "c1", participant: "p1", sdp: "", slots: [] },
+  ])
+
+  test("takes slots of the conference we sit in and of no other", () => {
+    expect(reduce(seated, { type: "slots", conference: "c1", slots }).seat?.slots).toEqual(slots)
+    expect(reduce(seated, { type: "slots", conference: "other", slots })).toBe(seated)
+  })
+
+  test("that ended is gone, and so is the seat", () => {
+    const after = reduce(seated, conference({ ended: true }))
+    expect(after.conferences.size).toBe(0)
+    expect(after.seat).toBeNull()
+  })
+
+  test("forgets seat and roster with the session they belonged to, but no directive", () => {
+    const state = fold([directive(), welcome({ session: "s2" })], seated)
+    expect(state.seat).toBeNull()
+    expect(state.conferences.size).toBe(0)
+    expect(state.directives.size).toBe(1)
+  })
+
+  test("knows who speaks, and a repeat changes nothing", () => {
+    const speaking = reduce(seated, { type: "speaking", conference: "c1", speaker: "p2" })
+    expect(speaking.conferences.get("c1")?.speaker).toBe("p2")
+    expect(reduce(speaking, { type: "speaking", conference: "c1", speaker: "p2" })).toBe(speaking)
+  })
+})
+
+describe("alarms", () => {
+  test("are kept to a shift's worth, the newest ones", () => {
+    const many = Array.from({ length: MAX_ALARMS + 50 }, (_, index) => alarm({ alarm: `a${index}`, raised_at: index }))
+    const state = fold(many)
+    expect(state.alarms.size).toBe(MAX_ALARMS)
+    expect(state.alarms.has("a0")).toBe(false)
+    expect(state.alarms.has(`a${MAX_ALARMS + 49}`)).toBe(true)
+  })
+
+  test("that are open stand before settled ones, newest first", () => {
+    const state = fold([
+      alarm({ alarm: "closed", state: "closed", raised_at: 99 }),
+      alarm({ alarm: "old", raised_at: 1 }),
+      alarm({ alarm: "new", raised_at: 2 }),
+    ])
+    expect(alarmsByTime(state).map((one) => one.alarm)).toEqual(["new", "old", "closed"])
+  })
+})
+
+describe("places", () => {
+  const known = fold([{ type: "places", places: [place(COUNTY, null), place(TOWN, COUNTY)] }])
+
+  test("come and go", () => {
+    const state = reduce(known, { type: "node", node: TOWN, online: true, terminals: 2 })
+    expect(state.places.get(TOWN)).toMatchObject({ online: true, terminals: 2 })
+  })
+
+  test("nobody has heard of change nothing, nor does a repeat", () => {
+    expect(reduce(known, { type: "node", node: "x", online: true, terminals: 0 })).toBe(known)
+    expect(reduce(known, { type: "node", node: TOWN, online: false, terminals: 0 })).toBe(known)
+  })
+})
+
+test("a message of a newer gateway is passed over", () => {
+  const newer = { type: "floor_granted" } as unknown as GatewayMessage
+  expect(reduce(EMPTY, newer)).toBe(EMPTY)
+})

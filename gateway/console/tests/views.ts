@@ -1,0 +1,50 @@
+/** Whole messages for tests, from the few fields a test is about. */
+import type { Place } from "../src/protocol"
+import type { AlarmView, ConferenceView, DirectiveView, RecipientView, Stage, Welcome } from "../src/wire"
+
+export const COUNTY = "430423000000"
+export const TOWN = "430423100000"
+export const VILLAGE = "430423100227"
+
+export function welcome(part: Partial<Welcome> = {}): Welcome {
+  const who = { name: "张三", role: "terminal", division: VILLAGE } as const
+  return {
+    type: "welcome", version: 1, node: VILLAGE, node_name: "八里村", tier: 5, who, division_name: "八里村",
+    session: "s1", now: 1_000, exercise: false, ...part,
+  }
+}
+
+export function recipient(node: string, stage: Stage, part: Partial<RecipientView> = {}): RecipientView {
+  return {
+    node, name: node, stage, relayed_at: null, delivered_at: null, shown_at: null, signed_at: null,
+    signed_by: "", feedback_at: null, values: {}, note: "", ...part,
+  }
+}
+
+export function directive(part: Partial<DirectiveView> = {}): DirectiveView {
+  const issuer = { name: "李县长", role: "commander", division: COUNTY } as const
+  return {
+    type: "directive", directive: "d1", urgency: "P0", title: "转移群众", text: "立即转移", issuer,
+    issuer_name: "衡山县", issued_at: 10, expires_at: 10_000_000, exercise: false, state: "issued",
+    recipients: [], total: 0, mine: null, ...part,
+  }
+}
+
+export function alarm(part: Partial<AlarmView> = {}): AlarmView {
+  return {
+    type: "alarm", alarm: "a1", source: "terminal", place: VILLAGE, place_name: "八里村", kind: "flood",
+    urgency: "P1", text: "河水上涨", longitude: null, latitude: null, state: "triggered", raised_at: 10,
+    exercise: false, picture: null, thumbnail: null, ...part,
+  }
+}
+
+export function conference(part: Partial<ConferenceView> = {}): ConferenceView {
+  return {
+    type: "conference", conference: "c1", title: "调度会", home: COUNTY, convened_at: 5, ended: false,
+    exercise: false, participants: [], speaker: null, ...part,
+  }
+}
+
+export function place(code: string, parent: string | null, part: Partial<Place> = {}): Place {
+  return { code, name: code, tier: 5, parent, longitude: null, latitude: null, online: false, terminals: 0, ...part }
+}

@@ -1,0 +1,284 @@
+"""The ``wuji`` command.  Heavy modules are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from gateway.clock import Clock
+from gateway.config import Config, ConfigError, load
+from gateway.demo import BASE_PORT, DemoError
+from gateway.demo import main as run_demo
+from gateway.keys import KeyFileError
+from signaling.errors import SignalingError
+from signaling.ids import NodeCode
+from signaling.records import Actor, Role
+
+MISTAKE = 2
+"""Exit code for what the caller can put right: settings, arguments, key files."""
+
+app = typer.Typer(
+    help="A gateway for five tiers: conferences relayed undecoded, directives delivered once and signed for.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+config_app = typer.Typer(help="Look at settings.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+ConfigFile = Annotated[Path, typer.Option("--config", help="TOML settings of the node.")]
+AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on the last line.")]
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+@contextlib.contextmanager
+def _blame_caller() -> Iterator[None]:
+    """Turn mistakes in what we were given into sentences and exit code 2."""
+    try:
+        yield
+    except ConfigError as error:
+        _fail(*error.mistakes)
+    except (KeyFileError, SignalingError) as error:
+        _fail(str(error))
+
+
+def _fail(*sentences: str) -> NoReturn:
+    for sentence in sentences:
+        typer.echo(sentence, err=True)
+    raise typer.Exit(MISTAKE)
+
+
+def _load(path: Path) -> Config:
+    with _blame_caller():
+        return load(path)
+
+
+def seconds(text: str) -> float:
+    """Return the seconds in ``90s``, ``30m``, ``1h`` or ``7d``."""
+    match = re.fullmatch(r"(\d{1,7})([smhd])", text.strip())
+    if match is None:
+        raise typer.BadParameter(f"{text!r}: write 90s, 30m, 1h or 7d")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+@app.command()
+def node(config: ConfigFile) -> None:
+    """Run one gateway until SIGTERM."""
+    settings = _load(config)
+    from gateway.telemetry import start_logging
+
+    start_logging(settings.log.level, settings.log.format)
+    from gateway.app import run
+
+    with _blame_caller():
+        run(settings)
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Option("--dir", help="Where keys, journals and logs go.")] = Path(".demo"),
+    base_port: Annotated[
+        int, typer.Option(min=1024, max=65_000, help="Port of the province; the others follow.")
+    ] = BASE_PORT,
+    cameras: Annotated[bool, typer.Option("--cameras/--no-cameras", help="Two cameras at the township.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Run five tiers, a Redis, two cameras and a meeting; print sign-in links."""
+
+    def say(line: str) -> None:
+        typer.echo(line)
+        sys.stdout.flush()
+
+    try:
+        with _blame_caller():
+            raise typer.Exit(run_demo(directory, base_port, cameras=cameras, as_json=as_json, say=say))
+    except DemoError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+def _actor(settings: Config, role: Role, name: str, division: str | None) -> Actor:
+    """Return who is meant, at a division the tree knows and this node is responsible for."""
+    from signaling import division as divisions
+
+    code = NodeCode(division or settings.node.code)
+    try:
+        tree = divisions.parse(settings.tree.file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        _fail(f"{settings.tree.file}: {error}")
+    if not tree.is_within(code, NodeCode(settings.node.code)):
+        _fail(f"division {code}: not {settings.node.code} or a division below it")
+    return Actor(name, role, code)
+
+
+@app.command()
+def token(
+    config: ConfigFile,
+    role: Annotated[Role, typer.Option(help="What the bearer may do.")],
+    name: Annotated[str, typer.Option(help="Who bears it; appears in signatures and audit.")],
+    division: Annotated[str | None, typer.Option(help="12-digit code; default: the node's own.")] = None,
+    ttl: Annotated[str, typer.Option(help="90s, 30m, 1h, 7d.")] = "1h",
+    as_json: AsJson = False,
+) -> None:
+    """Make a token for one person or device at one node."""
+    from gateway.auth import Auth
+
+    settings = _load(config)
+    with _blame_caller():
+        who = _actor(settings, role, name, division)
+        with contextlib.closing(Auth(settings, Clock())) as auth:
+            made = auth.sign_in(who, seconds(ttl))
+    _result({"token": made.token, "expires_at": made.expires_at, "node": settings.node.code}, made.token, as_json)
+
+
+@app.command()
+def link(
+    config: ConfigFile,
+    role: Annotated[Role, typer.Option(help="What the person may do.")],
+    name: Annotated[str, typer.Option(help="Who it is for.")],
+    division: Annotated[str | None, typer.Option(help="12-digit code; default: the node's own.")] = None,
+    ttl: Annotated[str | None, typer.Option(help="How long it may wait to be used; default: auth.link_ttl_s.")] = None,
+    url: Annotated[str | None, typer.Option(help="Address people reach the gateway at.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a sign-in link that works once."""
+    from gateway.auth import Auth
+
+    settings = _load(config)
+    scheme = "https" if settings.http.tls_cert else "http"
+    with _blame_caller():
+        who = _actor(settings, role, name, division)
+        with contextlib.closing(Auth(settings, Clock())) as auth:
+            code = auth.create_link(who, None if ttl is None else round(seconds(ttl)))
+    address = f"{(url or f'{scheme}://{settings.http.host}:{settings.http.port}').rstrip('/')}/#code={code}"
+    _result({"url": address, "code": code}, address, as_json)
+
+
+@app.command()
+def password() -> None:
+    """Ask for a password and print what belongs into the accounts file."""
+    from gateway.login import hash_password
+
+    typer.echo(hash_password(typer.prompt("Password", hide_input=True, confirmation_prompt=True), Clock().secret(16)))
+
+
+@app.command()
+def publish(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Media file.")],
+    to: Annotated[str, typer.Option(help="WHIP address: http(s)://gateway/whip/CONFERENCE")],
+    token: Annotated[
+        str, typer.Option(envvar="WUJI_TOKEN", help="Bearer token; better in WUJI_TOKEN, out of sight of ps.")
+    ],
+    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end.")] = False,
+) -> None:
+    """Send a media file into a conference as a participant."""
+    from gateway.publish import publish as send
+    from gateway.telemetry import start_logging
+
+    start_logging("info", "console")
+    asyncio.run(send(file, to, token, loop))
+
+
+@app.command()
+def pki(
+    directory: Annotated[Path, typer.Option("--dir", help="Where the files go.")],
+    node: Annotated[list[str], typer.Option(help="CODE or CODE=HOST[,HOST...]; again for each node.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a local authority, https certificates and node keys.  Existing files are kept."""
+    from gateway.pki import make_certificates, make_node_keys
+
+    hosts: dict[NodeCode, list[str]] = {}
+    for item in node:
+        code, _, names = item.partition("=")
+        if not re.fullmatch(r"[0-9]{12}", code):
+            _fail(f"--node {item}: the code is not 12 digits")
+        hosts[NodeCode(code)] = names.split(",") if names else ["localhost", "127.0.0.1"]
+    public = make_node_keys(directory, hosts)
+    authority = make_certificates(directory, hosts, Clock().at())
+    _result({"public_keys": str(public), "ca": str(authority), "nodes": len(hosts)}, f"{public}\n{authority}", as_json)
+
+
+@config_app.command("check")
+def config_check(file: Annotated[Path, typer.Argument(help="TOML settings.")]) -> None:
+    """Say everything that is wrong with a file; exit code 2 if anything is."""
+    _load(file)
+    typer.echo(f"{file}: fine")
+
+
+@config_app.command("show")
+def config_show(file: Annotated[Path, typer.Argument(help="TOML settings.")], as_json: AsJson = False) -> None:
+    """Print every setting as it will be used, and where it comes from.  Secrets are hidden."""
+    from gateway.reference import effective
+
+    rows = list(effective(_load(file), file))
+    if as_json:
+        typer.echo(
+            json.dumps({key: {"value": value, "origin": origin} for key, value, origin in rows}, ensure_ascii=False)
+        )
+        return
+    for key, value, origin in rows:
+        typer.echo(f"{key} = {value}  # {origin}")
+
+
+@config_app.command("reference")
+def config_reference() -> None:
+    """Print configs/reference.toml."""
+    from gateway.reference import render
+
+    typer.echo(render(), nl=False)
+
+
+@app.command()
+def doctor(config: ConfigFile, as_json: AsJson = False) -> None:
+    """Check this machine and a node's settings before it goes into service; exit code 1 if something is wrong."""
+    from gateway.doctor import examine
+
+    findings = examine(_load(config))
+    for finding in findings:
+        typer.echo(f"{finding.verdict:<5} {finding.check:<12} {finding.text}")
+    wrong = [finding.check for finding in findings if finding.verdict == "fail"]
+    if as_json:
+        rows = [{"check": f.check, "verdict": f.verdict, "text": f.text} for f in findings]
+        typer.echo(json.dumps({"ok": not wrong, "findings": rows}, ensure_ascii=False))
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+def openapi() -> None:
+    """Print the description of the HTTP interface."""
+    from gateway.openapi import document
+
+    typer.echo(json.dumps(document(), ensure_ascii=False, indent=2))
+
+
+def _result(value: dict[str, Any], text: str, as_json: bool) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False) if as_json else text)
+
+
+def _with_bench() -> None:
+    """Add ``wuji bench``: it opens the native module, which no other command needs."""
+    from gateway import bench
+
+    app.add_typer(bench.app, name="bench")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    if sys.argv[1:2] in (["bench"], ["--help"], []):
+        with contextlib.suppress(ImportError) if sys.argv[1:2] != ["bench"] else contextlib.nullcontext():
+            _with_bench()
+    app()
+
+
+if __name__ == "__main__":
+    main()

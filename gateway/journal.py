@@ -96,6 +96,12 @@ class Journal:
         """Call ``listener`` with the durable rows of each commit, in order, from the next commit on."""
         self._listeners.append(listener)
 
+    def follow(self, listener: Listener) -> None:
+        """Call ``listener`` with every durable row there is, in order, and then as ``subscribe`` does."""
+        for row in self.replay():
+            listener((row,))
+        self.subscribe(listener)
+
     @property
     def failed(self) -> bool:
         """Whether a write has failed: nothing is accepted any more."""

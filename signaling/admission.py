@@ -8,7 +8,7 @@ another township nor change what the county said to a village.  Signatures are c
 from __future__ import annotations
 
 import math
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from . import text
 from .alarm import MAX_PICTURE_BYTES, MAX_TEXT_BYTES, MAX_THUMBNAIL_BYTES
@@ -50,13 +50,20 @@ ALARM_ACTIONS = {AlarmState.ON_SITE: Action.REPORT_ALARM, AlarmState.HANDLED: Ac
 """Those on the spot report arrival and handling; every other step is the command centre's."""
 
 
-class Facts(Protocol):
-    """What this node already knows; answers None for what it does not."""
+class Facts:
+    """What this node already knows.  Each driver overrides what it keeps; the rest is unknown."""
 
-    def issued(self, directive: DirectiveId) -> DirectiveIssued | None: ...
-    def has_recipient(self, directive: DirectiveId, recipient: NodeCode) -> bool: ...
-    def raised(self, alarm: AlarmId) -> AlarmRaised | None: ...
-    def convened(self, conference: ConferenceId) -> ConferenceConvened | None: ...
+    def issued(self, directive: DirectiveId) -> DirectiveIssued | None:
+        return None
+
+    def has_recipient(self, directive: DirectiveId, recipient: NodeCode) -> bool:
+        return False
+
+    def raised(self, alarm: AlarmId) -> AlarmRaised | None:
+        return None
+
+    def convened(self, conference: ConferenceId) -> ConferenceConvened | None:
+        return None
 
 
 def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: Facts) -> None:

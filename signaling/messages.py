@@ -27,7 +27,7 @@ from .records import Actor, AlarmState, Stage, Urgency
 
 VERSION = 1
 MAX_MESSAGE_BYTES = 65_536
-MAX_LINK_MESSAGE_BYTES = 524_288
+MAX_LINK_MESSAGE_BYTES = 1_048_576
 
 Text = Annotated[str, msgspec.Meta(max_length=200)]
 Token = Annotated[str, msgspec.Meta(max_length=4_096)]
@@ -185,6 +185,7 @@ class RecipientView(msgspec.Struct, frozen=True, kw_only=True):
     signed_at: UtcMs | None = None
     signed_by: str = ""
     feedback_at: UtcMs | None = None
+    done_at: UtcMs | None = None
     values: dict[str, int] = {}
     note: str = ""
 
@@ -203,8 +204,14 @@ class DirectiveView(Message, frozen=True, tag="directive", kw_only=True):
     exercise: bool
     state: str
     """issued, recalled, expired or closed."""
+    sign_by: UtcMs
+    """After this an unsigned recipient is overdue."""
     recipients: tuple[RecipientView, ...] = ()
     total: int = 0
+    counts: dict[Stage, int] = {}
+    """Recipients now at each stage; stages nobody is at are left out."""
+    sums: dict[str, int] = {}
+    """The numbers fed back, added up."""
     mine: RecipientView | None = None
 
 

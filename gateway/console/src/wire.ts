@@ -162,6 +162,7 @@ export interface RecipientView {
   signed_at: number | null
   signed_by: string
   feedback_at: number | null
+  done_at: number | null
   values: Readonly<Record<string, number>>
   note: string
 }
@@ -179,8 +180,11 @@ export interface DirectiveView {
   expires_at: number
   exercise: boolean
   state: string
+  sign_by: number
   recipients: ReadonlyArray<RecipientView>
   total: number
+  counts: Readonly<Record<string, number>>
+  sums: Readonly<Record<string, number>>
   mine: RecipientView | null
 }
 

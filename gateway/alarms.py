@@ -1,0 +1,342 @@
+"""Driver of alarms: raise, picture, advance, receive; cards for whoever is told.
+
+The text goes out the moment it is durable.  The picture follows as a record of two hashes: every node that gets
+it fetches the thumbnail at once, the full picture when somebody asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from gateway.blobs import Blobs, Known
+from gateway.clock import Clock
+from gateway.journal import Journal, Row
+from gateway.refusals import Refusals
+from gateway.telemetry import Telemetry
+from gateway.tentative import Tentative
+from signaling import admission, alarm
+from signaling.alarm import Alarm
+from signaling.division import Tree
+from signaling.errors import Refused
+from signaling.ids import AlarmId, NodeCode, Seq, Sha256
+from signaling.messages import AlarmView
+from signaling.permission import Action, permit, permitted
+from signaling.records import (
+    Actor,
+    AlarmAdvanced,
+    AlarmPictured,
+    AlarmRaised,
+    AlarmState,
+    Urgency,
+)
+
+log = logging.getLogger(__name__)
+
+AlarmRecord = AlarmRaised | AlarmPictured | AlarmAdvanced
+
+
+class Picture(Protocol):
+    """A picture made safe (``media/snapshot.py``): re-encoded, no metadata, and its thumbnail of at most 64 KiB."""
+
+    @property
+    def jpeg(self) -> bytes: ...
+    @property
+    def thumbnail(self) -> bytes: ...
+
+
+class AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a source reports.  ``place`` defaults to the actor's division, the position to the place's.
+
+    ``event`` is the source's own name for what happened: the same one again is the same alarm.
+    """
+
+    kind: str
+    text: str = ""
+    urgency: Urgency = Urgency.P1
+    source: str = ""
+    place: NodeCode | None = None
+    longitude: float | None = None
+    latitude: float | None = None
+    exercise: bool = False
+    event: str = ""
+
+
+Event = tuple[str, NodeCode, str, str]
+
+
+class Alarms(admission.Facts):
+    """All alarms one node is told of.  Construct before anything is appended."""
+
+    def __init__(
+        self,
+        node: NodeCode,
+        tree: Tree,
+        journal: Journal,
+        blobs: Blobs,
+        clock: Clock,
+        telemetry: Telemetry,
+        refusals: Refusals,
+    ) -> None:
+        self._node = node
+        self._tree = tree
+        self._journal = journal
+        self._blobs = blobs
+        self._clock = clock
+        self._telemetry = telemetry
+        self._refusals = refusals
+        self._alarms: dict[AlarmId, Alarm] = {}
+        self._tentative: Tentative[AlarmId, Alarm] = Tentative()
+        self._events: dict[Event, AlarmRaised] = {}
+        self._pending_events: Tentative[Event, tuple[AlarmRaised, asyncio.Future[Seq]]] = Tentative()
+        self._pictured: dict[Sha256, AlarmId] = {}
+        journal.follow(self._fold)
+
+    # ---- asked for here --------------------------------------------------------------------------
+
+    async def raise_alarm(self, actor: Actor, request: AlarmRequest) -> tuple[AlarmRaised, bool]:
+        """Raise an alarm; return it once it is durable, and whether this call made it.
+
+        Raises:
+            Refused: ``not-permitted``, ``bad-text``, ``bad-record``, ``unknown-node``.
+        """
+        event = (actor.name, actor.division, request.source, request.event)
+        if request.event and (known := self._events.get(event)) is not None:
+            return known, False
+        if request.event and (pending := self._pending_events.get(event)) is not None:
+            await asyncio.shield(pending[1])
+            return pending[0], False
+        raised = self._draw_up(actor, request)
+        durable = self._carry_out(raised, alarm.decide(None, raised), via=None)
+        assert durable is not None  # the id is fresh
+        self._pending_events.hold(event, (raised, durable), durable)
+        await durable
+        self._telemetry.count("alarms_raised", urgency=raised.urgency)
+        log.info("alarm raised", extra={"alarm": raised.alarm, "place": raised.place})
+        return raised, True
+
+    def _draw_up(self, actor: Actor, request: AlarmRequest) -> AlarmRaised:
+        place = request.place or actor.division
+        try:
+            division = self._tree.get(place)
+            placed = request.longitude is not None and request.latitude is not None
+            raised = AlarmRaised(
+                node=self._node,
+                at=self._clock.at(),
+                alarm=AlarmId(self._clock.new_id("a")),
+                by=actor,
+                source=request.source or actor.name,
+                place=place,
+                kind=request.kind,
+                urgency=request.urgency,
+                text=request.text,
+                longitude=request.longitude if placed else division.longitude,
+                latitude=request.latitude if placed else division.latitude,
+                exercise=request.exercise,
+                event=request.event,
+            )
+            admission.check_alarm(raised, self._tree)
+        except Refused as error:
+            self._refuse(actor, Action.RAISE_ALARM, place, error)
+            raise
+        return raised
+
+    async def picture(self, alarm_id: AlarmId, picture: Picture) -> AlarmPictured:
+        """Keep the picture of an alarm raised here and tell of it once it is durable.
+
+        Raises:
+            Refused: ``unknown-alarm``, ``too-many-pictures``, ``blob-too-large``, ``blob-space``, ``bad-record``.
+        """
+        known = self._known(alarm_id)
+        if known.raised.node != self._node:
+            raise Refused("unknown-alarm", f"{alarm_id} was not raised here")
+        record = AlarmPictured(
+            node=self._node,
+            at=self._clock.at(),
+            alarm=alarm_id,
+            place=known.raised.place,
+            picture=await self._blobs.put(picture.jpeg),
+            picture_bytes=len(picture.jpeg),
+            thumbnail=await self._blobs.put(picture.thumbnail),
+            thumbnail_bytes=len(picture.thumbnail),
+        )
+        admission.check_picture(record)
+        durable = self._carry_out(record, alarm.decide(self._known(alarm_id), record), via=None)
+        if durable is not None:
+            await durable
+        return record
+
+    async def advance(self, actor: Actor, alarm_id: AlarmId, state: AlarmState, note: str = "") -> None:
+        """Confirm an alarm, find it false, dispatch, ...  The same step again changes nothing.
+
+        Raises:
+            Refused: ``unknown-alarm``, ``not-permitted``, ``alarm-state``, ``bad-text``.
+        """
+        known = self._known(alarm_id)
+        record = AlarmAdvanced(
+            node=self._node,
+            at=self._clock.at(),
+            alarm=alarm_id,
+            place=known.raised.place,
+            state=state,
+            by=actor,
+            note=note,
+        )
+        try:
+            admission.check_step(record, self._tree)
+            durable = self._carry_out(record, alarm.decide(known, record), via=None)
+        except Refused as error:
+            self._refuse(actor, Action.ADVANCE_ALARM, alarm_id, error)
+            raise
+        if durable is not None:
+            await durable
+
+    # ---- told by a neighbour ---------------------------------------------------------------------
+
+    def receive(self, record: AlarmRecord, via: NodeCode) -> None:
+        """Take in a record from a link, in order.  What may not be is journalled as refused; nothing is raised."""
+        try:
+            admission.admit(record, via, self._node, self._tree, self)
+            self._carry_out(record, alarm.accept(self._state(record.alarm), record), via)
+        except Refused as error:
+            self._refusals.record(None, str(record.__struct_config__.tag), record.alarm, error, via)
+
+    def _carry_out(
+        self, asked: AlarmRecord, effects: Sequence[alarm.Effect], via: NodeCode | None
+    ) -> asyncio.Future[Seq] | None:
+        """Append what the machine says; None when there is nothing new to wait for."""
+        durable = None
+        for effect in effects:
+            match effect:
+                case alarm.Append(record):
+                    durable = self._journal.append(record, via=via)
+                    after = alarm.evolve(self._state(record.alarm), record)
+                    self._tentative.hold(record.alarm, after, durable)
+                case alarm.Repeat():
+                    self._telemetry.count("repeats", kind="alarm")
+                case alarm.Deny(code, why):
+                    raise Refused(code, why)
+        return durable
+
+    def _refuse(self, actor: Actor, action: Action, target: str, error: Refused) -> None:
+        if error.code == "not-permitted":
+            self._refusals.record(actor, action, target, error)
+        else:
+            self._telemetry.count("refused", code=error.code)
+
+    # ---- what is known ---------------------------------------------------------------------------
+
+    def raised(self, alarm: AlarmId) -> AlarmRaised | None:
+        state = self._state(alarm)
+        return state.raised if state else None
+
+    def _state(self, alarm_id: AlarmId) -> Alarm | None:
+        return self._tentative.get(alarm_id) or self._alarms.get(alarm_id)
+
+    def _known(self, alarm_id: AlarmId) -> Alarm:
+        state = self._state(alarm_id)
+        if state is None:
+            raise Refused("unknown-alarm", f"no alarm {alarm_id[:64]!r} here")
+        return state
+
+    def _fold(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            match row.record:
+                case AlarmRaised() as record:
+                    if record.event and record.node == self._node:
+                        self._events[(record.by.name, record.by.division, record.source, record.event)] = record
+                case AlarmPictured() as record:
+                    self._learn(record, row.via)
+                case AlarmAdvanced() as record:
+                    pass
+                case _:
+                    continue
+            self._alarms[record.alarm] = alarm.evolve(self._alarms.get(record.alarm), record)
+
+    # ---- pictures --------------------------------------------------------------------------------
+
+    def _learn(self, record: AlarmPictured, via: NodeCode | None) -> None:
+        """Remember where both pictures can be had, and want the thumbnail at once."""
+        for sha256, size in ((record.picture, record.picture_bytes), (record.thumbnail, record.thumbnail_bytes)):
+            self._blobs.know(sha256, size, via)
+            self._pictured.setdefault(sha256, record.alarm)
+        self._blobs.want(record.thumbnail)
+
+    def missing_blobs(self) -> tuple[Known, ...]:
+        """Return the thumbnails that are spoken of and not yet here."""
+        known = (self._blobs.known(p.thumbnail) for a in self._alarms.values() for p in a.pictures)
+        return tuple(k for k in known if k is not None and not self._blobs.has(k.sha256))
+
+    async def blob(self, actor: Actor, sha256: Sha256) -> bytes:
+        """Return a picture of an alarm ``actor`` may read; asks for it below if it is not here yet.
+
+        Raises:
+            Refused: ``unknown-blob``, ``not-permitted``, or ``blob-pending``: ask again soon.
+        """
+        alarm_id = self._pictured.get(sha256)
+        if alarm_id is None:
+            raise Refused("unknown-blob", "no alarm has this picture")
+        permit(actor, Action.READ_ALARM, self._alarms[alarm_id].raised.place, self._tree)
+        data = await self._blobs.get(sha256)
+        if data is None:
+            self._blobs.want(sha256)
+            raise Refused("blob-pending", "the picture is on its way")
+        return data
+
+    def alarm_of(self, sha256: Sha256) -> AlarmId | None:
+        """Return the alarm a picture belongs to: its card changes when the picture arrives."""
+        return self._pictured.get(sha256)
+
+    # ---- views -----------------------------------------------------------------------------------
+
+    def may_read(self, alarm_id: AlarmId, actor: Actor) -> bool:
+        """Return whether ``actor`` is told of this alarm; False for what is unknown here."""
+        state = self._alarms.get(alarm_id)
+        return state is not None and permitted(actor, Action.READ_ALARM, state.raised.place, self._tree)
+
+    def view(self, alarm_id: AlarmId, actor: Actor) -> AlarmView:
+        """Return the card of an alarm.
+
+        Raises:
+            Refused: ``unknown-alarm`` or ``not-permitted``.
+        """
+        state = self._alarms.get(alarm_id)
+        if state is None:
+            raise Refused("unknown-alarm", f"no alarm {alarm_id[:64]!r} here")
+        permit(actor, Action.READ_ALARM, state.raised.place, self._tree)
+        return self.card(state)
+
+    def list(self, actor: Actor, limit: int = 200) -> Sequence[AlarmView]:
+        """Return the newest alarms ``actor`` is told of."""
+        found: list[AlarmView] = []
+        for alarm_id, state in reversed(self._alarms.items()):
+            if len(found) >= limit:
+                break
+            if self.may_read(alarm_id, actor):
+                found.append(self.card(state))
+        return found
+
+    def card(self, state: Alarm) -> AlarmView:
+        """Return what is shown of ``state``: the first picture is the picture of the event."""
+        raised = state.raised
+        first = state.pictures[0] if state.pictures else None
+        return AlarmView(
+            alarm=raised.alarm,
+            source=raised.source,
+            place=raised.place,
+            place_name=self._tree.name(raised.place),
+            kind=raised.kind,
+            urgency=raised.urgency,
+            text=raised.text,
+            longitude=raised.longitude,
+            latitude=raised.latitude,
+            state=state.state,
+            raised_at=raised.at,
+            exercise=raised.exercise,
+            picture=first.picture if first else None,
+            thumbnail=first.thumbnail if first else None,
+        )

@@ -1,0 +1,198 @@
+"""The sign-off matrix: every directive this node knows and every row of it, folded from the journal.
+
+A report touches one row and two counters, whatever the size of the directive.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from signaling import delivery, directive
+from signaling.delivery import QUEUED, Delivery
+from signaling.directive import Directive
+from signaling.division import Tree
+from signaling.errors import Refused
+from signaling.ids import DirectiveId, NodeCode
+from signaling.messages import DirectiveView, RecipientView
+from signaling.permission import POLICY, Action, Reach, permitted
+from signaling.records import (
+    Actor,
+    AnyRecord,
+    DeliveryAdvanced,
+    DirectiveClosed,
+    DirectiveExpired,
+    DirectiveIssued,
+    DirectiveRecalled,
+    Stage,
+)
+
+
+@dataclass(slots=True)
+class Entry:
+    """One directive.  ``rows`` holds only the recipients that have moved; the others are queued."""
+
+    header: Directive
+    recipients: frozenset[NodeCode]
+    cover: frozenset[NodeCode]
+    """The recipients and everything above them: who has at least one of them in the subtree."""
+    rows: dict[NodeCode, Delivery] = field(default_factory=dict)
+    counts: Counter[Stage] = field(default_factory=Counter)
+    sums: Counter[str] = field(default_factory=Counter)
+
+    def row(self, recipient: NodeCode) -> Delivery:
+        return self.rows.get(recipient, QUEUED)
+
+    @property
+    def total(self) -> int:
+        return len(self.recipients)
+
+    @property
+    def all_done(self) -> bool:
+        return self.counts[Stage.DONE] == self.total
+
+    def advance(self, record: DeliveryAdvanced) -> None:
+        before = self.row(record.recipient)
+        after = delivery.evolve(before, record)
+        self.rows[record.recipient] = after
+        self.counts[before.stage] -= 1
+        self.counts[after.stage] += 1
+        if after.values is not before.values:
+            self.sums.subtract(before.values)
+            self.sums.update(after.values)
+
+
+class Matrix:
+    """The fold, and the views people are shown of it."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._entries: dict[DirectiveId, Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, directive_id: DirectiveId) -> Entry | None:
+        return self._entries.get(directive_id)
+
+    def newest(self) -> Iterator[Entry]:
+        return reversed(self._entries.values())
+
+    def fold(self, record: AnyRecord) -> None:
+        """Take in one durable record; records of other things change nothing."""
+        match record:
+            case DirectiveIssued():
+                header = directive.evolve(None, record)
+                cover = frozenset(c for r in record.recipients for c in self._tree.path_up(r))
+                entry = Entry(header, frozenset(record.recipients), cover)
+                entry.counts[Stage.QUEUED] = entry.total
+                self._entries[record.directive] = entry
+            case DirectiveRecalled() | DirectiveExpired() | DirectiveClosed():
+                entry = self._entries[record.directive]
+                entry.header = directive.evolve(entry.header, record)
+            case DeliveryAdvanced():
+                self._entries[record.directive].advance(record)
+            case _:
+                pass
+
+    # ---- who may see what ------------------------------------------------------------------------
+
+    def may_read(self, entry: Entry, actor: Actor) -> bool:
+        """Return whether at least one row is the actor's to read."""
+        if actor.division in entry.recipients:
+            return permitted(actor, Action.READ_DIRECTIVE, actor.division, self._tree)
+        reach = POLICY[Action.READ_DIRECTIVE].get(actor.role)
+        return reach is Reach.BELOW and actor.division in entry.cover
+
+    def _readable(self, entry: Entry, actor: Actor) -> tuple[NodeCode, ...]:
+        recipients = entry.header.issued.recipients
+        return tuple(r for r in recipients if permitted(actor, Action.READ_DIRECTIVE, r, self._tree))
+
+    # ---- views -----------------------------------------------------------------------------------
+
+    def view(self, entry: Entry, actor: Actor, *, rows: bool) -> DirectiveView:
+        """Return what ``actor`` sees of a directive; ``rows``: with its matrix.
+
+        Raises:
+            Refused: ``not-permitted``.
+        """
+        if not self.may_read(entry, actor):
+            raise Refused("not-permitted", f"{entry.header.issued.directive} concerns nobody of {actor.division}")
+        whole = permitted(actor, Action.READ_DIRECTIVE, entry.header.issued.issuer.division, self._tree)
+        if whole:
+            seen, counts, sums = entry.header.issued.recipients, entry.counts, entry.sums
+        else:
+            seen = self._readable(entry, actor)
+            counts, sums = _added_up(entry.row(r) for r in seen)
+        own = actor.division in entry.recipients
+        return self._view(
+            entry,
+            recipients=tuple(self.row_view(entry, r) for r in seen) if rows else (),
+            total=len(seen),
+            counts={stage: n for stage, n in counts.items() if n},
+            sums=dict(sums),
+            mine=self.row_view(entry, actor.division) if own else None,
+        )
+
+    def mine(self, entry: Entry, recipient: NodeCode) -> DirectiveView:
+        """Return what a recipient's terminal shows: the order and its own row."""
+        row = self.row_view(entry, recipient)
+        return self._view(entry, recipients=(), total=1, counts={row.stage: 1}, sums=dict(row.values), mine=row)
+
+    def _view(
+        self,
+        entry: Entry,
+        *,
+        recipients: tuple[RecipientView, ...],
+        total: int,
+        counts: dict[Stage, int],
+        sums: dict[str, int],
+        mine: RecipientView | None,
+    ) -> DirectiveView:
+        issued = entry.header.issued
+        return DirectiveView(
+            directive=issued.directive,
+            urgency=issued.urgency,
+            title=issued.title,
+            text=issued.text,
+            issuer=issued.issuer,
+            issuer_name=self._tree.name(issued.issuer.division),
+            issued_at=issued.at,
+            expires_at=issued.expires_at,
+            exercise=issued.exercise,
+            state=entry.header.state.value,
+            sign_by=entry.header.sign_by,
+            recipients=recipients,
+            total=total,
+            counts=counts,
+            sums=sums,
+            mine=mine,
+        )
+
+    def row_view(self, entry: Entry, recipient: NodeCode) -> RecipientView:
+        """Return one row as people see it."""
+        row = entry.row(recipient)
+        return RecipientView(
+            node=recipient,
+            name=self._tree.name(recipient),
+            stage=row.stage,
+            relayed_at=row.times.get(Stage.RELAYED),
+            delivered_at=row.times.get(Stage.DELIVERED),
+            shown_at=row.times.get(Stage.SHOWN),
+            signed_at=row.times.get(Stage.SIGNED),
+            signed_by=row.signed_by,
+            feedback_at=row.times.get(Stage.FEEDBACK),
+            done_at=row.times.get(Stage.DONE),
+            values=dict(row.values),
+            note=row.note,
+        )
+
+
+def _added_up(rows: Iterable[Delivery]) -> tuple[Counter[Stage], Counter[str]]:
+    counts: Counter[Stage] = Counter()
+    sums: Counter[str] = Counter()
+    for row in rows:
+        counts[row.stage] += 1
+        sums.update(row.values)
+    return counts, sums

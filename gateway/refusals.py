@@ -1,0 +1,65 @@
+"""Who tried what they may not: journalled, counted, and bounded so that trying fills no disk."""
+
+from __future__ import annotations
+
+import logging
+
+from gateway.clock import Clock
+from gateway.journal import Journal
+from gateway.telemetry import Telemetry
+from signaling.errors import RemoteError
+from signaling.ids import Monotonic, NodeCode
+from signaling.records import Actor, RefusalRecorded
+
+log = logging.getLogger(__name__)
+
+PER_MINUTE = 60
+"""Refusals journalled per neighbour or session in a minute; the rest are only counted."""
+
+WINDOW_S = 60.0
+MAX_SOURCES = 1_024
+MAX_FIELD = 60
+
+
+class Refusals:
+    """Remembers refusals of one node."""
+
+    def __init__(self, node: NodeCode, journal: Journal, clock: Clock, telemetry: Telemetry) -> None:
+        self._node = node
+        self._journal = journal
+        self._clock = clock
+        self._telemetry = telemetry
+        self._recent: dict[str, tuple[Monotonic, int]] = {}
+
+    def record(self, by: Actor | None, action: str, target: str, error: RemoteError, via: str = "") -> None:
+        """Count the refusal, and journal it unless ``via`` has had its share of this minute."""
+        self._telemetry.count("refused", code=error.code)
+        log.info("refused", extra={"action": action, "code": error.code, "via": via})
+        if not self._has_room(via):
+            self._telemetry.count("refusals_not_journalled")
+            return
+        record = RefusalRecorded(
+            node=self._node,
+            at=self._clock.at(),
+            by=by,
+            action=_plain(action),
+            target=_plain(target),
+            code=_plain(error.code),
+            via=_plain(via),
+        )
+        self._journal.append(record)
+
+    def _has_room(self, via: str) -> bool:
+        now = self._clock.now()
+        begun, count = self._recent.get(via, (now, 0))
+        if now - begun >= WINDOW_S:
+            begun, count = now, 0
+        if via not in self._recent and len(self._recent) >= MAX_SOURCES:
+            self._recent.clear()
+        self._recent[via] = (begun, count + 1)
+        return count < PER_MINUTE
+
+
+def _plain(value: str) -> str:
+    """Return at most MAX_FIELD printable characters: what was refused may be hostile."""
+    return "".join(c if c.isprintable() else "?" for c in value[:MAX_FIELD])

@@ -1,0 +1,131 @@
+"""What an auditor sees: one line per record, and only of their own subtree.
+
+Pure.  A line says when, where, who and what; texts of directives and numbers fed back are in the records
+themselves, which a line names by sequence number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+import msgspec
+
+from .admission import Facts
+from .division import Tree
+from .ids import NodeCode, Seq, UtcMs
+from .records import (
+    Actor,
+    AlarmAdvanced,
+    AlarmPictured,
+    AlarmRaised,
+    AnyRecord,
+    AuditRead,
+    ConferenceConvened,
+    ConferenceEnded,
+    DeliveryAdvanced,
+    DirectiveClosed,
+    DirectiveExpired,
+    DirectiveIssued,
+    DirectiveRecalled,
+    ParticipantJoined,
+    ParticipantLeft,
+    RefusalRecorded,
+)
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the timeline.  ``kind`` is the record's type, ``about`` the id of what it belongs to."""
+
+    seq: Seq
+    at: UtcMs
+    node: NodeCode
+    node_name: str
+    kind: str
+    about: str
+    by: Actor | None
+    text: str
+
+
+def line(seq: Seq, record: AnyRecord, tree: Tree) -> Line:
+    """Return the line of ``record``, which stands at ``seq`` in the journal."""
+    about, by, text = _told(record, tree)
+    return Line(
+        seq=seq,
+        at=record.at,
+        node=record.node,
+        node_name=_name(record.node, tree),
+        kind=str(type(record).__struct_config__.tag),
+        about=about,
+        by=by,
+        text=text,
+    )
+
+
+def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
+    match record:
+        case DirectiveIssued():
+            return record.directive, record.issuer, f"{record.urgency} {record.title} ({len(record.recipients)})"
+        case DirectiveRecalled():
+            return record.directive, record.by, record.reason
+        case DirectiveClosed():
+            return record.directive, record.by, ""
+        case DirectiveExpired():
+            return record.directive, None, ""
+        case DeliveryAdvanced():
+            return record.directive, record.by, f"{_name(record.recipient, tree)}: {record.stage}"
+        case AlarmRaised():
+            return record.alarm, record.by, f"{record.urgency} {record.kind}: {_name(record.place, tree)}"
+        case AlarmPictured():
+            return record.alarm, None, record.picture
+        case AlarmAdvanced():
+            return record.alarm, record.by, f"{record.state} {record.note}".strip()
+        case ConferenceConvened():
+            return record.conference, record.by, f"{record.title} ({len(record.sites)})"
+        case ConferenceEnded():
+            return record.conference, record.by, ""
+        case ParticipantJoined():
+            return record.conference, record.who, record.participant
+        case ParticipantLeft():
+            return record.conference, None, f"{record.participant} {record.reason}".strip()
+        case AuditRead():
+            return record.what, record.by, record.reason
+        case RefusalRecorded():
+            return record.target, record.by, f"{record.action}: {record.code} {record.via}".strip()
+        case _:
+            assert_never(record)
+
+
+def concerns(record: AnyRecord, division: NodeCode, tree: Tree, facts: Facts) -> bool:
+    """Return whether ``record`` is an auditor's of ``division`` to read: made in it, or about a place in it."""
+    return any(tree.is_within(place, division) for place in (record.node, *_places(record, facts)))
+
+
+def _places(record: AnyRecord, facts: Facts) -> Iterable[NodeCode]:
+    match record:
+        case DirectiveIssued():
+            return record.recipients
+        case DirectiveRecalled() | DirectiveClosed() | DirectiveExpired():
+            issued = facts.issued(record.directive)
+            return issued.recipients if issued else ()
+        case DeliveryAdvanced():
+            return (record.recipient,)
+        case AlarmRaised() | AlarmPictured() | AlarmAdvanced():
+            return (record.place,)
+        case ConferenceConvened():
+            return record.sites
+        case ConferenceEnded() | ParticipantLeft():
+            convened = facts.convened(record.conference)
+            return convened.sites if convened else ()
+        case ParticipantJoined():
+            return (record.who.division,)
+        case AuditRead():
+            return (record.by.division,)
+        case RefusalRecorded():
+            return (record.by.division,) if record.by else ()
+        case _:
+            assert_never(record)
+
+
+def _name(code: NodeCode, tree: Tree) -> str:
+    return tree.name(code) if code in tree else code

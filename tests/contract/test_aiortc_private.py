@@ -1,4 +1,4 @@
-"""What we take of aiortc that it does not promise.  A name that vanishes fails here, with its reason, before any call."""
+"""What we take of aiortc that it does not promise.  A name that vanishes fails here, not first in a call."""
 
 import ast
 import inspect

@@ -1,0 +1,128 @@
+"""Still pictures: from a keyframe, or from a JPEG that somebody uploaded.
+
+Decoding happens only in ``media/picture.py``, one short-lived process for each picture: a decoder that crashes,
+hangs or grows takes nothing with it (S15, S17).
+"""
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+MAX_JPEG_BYTES = 4 << 20
+MAX_KEYFRAME_BYTES = 4 << 20
+MAX_ANSWER_BYTES = 16 << 20
+DEADLINE_S = 5.0
+AT_ONCE = 1
+WAITING = 32
+JPEG_MAGIC = b"\xff\xd8\xff"
+CODECS = {"vp8": "vp8", "h264": "h264"}
+_PROGRAM = Path(__file__).with_name("picture.py")
+_turns: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns]" = WeakKeyDictionary()
+
+
+class PictureError(ValueError):
+    """A picture cannot be had.  ``code`` is stable.
+
+    One of: picture-too-large, picture-not-jpeg, picture-too-many-pixels, picture-unreadable,
+    picture-timeout, picture-busy, picture-codec.
+    """
+
+    def __init__(self, code: str, text: str = "") -> None:
+        super().__init__(f"{code}: {text}" if text else code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """A clean JPEG without EXIF, and a thumbnail of at most 64 KiB.  Width and height are those of ``jpeg``."""
+
+    jpeg: bytes
+    thumbnail: bytes
+    width: int
+    height: int
+
+
+async def jpeg_from_keyframe(codec: str, frame: bytes, max_side: int = 1280, thumbnail_side: int = 320) -> Pictures:
+    """Decode a keyframe: a VP8 frame, or H.264 in Annex B with its parameter sets.
+
+    Raises:
+        PictureError: It cannot be decoded, or not within 5 s.
+    """
+    if codec not in CODECS:
+        raise PictureError("picture-codec", codec)
+    if len(frame) > MAX_KEYFRAME_BYTES:
+        raise PictureError("picture-too-large", f"{len(frame)} bytes, limit {MAX_KEYFRAME_BYTES}")
+    return await _run(CODECS[codec], frame, max_side, thumbnail_side)
+
+
+async def sanitise_jpeg(data: bytes, max_side: int = 2560, thumbnail_side: int = 320) -> Pictures:
+    """Encode an uploaded JPEG anew, upright and without EXIF: at most 4 MiB and 40 million pixels in.
+
+    Raises:
+        PictureError: It is no such picture.
+    """
+    if len(data) > MAX_JPEG_BYTES:
+        raise PictureError("picture-too-large", f"{len(data)} bytes, limit {MAX_JPEG_BYTES}")
+    if not data.startswith(JPEG_MAGIC):
+        raise PictureError("picture-not-jpeg")
+    return await _run("jpeg", data, max_side, thumbnail_side)
+
+
+@dataclass(slots=True)
+class _Turns:
+    """Who may decode now, and how many wait."""
+
+    free: asyncio.Semaphore
+    waiting: int = 0
+
+
+async def _run(codec: str, data: bytes, max_side: int, thumbnail_side: int) -> Pictures:
+    turns = _turns.setdefault(asyncio.get_running_loop(), _Turns(asyncio.Semaphore(AT_ONCE)))
+    if turns.waiting >= WAITING:
+        raise PictureError("picture-busy", f"{WAITING} pictures wait")
+    turns.waiting += 1
+    try:
+        async with turns.free:
+            return await _in_a_process(codec, data, max_side, thumbnail_side)
+    finally:
+        turns.waiting -= 1
+
+
+async def _in_a_process(codec: str, data: bytes, max_side: int, thumbnail_side: int) -> Pictures:
+    asked = {"codec": codec, "size": len(data), "max_side": max_side, "thumbnail_side": thumbnail_side}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-I",
+        str(_PROGRAM),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={},
+        limit=MAX_ANSWER_BYTES,
+    )
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            output, _ = await process.communicate(json.dumps(asked).encode() + b"\n" + data)
+    except TimeoutError:
+        raise PictureError("picture-timeout", f"not decoded in {DEADLINE_S:g} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return _read(output)
+
+
+def _read(output: bytes) -> Pictures:
+    """Read the worker's answer; no answer means that it was killed by the picture."""
+    head, _, body = output.partition(b"\n")
+    if not head:
+        raise PictureError("picture-unreadable", "the decoder ended without an answer")
+    answer: dict[str, Any] = json.loads(head)
+    if "code" in answer:
+        raise PictureError(answer["code"], answer.get("text", ""))
+    cut = answer["jpeg"]
+    return Pictures(body[:cut], body[cut : cut + answer["thumbnail"]], answer["width"], answer["height"])

@@ -1,0 +1,156 @@
+"""Pictures are decoded in another process, which hostile ones cannot leave (S15, S17)."""
+
+import asyncio
+import io
+from pathlib import Path
+
+import av
+import pytest
+from PIL import Image
+
+from media import snapshot
+from media.snapshot import PictureError, Pictures, jpeg_from_keyframe, sanitise_jpeg
+
+
+def keyframe(encoder: str, width: int = 640, height: int = 360) -> bytes:
+    """One intra picture as the engine gives it: VP8 frame or H.264 in Annex B."""
+    codec = av.CodecContext.create(encoder, "w")
+    codec.width, codec.height, codec.pix_fmt = width, height, "yuv420p"
+    codec.framerate = 25
+    codec.time_base = 1 / codec.framerate
+    if encoder == "libx264":
+        codec.options = {"tune": "zerolatency"}
+    frame = av.VideoFrame.from_image(Image.linear_gradient("L").resize((width, height)).convert("RGB"))
+    packets = [*codec.encode(frame.reformat(format="yuv420p")), *codec.encode(None)]
+    return bytes(packets[0])
+
+
+def jpeg(width: int = 800, height: int = 600, **save: object) -> bytes:
+    target = io.BytesIO()
+    Image.linear_gradient("L").resize((width, height)).convert("RGB").save(target, "JPEG", **save)
+    return target.getvalue()
+
+
+def assert_is_picture(pictures: Pictures, width: int, height: int) -> None:
+    with Image.open(io.BytesIO(pictures.jpeg)) as image:
+        assert (image.format, image.size) == ("JPEG", (width, height))
+        assert not image.getexif()
+        darkest, lightest = image.convert("L").getextrema()
+        assert lightest - darkest > 150, "the gradient is still there"
+    with Image.open(io.BytesIO(pictures.thumbnail)) as small:
+        assert max(small.size) <= 320
+    assert len(pictures.thumbnail) <= 65_536
+    assert (pictures.width, pictures.height) == (width, height)
+
+
+@pytest.mark.parametrize(("codec", "encoder"), [("vp8", "libvpx"), ("h264", "libx264")])
+async def test_a_keyframe_becomes_a_picture(codec: str, encoder: str) -> None:
+    assert_is_picture(await jpeg_from_keyframe(codec, keyframe(encoder)), 640, 360)
+
+
+async def test_a_large_keyframe_is_made_smaller() -> None:
+    assert_is_picture(await jpeg_from_keyframe("h264", keyframe("libx264", 1920, 1080)), 1280, 720)
+
+
+async def test_an_upload_loses_its_exif_and_stands_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x8825] = {2: (27.0, 14.0, 0.0)}
+    assert_is_picture(await sanitise_jpeg(jpeg(800, 600, exif=exif)), 600, 800)
+
+
+async def test_a_comment_does_not_survive() -> None:
+    pictures = await sanitise_jpeg(jpeg(comment=b"by wire 139-0000-0000"))
+    assert b"139-0000" not in pictures.jpeg + pictures.thumbnail
+
+
+def bomb() -> bytes:
+    """A JPEG whose header says 65,000 x 65,000."""
+    data = bytearray(jpeg(16, 16))
+    place = data.index(b"\xff\xc0") + 5
+    data[place : place + 4] = (65_000).to_bytes(2, "big") * 2
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "picture-not-jpeg"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "picture-not-jpeg"),
+        (b"<svg onload=alert(1)>", "picture-not-jpeg"),
+        (b"\xff\xd8\xff" + bytes(4 << 20), "picture-too-large"),
+        (b"\xff\xd8\xff" + bytes(1_000), "picture-unreadable"),
+        (jpeg()[:2_000], "picture-unreadable"),
+        (bomb(), "picture-too-many-pixels"),
+    ],
+)
+async def test_what_is_no_picture_is_refused_with_its_code(data: bytes, code: str) -> None:
+    with pytest.raises(PictureError) as caught:
+        await sanitise_jpeg(data)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    "frame", [b"", b"\x00", bytes(5_000), b"\x00\x00\x00\x01\x65" + b"\xff" * 900, keyframe("libvpx")[:30]]
+)
+@pytest.mark.parametrize("codec", ["vp8", "h264"])
+async def test_a_broken_keyframe_is_refused(codec: str, frame: bytes) -> None:
+    with pytest.raises(PictureError) as caught:
+        await jpeg_from_keyframe(codec, frame)
+    assert caught.value.code == "picture-unreadable"
+
+
+async def test_only_our_codecs_are_decoded() -> None:
+    with pytest.raises(PictureError) as caught:
+        await jpeg_from_keyframe("hevc", b"x")
+    assert caught.value.code == "picture-codec"
+
+
+def program(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "picture.py"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("import time; time.sleep(60)", "picture-timeout"),
+        ("import os; os.abort()", "picture-unreadable"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "picture-unreadable"),
+    ],
+)
+async def test_a_decoder_that_hangs_or_dies_takes_nothing_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, code: str
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(snapshot, "_PROGRAM", program(tmp_path, text))
+        patched.setattr(snapshot, "DEADLINE_S", 0.5)
+        with pytest.raises(PictureError) as caught:
+            await sanitise_jpeg(jpeg())
+        assert caught.value.code == code
+    assert_is_picture(await sanitise_jpeg(jpeg()), 800, 600)
+
+
+async def test_the_decoder_may_open_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (
+        "import runpy, json, sys\n"
+        f"confine = runpy.run_path({str(snapshot._PROGRAM)!r})['confine']\n"
+        "sys.stdin.buffer.read(); confine(); code = 'opened'\n"
+        "try: open('/etc/hostname')\n"
+        "except OSError: code = 'refused'\n"
+        "print(json.dumps({'code': code}))\n"
+    )
+    monkeypatch.setattr(snapshot, "_PROGRAM", program(tmp_path, text))
+    with pytest.raises(PictureError) as caught:
+        await sanitise_jpeg(jpeg())
+    assert caught.value.code == "refused"
+
+
+async def test_too_many_waiting_pictures_are_refused() -> None:
+    done = await asyncio.gather(
+        *(sanitise_jpeg(jpeg(64, 64)) for _ in range(snapshot.WAITING + 2)), return_exceptions=True
+    )
+    refused = [result for result in done if isinstance(result, PictureError)]
+    assert [error.code for error in refused] == ["picture-busy"] * 2
+    assert len([result for result in done if isinstance(result, Pictures)]) == snapshot.WAITING

@@ -20,6 +20,9 @@ from urllib.parse import urlsplit
 import msgspec
 from aiohttp import hdrs, web
 
+from media.peer import PeerLimit
+from media.sdp import SdpError
+from media.snapshot import PictureError
 from signaling.errors import RemoteError
 
 from . import problems, telemetry
@@ -96,6 +99,10 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = _refusal(request, problems.of_remote(error))
     except web.HTTPException as error:
         response = _refusal(request, _of_http(error))
+    except (PictureError, SdpError) as error:
+        response = _refusal(request, problems.of_code(error.code, str(error)))
+    except PeerLimit:
+        response = _refusal(request, problems.of_code("peer-limit", "the gateway serves as many as it can"))
     except TimeoutError:
         response = _refusal(request, problems.of_status(504, "somebody else did not answer in time"))
     except (ConnectionError, asyncio.CancelledError):

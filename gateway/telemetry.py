@@ -148,15 +148,15 @@ def _help(name: str) -> str:
     return HELP.get(name.removesuffix("_total"), name.replace("_", " "))
 
 
-_default = Telemetry()
+default = Telemetry()
 """Of this process.  Modules call the functions below; tests may make their own ``Telemetry``."""
 
-count = _default.count
-gauge = _default.gauge
-observe = _default.observe
-value = _default.value
-on_scrape = _default.on_scrape
-render = _default.render
+count = default.count
+gauge = default.gauge
+observe = default.observe
+value = default.value
+on_scrape = default.on_scrape
+render = default.render
 
 
 # ---- logging -------------------------------------------------------------------------------------

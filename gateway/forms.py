@@ -1,0 +1,73 @@
+"""What HTTP requests say: typed bodies.  Unknown fields are refused, for a misspelt ``exercise`` is an order."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from signaling.messages import Text
+from signaling.records import AlarmState, ScopeItem, Urgency
+
+Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
+Note = Annotated[str, msgspec.Meta(max_length=500)]
+Scope = Annotated[tuple[ScopeItem, ...], msgspec.Meta(min_length=1, max_length=500)]
+Amount = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+Values = Annotated[dict[Annotated[str, msgspec.Meta(min_length=1, max_length=40)], Amount], msgspec.Meta(max_length=32)]
+
+
+class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all request bodies."""
+
+
+class SignInForm(Form, frozen=True, kw_only=True):
+    """Either ``code`` (from a sign-in link), or ``name`` and ``password``."""
+
+    code: Code | None = None
+    name: Name | None = None
+    password: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
+
+
+class ConveneForm(Form, frozen=True, kw_only=True):
+    title: Title
+    scope: Scope
+    exercise: bool = False
+
+
+class SignForm(Form, frozen=True, kw_only=True):
+    """``name``: the person who signs; default: the token's."""
+
+    name: Annotated[str, msgspec.Meta(max_length=64)] = ""
+
+
+class FeedbackForm(Form, frozen=True, kw_only=True):
+    values: Values = {}
+    note: Note = ""
+
+
+class DoneForm(Form, frozen=True, kw_only=True):
+    note: Note = ""
+
+
+class RecallForm(Form, frozen=True, kw_only=True):
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
+
+class AdvanceForm(Form, frozen=True, kw_only=True):
+    state: AlarmState
+    note: Note = ""
+
+
+class SnapshotForm(Form, frozen=True, kw_only=True):
+    """A picture of a participant becomes an alarm."""
+
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+    kind: Text = "snapshot"
+    urgency: Urgency = Urgency.P2
+    exercise: bool = False
+
+
+class EmptyForm(Form, frozen=True, kw_only=True):
+    """Nothing."""

@@ -19,10 +19,11 @@ from signaling.errors import Refused
 from signaling.ids import AlarmId, ConferenceId, DirectiveId, NodeCode, ParticipantId, Seq, Sha256
 from signaling.messages import ConferenceView
 from signaling.permission import Action, permit
-from signaling.records import Actor, AlarmState, ConferenceConvened, Role, ScopeItem
+from signaling.records import Actor, AlarmState, ConferenceConvened, ScopeItem
 
 from . import bodies, forms, problems, telemetry
 from .alarms import AlarmRequest, Alarms
+from .audit import MAX_PAGE, Audit
 from .auth import Auth, SignIn
 from .bodies import Limits
 from .clock import Clock
@@ -32,7 +33,7 @@ from .problems import ProblemError
 from .templates import Template
 
 BASE = "/api/v1"
-MAX_PAGE = 500
+MAX_REASON = 500
 _ID = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,79}"
 """What generated ids look like: nothing else reaches a handler."""
 
@@ -47,21 +48,16 @@ class Conferences(Protocol):
         self, actor: Actor, title: str, scope: tuple[ScopeItem, ...], exercise: bool
     ) -> ConferenceConvened: ...
     async def end(self, actor: Actor, conference: ConferenceId) -> None: ...
-    def view(self, conference: ConferenceId, actor: Actor) -> ConferenceView: ...
+    def view(self, actor: Actor, conference: ConferenceId) -> ConferenceView: ...
     def list(self, actor: Actor) -> Iterable[ConferenceView]: ...
-    async def whip(self, actor: Actor, conference: ConferenceId, sdp: str, name: str) -> tuple[str, str]: ...
-    async def whep(
+    def whip(self, actor: Actor, conference: ConferenceId, sdp: str, name: str) -> tuple[str, str]: ...
+    def whep(
         self, actor: Actor, conference: ConferenceId, participant: ParticipantId | None, sdp: str
     ) -> tuple[str, str]: ...
-    async def hang_up(self, resource: str, actor: Actor) -> None: ...
-    def keyframe(self, conference: ConferenceId, participant: ParticipantId, actor: Actor) -> tuple[str, bytes]: ...
-
-
-class Audit(Protocol):
-    """What the interface needs of ``gateway/audit.py``."""
-
-    async def records(self, actor: Actor, reason: str, after: Seq, limit: int) -> Iterable[Any]: ...
-    async def sessions(self, actor: Actor, reason: str) -> Iterable[Any]: ...
+    def hang_up(self, resource: str, actor: Actor) -> None: ...
+    async def keyframe(
+        self, actor: Actor, conference: ConferenceId, participant: ParticipantId
+    ) -> tuple[str, bytes]: ...
 
 
 class Presence(Protocol):
@@ -262,7 +258,7 @@ async def _conferences(call: Call) -> web.Response:
 
 
 async def _conference(call: Call) -> web.Response:
-    view = call.services.conferences.view(ConferenceId(call.id()), call.actor)
+    view = call.services.conferences.view(call.actor, ConferenceId(call.id()))
     return _json(_plain(view, view.conference))
 
 
@@ -274,7 +270,7 @@ async def _end_conference(call: Call) -> web.Response:
 
 async def _participants(call: Call) -> web.Response:
     conference = call.request.query.get("conference", "")
-    view = call.services.conferences.view(ConferenceId(conference[:80]), call.actor)
+    view = call.services.conferences.view(call.actor, ConferenceId(conference[:80]))
     return _json({"conference": view.conference, "participants": view.participants, "speaker": view.speaker})
 
 
@@ -283,12 +279,12 @@ async def _snapshot(call: Call) -> web.Response:
     form = await call.form(forms.SnapshotForm)
     services, conference, participant = call.services, ConferenceId(call.id()), ParticipantId(call.id("participant"))
     seen = next(
-        (p for p in services.conferences.view(conference, call.actor).participants if p.participant == participant),
+        (p for p in services.conferences.view(call.actor, conference).participants if p.participant == participant),
         None,
     )
     if seen is None:
         raise Refused("unknown-participant", "nobody of that name is in this meeting here")
-    codec, frame = services.conferences.keyframe(conference, participant, call.actor)
+    codec, frame = await services.conferences.keyframe(call.actor, conference, participant)
     pictures = await jpeg_from_keyframe(codec, frame)
     place = seen.division if services.tree.is_within(seen.division, call.actor.division) else call.actor.division
     request = AlarmRequest(
@@ -393,10 +389,7 @@ async def _blob(call: Call) -> web.Response:
 
 
 def _reason(call: Call) -> str:
-    reason = call.request.query.get("reason", "")[:200]
-    if call.actor.role in (Role.AUDITOR, Role.ADMIN) and not reason.strip():
-        raise ProblemError(problems.of_code("reason-missing", "say why: ?reason=", 422))
-    return reason
+    return call.request.query.get("reason", "")[:MAX_REASON]
 
 
 def _number(call: Call, name: str, default: int, high: int) -> int:
@@ -408,12 +401,16 @@ def _number(call: Call, name: str, default: int, high: int) -> int:
 
 async def _audit_records(call: Call) -> web.Response:
     after, limit = _number(call, "after", 0, 2**53), _number(call, "limit", 100, MAX_PAGE)
-    rows = await call.services.audit.records(call.actor, _reason(call), Seq(after), limit)
-    return _json({"records": list(rows)})
+    page = await call.services.audit.records(call.actor, Seq(after), limit, _reason(call))
+    return _json({"records": page.lines, "next": page.next, "head": page.head})
 
 
 async def _audit_sessions(call: Call) -> web.Response:
-    return _json({"sessions": list(await call.services.audit.sessions(call.actor, _reason(call)))})
+    return _json({"sessions": await call.services.audit.sessions(call.actor, _reason(call))})
+
+
+async def _audit_chain(call: Call) -> web.Response:
+    return _json(await call.services.audit.chain(call.actor, _reason(call)))
 
 
 async def _recordings(call: Call) -> web.Response:
@@ -434,7 +431,7 @@ async def _whip(call: Call) -> web.Response:
     """RFC 9725: one offer in, one answer out; the resource ends with DELETE or with its media."""
     offer = await bodies.read_sdp(call.request, call.services.limits)
     conference = ConferenceId(call.id("conference"))
-    resource, answer = await call.services.conferences.whip(call.actor, conference, offer, call.actor.name)
+    resource, answer = call.services.conferences.whip(call.actor, conference, offer, call.actor.name)
     return _created(resource, "whip", answer)
 
 
@@ -442,12 +439,12 @@ async def _whep(call: Call) -> web.Response:
     offer = await bodies.read_sdp(call.request, call.services.limits)
     wanted = call.request.match_info.get("participant")
     conference, participant = ConferenceId(call.id("conference")), ParticipantId(wanted) if wanted else None
-    resource, answer = await call.services.conferences.whep(call.actor, conference, participant, offer)
+    resource, answer = call.services.conferences.whep(call.actor, conference, participant, offer)
     return _created(resource, "whep", answer)
 
 
 async def _hang_up(call: Call) -> web.Response:
-    await call.services.conferences.hang_up(call.id("resource"), call.actor)
+    call.services.conferences.hang_up(call.id("resource"), call.actor)
     return web.Response(status=200)
 
 
@@ -509,6 +506,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Meetings and who attended",
         _audit_sessions,
         gives="sessions",
+        query={"reason": _PAGE["reason"]},
+    ),
+    Endpoint(
+        "GET",
+        f"{BASE}/audit/chain",
+        "Whether the journal is whole",
+        _audit_chain,
+        gives="whole, count, chain",
         query={"reason": _PAGE["reason"]},
     ),
     Endpoint("GET", f"{BASE}/recordings", "Recordings", _recordings, gives="recordings"),

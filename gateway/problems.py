@@ -61,6 +61,7 @@ _BY_CODE: Mapping[str, int] = {
     "scope-too-large": 422,
     "empty-scope": 422,
     "bad-record": 422,
+    "reason-needed": 422,
     "blob-too-large": 413,
     "blob-space": 503,
     "not-a-recipient": 403,

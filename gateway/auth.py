@@ -95,11 +95,17 @@ class Auth:
         Raises:
             Refused: With a ``token-...`` code.
         """
-        return tokens.actor(tokens.check(self._signer, token, audience=self.node, issuer=self.node, typ=tokens.SIGN_IN))
+        return tokens.actor(
+            tokens.check(
+                self._signer, token, self._clock.at(), audience=self.node, issuer=self.node, typ=tokens.SIGN_IN
+            )
+        )
 
     def expires_at(self, token: str) -> UtcMs:
         """Return when ``token`` (valid now) ends, leeway not counted."""
-        claims = tokens.check(self._signer, token, audience=self.node, issuer=self.node, typ=tokens.SIGN_IN)
+        claims = tokens.check(
+            self._signer, token, self._clock.at(), audience=self.node, issuer=self.node, typ=tokens.SIGN_IN
+        )
         return UtcMs(int(claims["exp"]) * 1000)
 
     # ---- other gateways -------------------------------------------------------------------------
@@ -136,7 +142,9 @@ class Auth:
         """
         if peer not in self.keys.public:
             raise Refused("unknown-node", f"no public key of node {peer[:12]}")
-        claims = tokens.check(self._link_signer, token, audience=self.node, issuer=peer, typ=tokens.LINK)
+        claims = tokens.check(
+            self._link_signer, token, self._clock.at(), audience=self.node, issuer=peer, typ=tokens.LINK
+        )
         if claims["sub"] != peer or claims.get("answers") != answers:
             raise Refused("token-claims", "not the answer to what was asked")
         if claims["exp"] * 1000 > self._clock.at() + (tokens.LINK_TTL_S + 2 * tokens.LEEWAY_S) * 1000:

@@ -1,0 +1,67 @@
+//! Everything that is counted, by name.  Integers only; monotone unless the name ends in `_now`.
+
+macro_rules! counted {
+    ($(#[$doc:meta])* $name:ident { $($field:ident),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct $name { $(pub $field: u64),* }
+
+        impl $name {
+            /// Every counter as (name, value), in order of declaration.
+            pub fn pairs(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($field), self.$field)),*]
+            }
+        }
+    };
+}
+
+counted! {
+    /// The engine's own counters; each reason to drop something has its own.
+    Counters {
+        packets_in, bytes_in, packets_out, bytes_out, packets_forwarded,
+        stun_answered, rtcp_in, rtcp_out, dtls_in, dtls_out, keyframe_joins, sent_padding,
+        drop_short, drop_unknown, drop_oversize,
+        drop_stun_malformed, drop_stun_cookie, drop_stun_fingerprint, drop_stun_ufrag,
+        drop_stun_integrity, drop_stun_response, drop_stun_role, drop_paths_full,
+        drop_unverified_dtls, drop_unverified_srtp, drop_unverified_srtcp, drop_dtls_no_path,
+        drop_events_full, drop_no_keys, drop_bad_key,
+        drop_malformed_rtp, drop_malformed_rtcp, drop_srtp_auth, drop_srtcp_auth,
+        drop_replay, drop_srtcp_replay, drop_ssrc_cap, drop_srtcp_cap, drop_unbound, drop_codec,
+        drop_duplicate, drop_late, drop_rtx_empty, drop_send_queue, drop_no_path, drop_index_spent,
+        drop_pli_rate, drop_nack_rate, drop_nack_unknown, drop_unknown_op,
+        transports_now, sources_now, sinks_now,
+    }
+}
+
+counted! {
+    /// One transport.
+    TransportStats {
+        packets_in, bytes_in, packets_out, bytes_out, rtt_us_now, paths_now, ssrcs_now, silences,
+    }
+}
+
+counted! {
+    /// One source, all layers together.
+    SourceStats {
+        packets, bytes, lost, recovered, keyframes, nacks_sent, plis_sent, layers_now, layer_now,
+        sinks_now,
+    }
+}
+
+counted! {
+    /// One sink.
+    SinkStats {
+        packets, bytes, nacks_received, retransmitted, plis_received, switches, lost_by_peer,
+        waiting_now,
+    }
+}
+
+/// A snapshot of everything.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    pub engine: Counters,
+    pub transports: Vec<(u32, TransportStats)>,
+    /// With the codec last seen, if any.
+    pub sources: Vec<(u32, SourceStats, Option<crate::types::Codec>)>,
+    pub sinks: Vec<(u32, SinkStats)>,
+}

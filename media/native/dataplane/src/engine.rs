@@ -1,0 +1,239 @@
+//! The machine: datagrams, operations and time in; batches and events out.
+//!
+//! This file holds the state and the doors.  What a door leads to is in the file named after it:
+//! `ice`, `ingress`, `fanout`, `feedback`, `repair`, `reports`, `routing`.
+
+use std::collections::VecDeque;
+
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+
+use crate::batch::{Batch, Gathering, Ready};
+use crate::counters::{Counters, Stats};
+use crate::demux::{classify, Class};
+use crate::levels;
+use crate::table::Tables;
+use crate::types::{Codec, Event, Limits, Micros, Op, Path, MS};
+
+/// Slow timers: ICE, silence, feedback, reports, layers.
+const SLOW_TICK_US: Micros = 50 * MS;
+/// Retransmission requests, while anything is missing.
+const FAST_TICK_US: Micros = 10 * MS;
+/// Events kept for a driver that does not read them.
+const MAX_EVENTS: usize = 65_536;
+
+pub struct Engine {
+    pub(crate) limits: Limits,
+    pub(crate) tables: Tables,
+    pub(crate) ready: Ready,
+    pub(crate) gathering: Gathering,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) counters: Counters,
+    pub(crate) rng: StdRng,
+    /// Unix time in microseconds when the monotonic clock was zero.
+    pub(crate) wall_us: u64,
+    /// (source, layer) slab keys with something missing.
+    pub(crate) lossy: Vec<(usize, usize)>,
+    next_slow: Micros,
+    next_fast: Micros,
+    next_levels: Micros,
+}
+
+impl Engine {
+    /// `wall_us` is the Unix time, in microseconds, at which the driver's clock was zero.
+    pub fn new(limits: Limits, seed: u64, wall_us: u64) -> Self {
+        Engine {
+            limits,
+            tables: Tables::default(),
+            ready: Ready::default(),
+            gathering: Gathering::default(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            rng: StdRng::seed_from_u64(seed),
+            wall_us,
+            lossy: Vec::new(),
+            next_slow: 0,
+            next_fast: 0,
+            next_levels: 0,
+        }
+    }
+
+    /// Take a datagram off a socket.  It is decrypted in place.
+    pub fn receive(&mut self, data: &mut [u8], path: Path, now: Micros) {
+        self.counters.packets_in += 1;
+        self.counters.bytes_in += data.len() as u64;
+        match classify(data) {
+            Class::Rtp => self.on_srtp(data, path, now),
+            Class::Rtcp => self.on_srtcp(data, path, now),
+            Class::Stun => self.on_stun(data, path, now),
+            Class::Dtls => self.on_dtls(data, path),
+            Class::Unknown => self.counters.drop_unknown += 1,
+            Class::Short => self.counters.drop_short += 1,
+        }
+    }
+
+    /// Count a datagram the driver could not take whole.
+    pub fn oversize(&mut self) {
+        self.counters.packets_in += 1;
+        self.counters.drop_oversize += 1;
+    }
+
+    /// Count batches the driver had to drop.
+    pub fn send_dropped(&mut self, packets: u64) {
+        self.counters.drop_send_queue += packets;
+    }
+
+    /// Carry out an operation.  The driver has checked ids; an unknown one is counted.
+    pub fn apply(&mut self, op: Op, now: Micros) {
+        let done = match op {
+            Op::AddTransport(id, config) => self.add_transport(id, *config, now),
+            Op::SetKeys {
+                transport,
+                profile,
+                rx,
+                tx,
+            } => self.set_keys(transport, profile, &rx, &tx),
+            Op::SendDtls(transport, datagram) => self.send_dtls(transport, &datagram),
+            Op::DropTransport(id) => self.drop_transport(id),
+            Op::AddSource(id, config) => self.add_source(id, *config),
+            Op::DropSource(id) => self.drop_source(id),
+            Op::AddSink(id, config) => self.add_sink(id, *config),
+            Op::DropSink(id) => self.drop_sink(id),
+            Op::Route { sink, source } => self.route(sink, source, now),
+            Op::RequestKeyframe(source) => self.request_keyframe(source, now),
+        };
+        if done.is_none() {
+            self.counters.drop_unknown_op += 1;
+        }
+    }
+
+    /// The next batch to send, if any.
+    pub fn poll_transmit(&mut self) -> Option<Batch> {
+        self.ready.pop()
+    }
+
+    /// Give a sent batch's buffer back.
+    pub fn recycle(&mut self, octets: Vec<u8>) {
+        self.ready.recycle(octets);
+    }
+
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        if self.events.len() < MAX_EVENTS {
+            self.events.push_back(event);
+        } else {
+            self.counters.drop_events_full += 1;
+        }
+    }
+
+    pub(crate) fn random_u32(&mut self) -> u32 {
+        self.rng.next_u32()
+    }
+
+    pub(crate) fn random_u64(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+
+    /// When `tick` is next worth calling.
+    pub fn deadline(&self) -> Option<Micros> {
+        let slow = (!self.tables.transports.is_empty()).then_some(self.next_slow);
+        let fast = (!self.lossy.is_empty()).then_some(self.next_fast);
+        [slow, fast, self.gathering.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Let time pass: flush what has gathered, run what is due.
+    pub fn tick(&mut self, now: Micros) {
+        self.flush(now);
+        if now >= self.next_fast {
+            self.next_fast = now + FAST_TICK_US;
+            self.ask_for_losses(now);
+        }
+        if now >= self.next_slow {
+            self.next_slow = now + SLOW_TICK_US;
+            self.tick_transports(now);
+            self.tick_sources(now);
+        }
+        if now >= self.next_levels {
+            self.next_levels = now + levels::INTERVAL_US;
+            self.tell_levels();
+        }
+    }
+
+    /// Hand over the batches whose gathering time is over.
+    pub fn flush(&mut self, now: Micros) {
+        while let Some(key) = self.gathering.pop_due(now) {
+            if let Some(transport) = self.tables.transports.get_mut(key) {
+                if let Some(path) = transport.in_use {
+                    transport.batch.close(path, &mut self.ready);
+                }
+            }
+        }
+    }
+
+    fn tick_transports(&mut self, now: Micros) {
+        let keys: Vec<usize> = self.tables.transports.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.tick_ice(key, now);
+            self.tick_feedback(key, now);
+            self.tick_reports(key, now);
+        }
+    }
+
+    fn tell_levels(&mut self) {
+        let levels: Vec<(u32, i32)> = self
+            .tables
+            .sources
+            .iter_mut()
+            .filter_map(|(_, source)| source.level.told().map(|dbov| (source.id, dbov)))
+            .collect();
+        if !levels.is_empty() {
+            self.tell(Event::Levels(levels));
+        }
+    }
+
+    /// The newest whole key frame of a source's highest layer that has one.
+    pub fn keyframe(&self, source: u32) -> Option<(Codec, Vec<u8>)> {
+        let key = *self.tables.source_keys.get(&source)?;
+        let source = self.tables.sources.get(key)?;
+        source.layers.iter().rev().find_map(|l| l.whole.clone())
+    }
+
+    /// A snapshot of every counter.
+    pub fn stats(&self) -> Stats {
+        let mut engine = self.counters.clone();
+        engine.transports_now = self.tables.transports.len() as u64;
+        engine.sources_now = self.tables.sources.len() as u64;
+        engine.sinks_now = self.tables.sinks.len() as u64;
+        let transports = self.tables.transports.iter().map(|(_, transport)| {
+            let mut stats = transport.stats.clone();
+            stats.rtt_us_now = transport.rtt_us.unwrap_or(0);
+            stats.paths_now = transport.paths.len() as u64;
+            stats.ssrcs_now = transport.streams.len() as u64;
+            (transport.id, stats)
+        });
+        let sources = self.tables.sources.iter().map(|(_, source)| {
+            let mut stats = source.stats.clone();
+            stats.layers_now = source.layers.iter().filter(|l| l.ssrc.is_some()).count() as u64;
+            stats.layer_now = source.best as u64;
+            stats.sinks_now = source.sinks.len() as u64;
+            (source.id, stats, source.codec)
+        });
+        let sinks = self.tables.sinks.iter().map(|(_, sink)| {
+            let mut stats = sink.stats.clone();
+            stats.waiting_now = u64::from(sink.wanted.is_some());
+            (sink.id, stats)
+        });
+        Stats {
+            engine,
+            transports: transports.collect(),
+            sources: sources.collect(),
+            sinks: sinks.collect(),
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What we tell senders (keyframe wishes, losses, arrival times) and what receivers tell us.
+
+use crate::engine::Engine;
+use crate::rtcp::{self, Item, ReportBlock};
+use crate::sink::Wanted;
+use crate::srtp::ReplayWindow;
+use crate::twcc;
+use crate::types::{Micros, Path, SECOND};
+
+/// A round trip longer than this is a mistake of somebody's clock.
+const MAX_RTT_US: u64 = 10 * SECOND;
+
+impl Engine {
+    pub(crate) fn on_srtcp(&mut self, data: &mut [u8], path: Path, now: Micros) {
+        let Some(&key) = self.tables.paths.get(&path) else {
+            self.counters.drop_unverified_srtcp += 1;
+            return;
+        };
+        let size = data.len();
+        let Some(plain) = self.open_rtcp(key, data) else {
+            return;
+        };
+        self.heard(key, size, now);
+        self.counters.rtcp_in += 1;
+        let mut items = Vec::new();
+        let parsed = data
+            .get(..plain)
+            .is_some_and(|packet| rtcp::parse(packet, &mut items).is_ok());
+        if !parsed {
+            self.counters.drop_malformed_rtcp += 1;
+            return;
+        }
+        for item in items {
+            self.on_item(key, &item, now);
+        }
+    }
+
+    /// Authenticate and decrypt.  Returns the length of the plain packet.
+    fn open_rtcp(&mut self, key: usize, data: &mut [u8]) -> Option<usize> {
+        let transport = self.tables.transports.get_mut(key)?;
+        let Some(keys) = &transport.rx else {
+            self.counters.drop_no_keys += 1;
+            return None;
+        };
+        let Ok((plain, ssrc, index)) = keys.open_rtcp(data) else {
+            self.counters.drop_srtcp_auth += 1;
+            return None;
+        };
+        let index = u64::from(index);
+        let full = transport.rtcp_windows.len() >= self.limits.max_ssrcs;
+        match transport.rtcp_windows.get_mut(&ssrc) {
+            Some(window) if window.fresh(index) => window.accept(index),
+            Some(_) => {
+                self.counters.drop_srtcp_replay += 1;
+                return None;
+            }
+            None if full => {
+                self.counters.drop_srtcp_cap += 1;
+                return None;
+            }
+            None => {
+                let mut window = ReplayWindow::default();
+                window.accept(index);
+                transport.rtcp_windows.insert(ssrc, window);
+            }
+        }
+        Some(plain)
+    }
+
+    fn on_item(&mut self, key: usize, item: &Item<'_>, now: Micros) {
+        match *item {
+            Item::SenderReport { ssrc, ntp, rtp } => self.on_report(key, ssrc, ntp, rtp, now),
+            Item::Block(block) => self.on_block(key, &block, now),
+            Item::Nack { media, pairs } => self.on_nack(key, media, pairs, now),
+            Item::Pli { media } | Item::Fir { media } => self.on_pli(key, media, now),
+            Item::Bye { ssrc } => self.on_bye(key, ssrc),
+        }
+    }
+
+    fn on_report(&mut self, key: usize, ssrc: u32, ntp: u64, rtp: u32, now: Micros) {
+        let ours = crate::reports::unix_us(self.wall_us, now);
+        let Some(transport) = self.tables.transports.get_mut(key) else {
+            return;
+        };
+        let Some(stream) = transport.streams.get_mut(&ssrc) else {
+            return;
+        };
+        stream.reception.sender_report(ntp, now);
+        let binding = stream.binding.filter(|b| !b.repair);
+        let theirs = crate::reports::ntp_to_us(ntp);
+        let offset = ours as i64 - theirs as i64;
+        transport.clock_offset = Some(match transport.clock_offset {
+            // The report that travelled fastest says the truth; a jump says the clock was set.
+            Some(known) if (offset - known).unsigned_abs() < SECOND => known.min(offset),
+            _ => offset,
+        });
+        let layer = binding.and_then(|b| {
+            let source = self.tables.sources.get_mut(b.source)?;
+            source.layers.get_mut(b.layer)
+        });
+        if let Some(layer) = layer {
+            layer.report = Some((theirs, rtp));
+        }
+    }
+
+    fn on_block(&mut self, key: usize, block: &ReportBlock, now: Micros) {
+        let middle = (crate::reports::ntp(self.wall_us, now) >> 16) as u32;
+        let Some(transport) = self.tables.transports.get_mut(key) else {
+            return;
+        };
+        let Some(&(sink_key, false)) = transport.sink_by_ssrc.get(&block.ssrc) else {
+            return;
+        };
+        if block.last_sr != 0 {
+            let ticks = middle.wrapping_sub(block.last_sr).wrapping_sub(block.delay);
+            let rtt = u64::from(ticks) * SECOND / 65_536;
+            if rtt < MAX_RTT_US {
+                transport.measured(rtt);
+            }
+        }
+        if let Some(sink) = self.tables.sinks.get_mut(sink_key) {
+            sink.stats.lost_by_peer = block.cumulative_lost.max(0) as u64;
+        }
+    }
+
+    fn on_pli(&mut self, key: usize, media: u32, now: Micros) {
+        let known = self
+            .tables
+            .transports
+            .get(key)
+            .and_then(|transport| transport.sink_by_ssrc.get(&media).copied());
+        let Some(sink) = known.and_then(|(sink, _)| self.tables.sinks.get_mut(sink)) else {
+            return;
+        };
+        sink.stats.plis_received += 1;
+        if !sink.may_request(now) {
+            self.counters.drop_pli_rate += 1;
+            return;
+        }
+        let live = sink.live.map(|epoch| Wanted {
+            source: epoch.source_key,
+            layer: epoch.layer,
+        });
+        if let Some(feed) = sink.wanted.or(live) {
+            self.ask_keyframe(feed.source, feed.layer, now);
+        }
+    }
+
+    /// The peer ends an SSRC: its layer counts as inactive until a packet comes again.
+    fn on_bye(&mut self, key: usize, ssrc: u32) {
+        let binding = self
+            .tables
+            .transports
+            .get(key)
+            .and_then(|transport| transport.streams.get(&ssrc))
+            .and_then(|stream| stream.binding)
+            .filter(|b| !b.repair);
+        let layer = binding.and_then(|b| {
+            let source = self.tables.sources.get_mut(b.source)?;
+            source.layers.get_mut(b.layer)
+        });
+        if let Some(layer) = layer {
+            layer.last_packet = None;
+            layer.losses.clear();
+        }
+    }
+
+    /// Ask a layer's sender for a key frame, now or when the last request is a second old.
+    pub(crate) fn ask_keyframe(&mut self, source_key: usize, layer: usize, now: Micros) {
+        let Some(source) = self.tables.sources.get_mut(source_key) else {
+            return;
+        };
+        let key = source.transport;
+        let Some(layer) = source.layers.get_mut(layer) else {
+            return;
+        };
+        let reachable = self
+            .tables
+            .transports
+            .get(key)
+            .is_some_and(|t| t.tx.is_some() && t.in_use.is_some());
+        let Some(media) = layer.ssrc.filter(|_| reachable) else {
+            layer.ask_pending = true;
+            return;
+        };
+        if !layer.may_ask(now) {
+            return;
+        }
+        source.stats.plis_sent += 1;
+        self.send_feedback(key, |out, sender| rtcp::put_pli(out, sender, media));
+    }
+
+    /// NACK what is due in layers with losses.
+    pub(crate) fn ask_for_losses(&mut self, now: Micros) {
+        for (source_key, layer) in std::mem::take(&mut self.lossy) {
+            let Some(source) = self.tables.sources.get_mut(source_key) else {
+                continue;
+            };
+            let key = source.transport;
+            let Some(feed) = source.layers.get_mut(layer) else {
+                continue;
+            };
+            let rtt = self.tables.transports.get(key).map_or(0, |t| t.rtt());
+            let seqs = feed.losses.due(now, rtt);
+            if !feed.losses.is_empty() {
+                self.lossy.push((source_key, layer));
+            }
+            let Some(media) = feed.ssrc.filter(|_| !seqs.is_empty()) else {
+                continue;
+            };
+            source.stats.nacks_sent += seqs.len() as u64;
+            self.send_feedback(key, |out, sender| {
+                rtcp::put_nack(out, sender, media, &seqs);
+            });
+        }
+    }
+
+    /// Send a receiver report without blocks followed by what `put` appends.
+    pub(crate) fn send_feedback(&mut self, key: usize, put: impl FnOnce(&mut Vec<u8>, u32)) {
+        let Some(transport) = self.tables.transports.get(key) else {
+            return;
+        };
+        let mut out = self.ready.buffer();
+        rtcp::put_receiver_report(&mut out, transport.reporter, &[]);
+        put(&mut out, transport.reporter);
+        self.send_rtcp(key, out);
+    }
+
+    /// Protect and send one compound packet.
+    pub(crate) fn send_rtcp(&mut self, key: usize, mut out: Vec<u8>) {
+        let Some(transport) = self.tables.transports.get_mut(key) else {
+            return;
+        };
+        let (Some(keys), Some(path)) = (&transport.tx, transport.in_use) else {
+            return;
+        };
+        let index = transport.rtcp_index;
+        if index >= 1 << 31 || keys.seal_rtcp(&mut out, index).is_err() {
+            self.counters.drop_index_spent += 1;
+            return;
+        }
+        transport.rtcp_index += 1;
+        self.counters.rtcp_out += 1;
+        self.count_out(key, out.len());
+        self.ready.single(path, out);
+    }
+
+    /// Transport-wide arrival times, while packets carry the extension.
+    pub(crate) fn tick_feedback(&mut self, key: usize, now: Micros) {
+        let Some(transport) = self.tables.transports.get_mut(key) else {
+            return;
+        };
+        if transport.arrivals.is_empty() || now < transport.next_feedback {
+            return;
+        }
+        transport.next_feedback = now + twcc::INTERVAL_US;
+        let media = transport.streams.keys().next().copied().unwrap_or(0);
+        let reporter = transport.reporter;
+        let mut reports = Vec::new();
+        loop {
+            let mut out = self.ready.buffer();
+            rtcp::put_receiver_report(&mut out, reporter, &[]);
+            if !transport.arrivals.feedback(&mut out, reporter, media) {
+                self.ready.recycle(out);
+                break;
+            }
+            reports.push(out);
+        }
+        for out in reports {
+            self.send_rtcp(key, out);
+        }
+    }
+}

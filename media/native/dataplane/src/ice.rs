@@ -1,0 +1,307 @@
+//! Connectivity: checks answered, checks sent, paths verified, silence noticed.
+//!
+//! A transport that is not controlling is ICE-lite (RFC 8445 section 2.5): it only answers.
+//! Nothing unauthenticated is answered, not even with an error.
+
+use crate::engine::Engine;
+use crate::stun::{
+    Builder, Message, StunError, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, ROLE_CONFLICT,
+    UNKNOWN_ATTRIBUTE,
+};
+use crate::transport::Check;
+use crate::types::{Event, Micros, Path, MS, SECOND};
+
+const CHECK_EVERY_US: Micros = 500 * MS;
+const KEEPALIVE_EVERY_US: Micros = SECOND;
+const MAX_CHECKS: usize = 32;
+/// Type preference 126 (host), component 1.
+const PRIORITY: u32 = 126 << 24 | 65_535 << 8 | 255;
+
+impl Engine {
+    pub(crate) fn on_stun(&mut self, data: &[u8], path: Path, now: Micros) {
+        let message = match Message::parse(data) {
+            Ok(message) => message,
+            Err(error) => {
+                *match error {
+                    StunError::Cookie => &mut self.counters.drop_stun_cookie,
+                    StunError::Fingerprint => &mut self.counters.drop_stun_fingerprint,
+                    _ => &mut self.counters.drop_stun_malformed,
+                } += 1;
+                return;
+            }
+        };
+        match message.class_method {
+            BINDING_REQUEST => self.on_check(&message, data.len(), path, now),
+            BINDING_SUCCESS | BINDING_ERROR => self.on_answer(&message, data.len(), path, now),
+            _ => self.counters.drop_stun_malformed += 1,
+        }
+    }
+
+    fn on_check(&mut self, message: &Message<'_>, size: usize, path: Path, now: Micros) {
+        let Some(key) = self.addressed(message) else {
+            self.counters.drop_stun_ufrag += 1;
+            return;
+        };
+        let Some(transport) = self.tables.transports.get(key) else {
+            return;
+        };
+        if !message.authentic(&transport.local_key) {
+            self.counters.drop_stun_integrity += 1;
+            return;
+        }
+        let answer = Builder::new(BINDING_ERROR, &message.transaction);
+        let conflict = match transport.config.controlling {
+            true => message.controlling.is_some(),
+            false => message.controlled.is_some(),
+        };
+        let refused = if let Some(kind) = message.unknown_required {
+            Some(answer.error(UNKNOWN_ATTRIBUTE, "Unknown").unknown(kind))
+        } else if conflict {
+            Some(answer.error(ROLE_CONFLICT, "Role"))
+        } else {
+            None
+        };
+        if let Some(refused) = refused {
+            let octets = refused.finish(&transport.local_key);
+            self.counters.drop_stun_role += 1;
+            self.answer(key, octets, size, path);
+            return;
+        }
+        let octets = Builder::new(BINDING_SUCCESS, &message.transaction)
+            .xor_mapped(path.peer)
+            .finish(&transport.local_key);
+        if !self.verified(key, path, now) {
+            return;
+        }
+        self.answer(key, octets, size, path);
+        self.heard(key, size, now);
+        let controlling = self
+            .tables
+            .transports
+            .get(key)
+            .is_some_and(|t| t.config.controlling);
+        if message.use_candidate && !controlling {
+            self.nominate(key, path);
+        }
+    }
+
+    /// The transport a check is for, by USERNAME.
+    fn addressed(&self, message: &Message<'_>) -> Option<usize> {
+        let (ours, theirs) = message.ufrags()?;
+        let key = *self.tables.ufrags.get(ours)?;
+        let expected = &self.tables.transports.get(key)?.config.remote_ufrag;
+        (expected.is_empty() || expected == theirs).then_some(key)
+    }
+
+    fn answer(&mut self, key: usize, octets: Vec<u8>, _asked: usize, path: Path) {
+        self.counters.stun_answered += 1;
+        self.count_out(key, octets.len());
+        self.ready.single(path, octets);
+    }
+
+    pub(crate) fn count_out(&mut self, key: usize, size: usize) {
+        self.counters.packets_out += 1;
+        self.counters.bytes_out += size as u64;
+        if let Some(transport) = self.tables.transports.get_mut(key) {
+            transport.stats.packets_out += 1;
+            transport.stats.bytes_out += size as u64;
+        }
+    }
+
+    /// Make a path one of the transport's.  False when it belongs to another that is alive.
+    fn verified(&mut self, key: usize, path: Path, now: Micros) -> bool {
+        match self.tables.paths.get(&path) {
+            Some(&owner) if owner == key => return true,
+            Some(&owner) => {
+                let alive = self.tables.transports.get(owner).is_some_and(|t| {
+                    t.last_heard
+                        .is_some_and(|at| now.saturating_sub(at) < self.limits.silent_us)
+                });
+                if alive {
+                    self.counters.drop_paths_full += 1;
+                    return false;
+                }
+            }
+            None => {}
+        }
+        self.tables.verify(key, path);
+        let Some(transport) = self.tables.transports.get_mut(key) else {
+            return false;
+        };
+        if transport.in_use.is_none() {
+            transport.in_use = Some(path);
+        }
+        let transport = transport.id;
+        let peer = path.peer;
+        self.tell(Event::Path { transport, peer });
+        true
+    }
+
+    fn nominate(&mut self, key: usize, path: Path) {
+        let Some(transport) = self.tables.transports.get_mut(key) else {
+            return;
+        };
+        if transport.nominated && transport.in_use == Some(path) {
+            return;
+        }
+        if let Some(old) = transport.in_use.filter(|old| *old != path) {
+            transport.batch.close(old, &mut self.ready);
+        }
+        transport.nominated = true;
+        transport.in_use = Some(path);
+        let transport = transport.id;
+        let peer = path.peer;
+        self.tell(Event::Nominated { transport, peer });
+    }
+
+    /// Something authenticated came from the transport's peer.
+    pub(crate) fn heard(&mut self, key: usize, size: usize, now: Micros) {
+        let Some(transport) = self.tables.transports.get_mut(key) else {
+            return;
+        };
+        transport.stats.packets_in += 1;
+        transport.stats.bytes_in += size as u64;
+        transport.last_heard = Some(now);
+        if std::mem::take(&mut transport.silent) {
+            let transport = transport.id;
+            self.tell(Event::Alive { transport });
+        }
+    }
+
+    fn on_answer(&mut self, message: &Message<'_>, size: usize, path: Path, now: Micros) {
+        let Some(&key) = self.tables.transactions.get(&message.transaction) else {
+            self.counters.drop_stun_response += 1;
+            return;
+        };
+        let Some(transport) = self.tables.transports.get_mut(key) else {
+            return;
+        };
+        let known = transport
+            .checks
+            .iter()
+            .position(|c| c.transaction == message.transaction && c.path == path);
+        let Some(at) = known.filter(|_| message.authentic(&transport.remote_key)) else {
+            self.counters.drop_stun_response += 1;
+            return;
+        };
+        let check = transport.checks.swap_remove(at);
+        self.tables.transactions.remove(&check.transaction);
+        if message.class_method == BINDING_ERROR {
+            self.counters.drop_stun_role += 1;
+            return;
+        }
+        transport.measured(now.saturating_sub(check.sent));
+        if !self.verified(key, path, now) {
+            return;
+        }
+        self.heard(key, size, now);
+        let settled = self.tables.transports.get(key).is_some_and(|t| {
+            t.nominated && !t.silent && t.in_use.is_some_and(|p| p != path && t.paths.contains(&p))
+        });
+        if !settled {
+            self.nominate(key, path);
+        }
+    }
+
+    /// Send what checks are due and notice silence.
+    pub(crate) fn tick_ice(&mut self, key: usize, now: Micros) {
+        let silent_us = self.limits.silent_us;
+        let Some(transport) = self.tables.transports.get_mut(key) else {
+            return;
+        };
+        let quiet = transport
+            .last_heard
+            .is_some_and(|at| now.saturating_sub(at) > silent_us);
+        let fell_silent = quiet && !transport.silent;
+        if fell_silent {
+            transport.silent = true;
+            transport.stats.silences += 1;
+        }
+        let due = transport.config.controlling && now >= transport.next_check;
+        let id = transport.id;
+        if fell_silent {
+            self.tell(Event::Silent { transport: id });
+        }
+        if due {
+            self.send_checks(key, now);
+        }
+    }
+
+    fn send_checks(&mut self, key: usize, now: Micros) {
+        let Some(transport) = self.tables.transports.get_mut(key) else {
+            return;
+        };
+        let settled = transport
+            .in_use
+            .filter(|_| transport.nominated && !transport.silent);
+        let (targets, pause) = match settled {
+            Some(path) => (vec![path], KEEPALIVE_EVERY_US),
+            None => (transport.config.candidates.clone(), CHECK_EVERY_US),
+        };
+        transport.next_check = now + pause;
+        for path in targets {
+            self.send_check(key, path, now);
+        }
+    }
+
+    fn send_check(&mut self, key: usize, path: Path, now: Micros) {
+        let mut transaction = [0u8; 12];
+        let (high, low) = (self.random_u64(), self.random_u32());
+        transaction[..8].copy_from_slice(&high.to_be_bytes());
+        transaction[8..].copy_from_slice(&low.to_be_bytes());
+        let Some(transport) = self.tables.transports.get_mut(key) else {
+            return;
+        };
+        if transport.checks.len() >= MAX_CHECKS {
+            let old = transport.checks.remove(0);
+            self.tables.transactions.remove(&old.transaction);
+        }
+        let sent = now;
+        transport.checks.push(Check {
+            transaction,
+            path,
+            sent,
+        });
+        self.tables.transactions.insert(transaction, key);
+        let config = &transport.config;
+        let octets = Builder::new(BINDING_REQUEST, &transaction)
+            .username(&config.remote_ufrag, &config.local_ufrag)
+            .priority(PRIORITY)
+            .controlling(transport.tie_breaker)
+            .use_candidate()
+            .finish(&transport.remote_key);
+        self.count_out(key, octets.len());
+        self.ready.single(path, octets);
+    }
+
+    pub(crate) fn on_dtls(&mut self, data: &[u8], path: Path) {
+        let Some(&key) = self.tables.paths.get(&path) else {
+            self.counters.drop_unverified_dtls += 1;
+            return;
+        };
+        let Some(transport) = self.tables.transports.get_mut(key) else {
+            return;
+        };
+        transport.stats.packets_in += 1;
+        transport.stats.bytes_in += data.len() as u64;
+        let transport = transport.id;
+        self.counters.dtls_in += 1;
+        let datagram = data.to_vec();
+        self.tell(Event::Dtls {
+            transport,
+            datagram,
+        });
+    }
+
+    pub(crate) fn send_dtls(&mut self, id: u32, datagram: &[u8]) -> Option<()> {
+        let (key, transport) = self.tables.transport(id)?;
+        let Some(path) = transport.in_use else {
+            self.counters.drop_dtls_no_path += 1;
+            return Some(());
+        };
+        self.counters.dtls_out += 1;
+        self.count_out(key, datagram.len());
+        self.ready.single(path, datagram.to_vec());
+        Some(())
+    }
+}

@@ -1,0 +1,41 @@
+//! The packet engine as a pure machine.
+//!
+//! Datagrams, operations and the time come in; batches of datagrams and events go out.  There is
+//! no socket, thread, clock or Python here, so everything can be tested in virtual time.  Nothing
+//! that arrives from the network can make it panic: what is malformed is counted and dropped.
+#![forbid(unsafe_code)]
+
+pub mod batch;
+pub mod cache;
+pub mod counters;
+pub mod demux;
+pub mod engine;
+pub mod ext;
+pub mod fanout;
+pub mod feedback;
+pub mod ice;
+pub mod ingress;
+pub mod keyframe;
+pub mod levels;
+pub mod nack;
+pub mod reception;
+pub mod repair;
+pub mod reports;
+pub mod routing;
+pub mod rtcp;
+pub mod rtp;
+pub mod seqmap;
+pub mod sink;
+pub mod source;
+pub mod srtp;
+pub mod stun;
+pub mod table;
+pub mod transport;
+pub mod twcc;
+pub mod types;
+pub mod vp8;
+
+pub use batch::Batch;
+pub use counters::{Counters, SinkStats, SourceStats, Stats, TransportStats};
+pub use engine::Engine;
+pub use types::*;

@@ -1,0 +1,54 @@
+//! Lost packets sent again from the source's cache.
+
+use crate::engine::Engine;
+use crate::fanout::{transmit, Egress, Form};
+use crate::rtcp::nacked;
+use crate::types::Micros;
+
+impl Engine {
+    /// Answer a NACK.  A packet we do not have yet goes out when it comes, as every late one does.
+    pub(crate) fn on_nack(&mut self, key: usize, media: u32, pairs: &[u8], now: Micros) {
+        let known = self
+            .tables
+            .transports
+            .get(key)
+            .and_then(|transport| transport.sink_by_ssrc.get(&media).copied());
+        let Some((sink_key, false)) = known else {
+            self.counters.drop_nack_unknown += 1;
+            return;
+        };
+        for seq in nacked(pairs) {
+            self.repeat(key, sink_key, seq, now);
+        }
+    }
+
+    fn repeat(&mut self, key: usize, sink_key: usize, seq: u16, now: Micros) -> Option<()> {
+        let transport = self.tables.transports.get_mut(key)?;
+        let sink = self.tables.sinks.get_mut(sink_key)?;
+        sink.stats.nacks_received += 1;
+        let (epoch, index) = sink.trace(seq)?;
+        let source_key = *self.tables.source_keys.get(&epoch.source)?;
+        let source = self.tables.sources.get(source_key)?;
+        let packet = source.layers.get(epoch.layer)?.cache.useful(index, now)?;
+        let (_, repair_type) = sink.payload_type(packet.codec)?;
+        let form = match (sink.config.rtx_ssrc, repair_type) {
+            (Some(ssrc), Some(payload_type)) => Form::Repair { ssrc, payload_type },
+            _ if sink.repeats_plainly() => Form::Repeat,
+            _ => return None,
+        };
+        let rtt = transport.rtt();
+        if !sink.may_repeat(epoch.out(index)?, packet.payload.len(), rtt, now) {
+            self.counters.drop_nack_rate += 1;
+            return None;
+        }
+        let mut egress = Egress {
+            ready: &mut self.ready,
+            gathering: &mut self.gathering,
+            counters: &mut self.counters,
+            gather_us: self.limits.gather_us,
+            wall_us: self.wall_us,
+            now,
+        };
+        transmit(sink, (key, transport), packet, &epoch, form, &mut egress)
+    }
+}

@@ -1,0 +1,114 @@
+//! Sender and receiver reports of each transport, once a second.
+//!
+//! A sink's sender report maps its own timestamps to our wall clock through the source's report,
+//! with one clock offset per sending transport, so that lips and voice stay together.
+
+use crate::engine::Engine;
+use crate::rtcp;
+use crate::sink::Sink;
+use crate::types::{Micros, SECOND};
+
+const EVERY_US: Micros = SECOND;
+/// Octets after which a compound packet is closed.
+const ENOUGH: usize = 1_000;
+/// Seconds from 1900 to 1970.
+const NTP_EPOCH: u64 = 2_208_988_800;
+
+/// Unix time in microseconds.
+pub(crate) fn unix_us(wall_us: u64, now: Micros) -> u64 {
+    wall_us + now
+}
+
+/// NTP time, 32.32 fixed point.
+pub(crate) fn ntp(wall_us: u64, now: Micros) -> u64 {
+    let unix = unix_us(wall_us, now);
+    let seconds = unix / SECOND + NTP_EPOCH;
+    let fraction = ((unix % SECOND) << 32) / SECOND;
+    seconds << 32 | fraction
+}
+
+/// NTP time as microseconds since 1970; times before that wrap and only their differences count.
+pub(crate) fn ntp_to_us(ntp: u64) -> u64 {
+    let seconds = (ntp >> 32).wrapping_sub(NTP_EPOCH);
+    let micros = ((ntp & 0xFFFF_FFFF) * SECOND) >> 32;
+    seconds.wrapping_mul(SECOND).wrapping_add(micros)
+}
+
+impl Engine {
+    pub(crate) fn tick_reports(&mut self, key: usize, now: Micros) {
+        let Some(transport) = self.tables.transports.get_mut(key) else {
+            return;
+        };
+        if now < transport.next_report || transport.tx.is_none() || transport.in_use.is_none() {
+            return;
+        }
+        transport.next_report = now + EVERY_US;
+        let reporter = transport.reporter;
+        let mut blocks: Vec<_> = transport
+            .streams
+            .iter_mut()
+            .filter(|(_, stream)| stream.binding.is_some())
+            .filter_map(|(ssrc, stream)| stream.reception.report(*ssrc, now))
+            .collect();
+        blocks.truncate(rtcp::MAX_BLOCKS);
+        let sinks = transport.sinks.clone();
+        let mut out = self.ready.buffer();
+        rtcp::put_receiver_report(&mut out, reporter, &blocks);
+        for sink_key in sinks {
+            if self.put_sender_report(sink_key, &mut out, now).is_some() && out.len() > ENOUGH {
+                let full = std::mem::replace(&mut out, self.ready.buffer());
+                self.send_rtcp(key, full);
+            }
+        }
+        if out.is_empty() {
+            self.ready.recycle(out);
+        } else {
+            self.send_rtcp(key, out);
+        }
+    }
+
+    fn put_sender_report(&self, sink_key: usize, out: &mut Vec<u8>, now: Micros) -> Option<()> {
+        let sink = self.tables.sinks.get(sink_key)?;
+        let timestamp = self.sink_timestamp(sink, now)?;
+        let ntp = ntp(self.wall_us, now);
+        let (packets, octets) = sink.sent;
+        rtcp::put_sender_report(out, sink.config.ssrc, ntp, timestamp, packets, octets);
+        rtcp::put_cname(out, sink.config.ssrc, &sink.config.cname);
+        Some(())
+    }
+
+    /// The sink's RTP timestamp of this moment.
+    fn sink_timestamp(&self, sink: &Sink, now: Micros) -> Option<u32> {
+        let epoch = sink.live?;
+        let source = self.tables.sources.get(epoch.source_key)?;
+        let clock = source.codec?.clock();
+        let offset = self
+            .tables
+            .transports
+            .get(source.transport)
+            .and_then(|transport| transport.clock_offset);
+        let report = source.layers.get(epoch.layer)?.report;
+        let (Some(offset), Some((sent_us, rtp))) = (offset, report) else {
+            return sink.extrapolated(clock, now);
+        };
+        let theirs = unix_us(self.wall_us, now) as i64 - offset;
+        let elapsed = i128::from(theirs.wrapping_sub(sent_us as i64));
+        let ticks = elapsed * i128::from(clock) / i128::from(SECOND);
+        Some(
+            rtp.wrapping_add(ticks as u32)
+                .wrapping_add(epoch.timestamp_delta),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ntp_and_back_is_the_same_microsecond() {
+        let wall = 1_790_000_000_123_456;
+        let back = ntp_to_us(ntp(wall, 789));
+        assert!(unix_us(wall, 789) - back <= 1);
+    }
+}

@@ -1,0 +1,253 @@
+//! A slot: one outgoing SSRC that some source may feed, numbered so that a receiver never notices
+//! which.
+
+use std::collections::VecDeque;
+
+use crate::cache::Packet;
+use crate::counters::SinkStats;
+use crate::seqmap::unwrap;
+use crate::types::{Codec, Kind, Micros, SinkConfig, MS, SECOND};
+
+/// Spells of one source or layer that can still be retransmitted from.
+const EPOCHS: usize = 8;
+/// Retransmissions remembered, so that one packet is repeated at most once per round trip.
+const REPEATS: usize = 128;
+/// Key frame requests accepted from one viewer: two a second.
+const PLI_EVERY_US: Micros = 500 * MS;
+const PLI_BURST: u8 = 2;
+/// Octets of retransmission a sink may be in advance of what it was sent.
+const REPAIR_CREDIT: u64 = 128 * 1024;
+
+/// A spell during which the sink was fed from one layer of one source with fixed offsets.
+#[derive(Clone, Copy, Debug)]
+pub struct Epoch {
+    /// Id and slab key of the source.
+    pub source: u32,
+    pub source_key: usize,
+    pub layer: usize,
+    pub first_in: u64,
+    pub first_out: u64,
+    pub timestamp_delta: u32,
+    pub picture_delta: u16,
+    pub tl0_delta: u8,
+}
+
+impl Epoch {
+    /// Outgoing index of a packet of this spell; `None` when it is older than the spell.
+    pub fn out(&self, index: u64) -> Option<u64> {
+        Some(self.first_out + index.checked_sub(self.first_in)?)
+    }
+
+    fn incoming(&self, out: u64) -> Option<u64> {
+        Some(self.first_in + out.checked_sub(self.first_out)?)
+    }
+}
+
+/// The newest numbers sent, from which the next spell goes on.
+#[derive(Clone, Copy, Debug)]
+struct Newest {
+    timestamp: u32,
+    arrived: Micros,
+    picture: u16,
+    tl0: u8,
+}
+
+/// A source and layer the sink waits to be fed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub source: usize,
+    pub layer: usize,
+}
+
+pub struct Sink {
+    pub id: u32,
+    /// Slab key of its transport.
+    pub transport: usize,
+    pub config: SinkConfig,
+    pub live: Option<Epoch>,
+    pub wanted: Option<Wanted>,
+    epochs: VecDeque<Epoch>,
+    next_out: u64,
+    newest: Option<Newest>,
+    first_timestamp: u32,
+    pub next_repair: u64,
+    repeats: VecDeque<(u64, Micros)>,
+    credit: u64,
+    pli_tokens: u8,
+    pli_refill: Micros,
+    /// For sender reports: packets and payload octets.
+    pub sent: (u32, u32),
+    pub stats: SinkStats,
+}
+
+impl Sink {
+    /// `first_out` and `next_repair` are packet indices, `first_timestamp` an RTP timestamp.
+    pub fn new(
+        id: u32,
+        transport: usize,
+        config: SinkConfig,
+        first_out: u64,
+        next_repair: u64,
+        first_timestamp: u32,
+    ) -> Self {
+        Sink {
+            id,
+            transport,
+            config,
+            live: None,
+            wanted: None,
+            epochs: VecDeque::new(),
+            next_out: first_out,
+            newest: None,
+            first_timestamp,
+            next_repair,
+            repeats: VecDeque::new(),
+            credit: REPAIR_CREDIT,
+            pli_tokens: PLI_BURST,
+            pli_refill: 0,
+            sent: (0, 0),
+            stats: SinkStats::default(),
+        }
+    }
+
+    pub fn next_out(&self) -> u64 {
+        self.next_out
+    }
+
+    /// (payload type, repair payload type) of a codec.
+    pub fn payload_type(&self, codec: Codec) -> Option<(u8, Option<u8>)> {
+        self.config
+            .codecs
+            .iter()
+            .find(|(known, _, _)| *known == codec)
+            .map(|&(_, pt, rtx)| (pt, rtx))
+    }
+
+    /// Whether lost packets are repeated under their own number: then a repeat must be the same
+    /// octets, because a GCM nonce protects one content only.
+    pub fn repeats_plainly(&self) -> bool {
+        self.config.kind == Kind::Video && self.config.rtx_ssrc.is_none()
+    }
+
+    /// Begin a spell with `packet`, continuing numbers and time.
+    pub fn begin(&mut self, source: u32, wanted: Wanted, packet: &Packet) -> Epoch {
+        let timestamp = match self.newest {
+            None => self.first_timestamp,
+            Some(newest) => {
+                let elapsed = packet.arrived.saturating_sub(newest.arrived);
+                let ticks = (elapsed * packet.codec.clock() / SECOND).max(1);
+                newest.timestamp.wrapping_add(ticks as u32)
+            }
+        };
+        let (picture, tl0) = self.newest.map_or((0, 0), |n| (n.picture, n.tl0));
+        let came = packet.vp8.unwrap_or_default();
+        let epoch = Epoch {
+            source,
+            source_key: wanted.source,
+            layer: wanted.layer,
+            first_in: packet.index,
+            first_out: self.next_out,
+            timestamp_delta: timestamp.wrapping_sub(packet.timestamp),
+            picture_delta: (picture + 1).wrapping_sub(came.picture.unwrap_or(0)),
+            tl0_delta: tl0.wrapping_add(1).wrapping_sub(came.tl0.unwrap_or(0)),
+        };
+        if self.live.is_some() || self.newest.is_some() {
+            self.stats.switches += 1;
+        }
+        self.live = Some(epoch);
+        self.epochs.push_back(epoch);
+        if self.epochs.len() > EPOCHS {
+            self.epochs.pop_front();
+        }
+        epoch
+    }
+
+    /// Note that `packet` went out under `out` for the first time.
+    pub fn advanced(&mut self, epoch: &Epoch, packet: &Packet, out: u64, octets: usize) {
+        self.sent.0 = self.sent.0.wrapping_add(1);
+        self.sent.1 = self.sent.1.wrapping_add(packet.payload.len() as u32);
+        self.stats.packets += 1;
+        self.stats.bytes += octets as u64;
+        self.credit = (self.credit + octets as u64).min(REPAIR_CREDIT);
+        if out < self.next_out {
+            return;
+        }
+        self.next_out = out + 1;
+        let before = self.newest.map_or((0, 0), |n| (n.picture, n.tl0));
+        let vp8 = packet.vp8.unwrap_or_default();
+        self.newest = Some(Newest {
+            timestamp: packet.timestamp.wrapping_add(epoch.timestamp_delta),
+            arrived: packet.arrived,
+            picture: vp8
+                .picture
+                .map_or(before.0, |p| p.wrapping_add(epoch.picture_delta) & 0x7FFF),
+            tl0: vp8
+                .tl0
+                .map_or(before.1, |t| t.wrapping_add(epoch.tl0_delta)),
+        });
+    }
+
+    /// The spell and source index behind an outgoing sequence number.
+    pub fn trace(&self, seq: u16) -> Option<(Epoch, u64)> {
+        let out = unwrap(self.next_out.checked_sub(1)?, seq)?;
+        if out >= self.next_out {
+            return None;
+        }
+        let epoch = self.epochs.iter().rev().find(|e| e.first_out <= out)?;
+        Some((*epoch, epoch.incoming(out)?))
+    }
+
+    /// Whether packet `out` may be repeated now: once per round trip, within the credit.
+    pub fn may_repeat(&mut self, out: u64, octets: usize, rtt: Micros, now: Micros) -> bool {
+        let recent = self
+            .repeats
+            .iter()
+            .any(|(index, at)| *index == out && now.saturating_sub(*at) < rtt);
+        if recent || self.credit < octets as u64 {
+            return false;
+        }
+        self.credit -= octets as u64;
+        self.repeats.push_back((out, now));
+        if self.repeats.len() > REPEATS {
+            self.repeats.pop_front();
+        }
+        true
+    }
+
+    /// Whether a key frame request of this viewer is accepted: two a second.
+    pub fn may_request(&mut self, now: Micros) -> bool {
+        let refills = now.saturating_sub(self.pli_refill) / PLI_EVERY_US;
+        if refills > 0 {
+            self.pli_tokens =
+                (u64::from(self.pli_tokens) + refills).min(u64::from(PLI_BURST)) as u8;
+            self.pli_refill = now;
+        }
+        let may = self.pli_tokens > 0;
+        self.pli_tokens -= u8::from(may);
+        may
+    }
+
+    /// Timestamp for a sender report when the source's clock is unknown.
+    pub fn extrapolated(&self, clock: u64, now: Micros) -> Option<u32> {
+        let newest = self.newest?;
+        let ticks = now.saturating_sub(newest.arrived) * clock / SECOND;
+        Some(newest.timestamp.wrapping_add(ticks as u32))
+    }
+
+    /// Forget everything about a source that is gone.
+    pub fn forget(&mut self, source_key: usize) {
+        self.epochs.retain(|e| e.source_key != source_key);
+        if self.live.is_some_and(|e| e.source_key == source_key) {
+            self.live = None;
+        }
+        if self.wanted.is_some_and(|w| w.source == source_key) {
+            self.wanted = None;
+        }
+    }
+
+    /// Whether any of its feeds, present or awaited, is this source.
+    pub fn uses(&self, source_key: usize) -> bool {
+        self.live.is_some_and(|e| e.source_key == source_key)
+            || self.wanted.is_some_and(|w| w.source == source_key)
+    }
+}

@@ -1,0 +1,163 @@
+//! Something that arrives: one audio stream, or one picture in one or several layers.
+
+use crate::cache::Cache;
+use crate::counters::SourceStats;
+use crate::levels::Level;
+use crate::nack::Losses;
+use crate::types::{Codec, Kind, Micros, SourceConfig, MS, SECOND};
+
+/// A layer without packets for this long is not active.
+const ACTIVE_US: Micros = SECOND;
+
+/// A key frame may be asked for this often.  An encoder that answers every request sends nothing
+/// but key frames, and requests of all viewers of all hops meet here.
+pub const KEYFRAME_ASK_US: Micros = SECOND;
+
+/// Packets an audio source needs to remember.
+const AUDIO_CACHE: usize = 128;
+
+/// Where the newest key frame of a layer starts.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyframeStart {
+    pub index: u64,
+    pub timestamp: u32,
+    pub arrived: Micros,
+}
+
+/// One layer: one SSRC and its repair SSRC.
+pub struct Layer {
+    pub ssrc: Option<u32>,
+    /// Added to the SRTP index, so that a layer's indices go on when its SSRC changes.
+    pub offset: u64,
+    pub highest: Option<u64>,
+    pub cache: Cache,
+    pub losses: Losses,
+    pub keyframe: Option<KeyframeStart>,
+    /// A key frame whose last packet has not come.
+    pub assembling: Option<KeyframeStart>,
+    pub whole: Option<(Codec, Vec<u8>)>,
+    pub sps_in_band: bool,
+    pub last_packet: Option<Micros>,
+    pub asked: Option<Micros>,
+    pub ask_pending: bool,
+    /// (sender's NTP time in microseconds, RTP timestamp) of the last sender report.
+    pub report: Option<(u64, u32)>,
+}
+
+impl Layer {
+    fn new(capacity: usize) -> Self {
+        Layer {
+            ssrc: None,
+            offset: 0,
+            highest: None,
+            cache: Cache::new(capacity),
+            losses: Losses::default(),
+            keyframe: None,
+            assembling: None,
+            whole: None,
+            sps_in_band: false,
+            last_packet: None,
+            asked: None,
+            ask_pending: false,
+            report: None,
+        }
+    }
+
+    /// Take a new SSRC.  Indices jump past everything cached under the old one.
+    pub fn adopt(&mut self, ssrc: u32) {
+        self.offset = self
+            .highest
+            .map_or(0, |highest| highest + self.cache.reach() + 0x1_0000);
+        self.ssrc = Some(ssrc);
+        self.highest = None;
+        self.losses.clear();
+        self.keyframe = None;
+        self.assembling = None;
+        self.report = None;
+    }
+
+    pub fn active(&self, now: Micros) -> bool {
+        self.last_packet
+            .is_some_and(|at| now.saturating_sub(at) < ACTIVE_US)
+    }
+
+    /// Whether a key frame may be asked for now; if not, the wish is kept.
+    pub fn may_ask(&mut self, now: Micros) -> bool {
+        let may = self.ssrc.is_some()
+            && self
+                .asked
+                .is_none_or(|at| now.saturating_sub(at) >= KEYFRAME_ASK_US);
+        self.ask_pending = !may;
+        if may {
+            self.asked = Some(now);
+        }
+        may
+    }
+}
+
+pub struct Source {
+    pub id: u32,
+    /// Slab key of its transport.
+    pub transport: usize,
+    pub config: SourceConfig,
+    pub layers: Vec<Layer>,
+    /// Slab keys of the sinks it feeds or is to feed.
+    pub sinks: Vec<usize>,
+    pub codec: Option<Codec>,
+    /// The highest active layer.
+    pub best: usize,
+    pub level: Level,
+    pub stats: SourceStats,
+}
+
+impl Source {
+    pub fn new(id: u32, transport: usize, config: SourceConfig, cache_packets: usize) -> Self {
+        let capacity = match config.kind {
+            Kind::Audio => cache_packets.min(AUDIO_CACHE),
+            Kind::Video => cache_packets,
+        };
+        let count = match config.rids.len() {
+            0 => config.ssrcs.len().max(1),
+            rids => rids,
+        };
+        Source {
+            id,
+            transport,
+            layers: (0..count).map(|_| Layer::new(capacity)).collect(),
+            sinks: Vec::new(),
+            codec: None,
+            best: 0,
+            level: Level::default(),
+            stats: SourceStats::default(),
+            config,
+        }
+    }
+
+    /// The codec of a payload type, and whether that type is its repair type.
+    pub fn codec_of(&self, payload_type: u8) -> Option<(Codec, bool)> {
+        self.config.codecs.iter().find_map(|&(pt, codec, rtx)| {
+            if pt == payload_type {
+                Some((codec, false))
+            } else if rtx == Some(payload_type) {
+                Some((codec, true))
+            } else {
+                None
+            }
+        })
+    }
+
+    pub fn rid_layer(&self, rid: &[u8]) -> Option<usize> {
+        self.config.rids.iter().position(|r| r.as_bytes() == rid)
+    }
+
+    /// Choose the highest active layer.  Keeps the old choice while none is active.
+    pub fn choose(&mut self, now: Micros) -> usize {
+        if let Some(highest) = self.layers.iter().rposition(|layer| layer.active(now)) {
+            self.best = highest;
+        }
+        self.best
+    }
+
+    /// Packets older than this cannot start a viewer.
+    pub const FRESH_KEYFRAME_US: Micros = 300 * MS;
+}

@@ -1,0 +1,78 @@
+//! Who is there: transports, sources and sinks, found by id, address, ufrag or transaction.
+
+use hashbrown::HashMap;
+use slab::Slab;
+
+use crate::sink::Sink;
+use crate::source::Source;
+use crate::stun::TransactionId;
+use crate::transport::{Transport, MAX_PATHS};
+use crate::types::Path;
+
+#[derive(Default)]
+pub struct Tables {
+    pub transports: Slab<Transport>,
+    pub sources: Slab<Source>,
+    pub sinks: Slab<Sink>,
+    pub transport_keys: HashMap<u32, usize>,
+    pub source_keys: HashMap<u32, usize>,
+    pub sink_keys: HashMap<u32, usize>,
+    /// Verified paths only.
+    pub paths: HashMap<Path, usize>,
+    pub ufrags: HashMap<String, usize>,
+    pub transactions: HashMap<TransactionId, usize>,
+}
+
+impl Tables {
+    pub fn transport(&mut self, id: u32) -> Option<(usize, &mut Transport)> {
+        let key = *self.transport_keys.get(&id)?;
+        Some((key, self.transports.get_mut(key)?))
+    }
+
+    /// Add a verified path; when there are too many, the oldest that is not in use makes room.
+    pub fn verify(&mut self, key: usize, path: Path) {
+        if let Some(&owner) = self.paths.get(&path) {
+            if owner == key {
+                return;
+            }
+            self.unverify(owner, path);
+        }
+        let Some(transport) = self.transports.get_mut(key) else {
+            return;
+        };
+        if transport.paths.len() >= MAX_PATHS {
+            let in_use = transport.in_use;
+            if let Some(at) = transport.paths.iter().position(|p| Some(*p) != in_use) {
+                let old = transport.paths.remove(at);
+                self.paths.remove(&old);
+            }
+        }
+        transport.paths.push(path);
+        self.paths.insert(path, key);
+    }
+
+    fn unverify(&mut self, key: usize, path: Path) {
+        self.paths.remove(&path);
+        if let Some(transport) = self.transports.get_mut(key) {
+            transport.paths.retain(|p| *p != path);
+            if transport.in_use == Some(path) {
+                transport.in_use = transport.paths.last().copied();
+                transport.nominated = false;
+            }
+        }
+    }
+
+    /// Forget a transport's addresses, ufrag and transactions and take it out.
+    pub fn remove_transport(&mut self, id: u32) -> Option<Transport> {
+        let key = self.transport_keys.remove(&id)?;
+        let transport = self.transports.try_remove(key)?;
+        for path in &transport.paths {
+            self.paths.remove(path);
+        }
+        for check in &transport.checks {
+            self.transactions.remove(&check.transaction);
+        }
+        self.ufrags.remove(&transport.config.local_ufrag);
+        Some(transport)
+    }
+}

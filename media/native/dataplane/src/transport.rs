@@ -1,0 +1,136 @@
+//! One peer: its ICE credentials, verified paths, SRTP keys and streams, and its open batch.
+
+use aws_lc_rs::hmac;
+use hashbrown::HashMap;
+
+use crate::batch::Open;
+use crate::counters::TransportStats;
+use crate::ext::Ids;
+use crate::reception::Reception;
+use crate::srtp::{Protection, ReplayWindow};
+use crate::stun::{integrity_key, TransactionId};
+use crate::twcc::Arrivals;
+use crate::types::{Micros, Path, TransportConfig, MS};
+
+/// Verified paths kept per transport (Safari sends from several).
+pub const MAX_PATHS: usize = 8;
+
+/// Round trip assumed until one is measured.
+pub const ASSUMED_RTT_US: Micros = 100 * MS;
+
+/// Which layer of which source an SSRC carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// Slab key of the source.
+    pub source: usize,
+    pub layer: usize,
+    /// Retransmissions (RFC 4588) of that layer.
+    pub repair: bool,
+}
+
+/// One authenticated incoming SSRC.
+#[derive(Default)]
+pub struct Stream {
+    pub window: ReplayWindow,
+    pub binding: Option<Binding>,
+    pub reception: Reception,
+}
+
+/// A connectivity check we sent and have no answer to.
+#[derive(Clone, Copy)]
+pub struct Check {
+    pub transaction: TransactionId,
+    pub path: Path,
+    pub sent: Micros,
+}
+
+pub struct Transport {
+    pub id: u32,
+    pub config: TransportConfig,
+    pub local_key: hmac::Key,
+    pub remote_key: hmac::Key,
+    pub tie_breaker: u64,
+    pub ids: Ids,
+    /// Verified, oldest first.
+    pub paths: Vec<Path>,
+    pub in_use: Option<Path>,
+    pub nominated: bool,
+    pub checks: Vec<Check>,
+    pub next_check: Micros,
+    pub rx: Option<Protection>,
+    pub tx: Option<Protection>,
+    pub streams: HashMap<u32, Stream>,
+    pub rtcp_windows: HashMap<u32, ReplayWindow>,
+    /// Next SRTCP index for all our SSRCs together.
+    pub rtcp_index: u32,
+    /// SSRC of our reports and feedback.
+    pub reporter: u32,
+    pub arrivals: Arrivals,
+    pub next_feedback: Micros,
+    pub next_report: Micros,
+    pub batch: Open,
+    /// Slab keys.
+    pub sources: Vec<usize>,
+    pub sinks: Vec<usize>,
+    /// Outgoing SSRC to (sink's slab key, whether it is the sink's repair SSRC).
+    pub sink_by_ssrc: HashMap<u32, (usize, bool)>,
+    /// Next packet index of every SSRC ever sent with these keys: an index is never used again.
+    pub next_index: HashMap<u32, u64>,
+    pub twcc_seq: u16,
+    pub last_heard: Option<Micros>,
+    pub silent: bool,
+    pub rtt_us: Option<Micros>,
+    /// Our wall clock minus the peer's, microseconds.
+    pub clock_offset: Option<i64>,
+    pub stats: TransportStats,
+}
+
+impl Transport {
+    pub fn new(id: u32, config: TransportConfig, tie_breaker: u64, reporter: u32) -> Self {
+        Transport {
+            id,
+            local_key: integrity_key(&config.local_pwd),
+            remote_key: integrity_key(&config.remote_pwd),
+            tie_breaker,
+            ids: Ids::new(&config.extensions),
+            paths: Vec::new(),
+            in_use: None,
+            nominated: false,
+            checks: Vec::new(),
+            next_check: 0,
+            rx: None,
+            tx: None,
+            streams: HashMap::new(),
+            rtcp_windows: HashMap::new(),
+            rtcp_index: 0,
+            reporter,
+            arrivals: Arrivals::default(),
+            next_feedback: 0,
+            next_report: 0,
+            batch: Open::default(),
+            sources: Vec::new(),
+            sinks: Vec::new(),
+            sink_by_ssrc: HashMap::new(),
+            next_index: HashMap::new(),
+            twcc_seq: 0,
+            last_heard: None,
+            silent: false,
+            rtt_us: None,
+            clock_offset: None,
+            stats: TransportStats::default(),
+            config,
+        }
+    }
+
+    pub fn rtt(&self) -> Micros {
+        self.rtt_us.unwrap_or(ASSUMED_RTT_US)
+    }
+
+    /// Take a measured round trip, smoothed by an eighth.
+    pub fn measured(&mut self, rtt: Micros) {
+        self.rtt_us = Some(match self.rtt_us {
+            None => rtt,
+            Some(mean) => (7 * mean + rtt) / 8,
+        });
+    }
+}

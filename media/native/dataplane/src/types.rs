@@ -1,0 +1,174 @@
+//! Words shared by every part: ids, kinds, codecs, operations and events.
+
+use std::net::SocketAddr;
+
+/// Microseconds on a monotonic clock whose zero the driver chooses.
+pub type Micros = u64;
+
+/// One millisecond in [`Micros`].
+pub const MS: Micros = 1_000;
+
+/// One second in [`Micros`].
+pub const SECOND: Micros = 1_000_000;
+
+/// What a source or a sink carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Audio,
+    Video,
+}
+
+/// Codecs the engine understands well enough to switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    Opus,
+    Vp8,
+    H264,
+}
+
+impl Codec {
+    /// RTP clock rate in Hz.
+    pub const fn clock(self) -> u64 {
+        match self {
+            Codec::Opus => 48_000,
+            Codec::Vp8 | Codec::H264 => 90_000,
+        }
+    }
+
+    /// The name Python uses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Codec::Opus => "opus",
+            Codec::Vp8 => "vp8",
+            Codec::H264 => "h264",
+        }
+    }
+}
+
+/// SRTP protection profiles (RFC 3711, RFC 7714).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    AeadAes128Gcm,
+    Aes128CmHmacSha1_80,
+}
+
+impl Profile {
+    /// Octets of master salt.
+    pub const fn salt_len(self) -> usize {
+        match self {
+            Profile::AeadAes128Gcm => 12,
+            Profile::Aes128CmHmacSha1_80 => 14,
+        }
+    }
+}
+
+/// A receiver's address as the engine sees it: which socket, and the peer beyond it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Path {
+    /// Index of the local socket.
+    pub socket: u8,
+    pub peer: SocketAddr,
+}
+
+/// Sizes and times that bound what a peer can make us hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest a video packet waits for company on its way to one destination.
+    pub gather_us: Micros,
+    /// Packets remembered per layer; a power of two is not required.
+    pub cache_packets: usize,
+    /// SRTP and SRTCP contexts per transport.
+    pub max_ssrcs: usize,
+    pub max_sinks: usize,
+    pub max_transports: usize,
+    pub silent_us: Micros,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            gather_us: MS,
+            cache_packets: 1024,
+            max_ssrcs: 16,
+            max_sinks: 64,
+            max_transports: 10_000,
+            silent_us: 3 * SECOND,
+        }
+    }
+}
+
+/// What `add_transport` says.
+#[derive(Clone, Debug)]
+pub struct TransportConfig {
+    pub local_ufrag: String,
+    pub local_pwd: String,
+    pub remote_ufrag: String,
+    pub remote_pwd: String,
+    pub controlling: bool,
+    pub candidates: Vec<Path>,
+    pub extensions: Vec<(crate::ext::Extension, u8)>,
+}
+
+/// One SRTP direction: master key (16 octets) and salt (12 or 14).
+#[derive(Clone)]
+pub struct MasterKey {
+    pub key: [u8; 16],
+    pub salt: Vec<u8>,
+}
+
+/// What `add_source` says; see `media/_native.pyi`.
+#[derive(Clone, Debug)]
+pub struct SourceConfig {
+    pub transport: u32,
+    pub kind: Kind,
+    pub mid: Option<String>,
+    pub ssrcs: Vec<(u32, Option<u32>)>,
+    pub rids: Vec<String>,
+    pub codecs: Vec<(u8, Codec, Option<u8>)>,
+}
+
+/// What `add_sink` says; see `media/_native.pyi`.
+#[derive(Clone, Debug)]
+pub struct SinkConfig {
+    pub transport: u32,
+    pub kind: Kind,
+    pub mid: Option<String>,
+    pub ssrc: u32,
+    pub rtx_ssrc: Option<u32>,
+    pub cname: String,
+    pub codecs: Vec<(Codec, u8, Option<u8>)>,
+}
+
+/// What the driver asks for, in order.
+pub enum Op {
+    AddTransport(u32, Box<TransportConfig>),
+    SetKeys {
+        transport: u32,
+        profile: Profile,
+        rx: MasterKey,
+        tx: MasterKey,
+    },
+    SendDtls(u32, Vec<u8>),
+    DropTransport(u32),
+    AddSource(u32, Box<SourceConfig>),
+    DropSource(u32),
+    AddSink(u32, Box<SinkConfig>),
+    DropSink(u32),
+    Route {
+        sink: u32,
+        source: Option<u32>,
+    },
+    RequestKeyframe(u32),
+}
+
+/// What the driver is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    Path { transport: u32, peer: SocketAddr },
+    Nominated { transport: u32, peer: SocketAddr },
+    Dtls { transport: u32, datagram: Vec<u8> },
+    Silent { transport: u32 },
+    Alive { transport: u32 },
+    Started { source: u32, codec: Codec },
+    Levels(Vec<(u32, i32)>),
+}

@@ -1,0 +1,510 @@
+//! `media._native.Engine`.  Each call checks its arguments, queues an operation and returns.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use dataplane::{
+    Codec, Event, Limits, MasterKey, Op, SinkConfig, SourceConfig, TransportConfig, MS,
+};
+use pyo3::create_exception;
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+
+use crate::parse;
+use crate::registry::{Registry, Wrong};
+use crate::socket::Udp;
+use crate::worker::{lock, Command, Shared, Worker};
+
+create_exception!(
+    media._native,
+    EngineError,
+    PyValueError,
+    "An unknown or duplicate id, or a value out of range."
+);
+
+/// How long `stats` and `keyframe` wait for the worker.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Tries to find one port free on every host.
+const PORT_TRIES: usize = 16;
+const MAX_DATAGRAM: usize = 65_507;
+
+fn wrong(sentence: Wrong) -> PyErr {
+    EngineError::new_err(sentence)
+}
+
+/// One node's UDP port and the worker that serves it.
+#[pyclass(frozen, module = "media._native")]
+pub struct Engine {
+    shared: Arc<Shared>,
+    registry: Mutex<Registry>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    addresses: Vec<SocketAddr>,
+    limits: Limits,
+}
+
+/// Bind every host on one port.
+pub fn bind_all(hosts: &[String], port: u16) -> Result<Vec<Udp>, PyErr> {
+    let mut last = PyOSError::new_err("no hosts to bind");
+    for _ in 0..PORT_TRIES {
+        match try_bind(hosts, port) {
+            Ok(sockets) => return Ok(sockets),
+            Err(error) if port == 0 && hosts.len() > 1 => last = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last)
+}
+
+fn try_bind(hosts: &[String], mut port: u16) -> Result<Vec<Udp>, PyErr> {
+    let mut sockets: Vec<Udp> = Vec::new();
+    for host in hosts {
+        let ip = parse::ip(host).map_err(PyOSError::new_err)?;
+        let udp = Udp::bind(ip, port).map_err(PyErr::from)?;
+        port = udp.address.port();
+        sockets.push(udp);
+    }
+    Ok(sockets)
+}
+
+fn limit<T: TryFrom<i64>>(what: &str, value: i64, least: i64, most: i64) -> PyResult<T> {
+    T::try_from(value)
+        .ok()
+        .filter(|_| (least..=most).contains(&value))
+        .ok_or_else(|| wrong(format!("{what} = {value}: not in {least}..{most}")))
+}
+
+impl Engine {
+    fn queue(&self, op: Op) {
+        self.shared.command(Command::Apply(op));
+    }
+
+    /// Check under the registry's lock and queue in the same order.
+    fn ordered(
+        &self,
+        check: impl FnOnce(&mut Registry) -> Result<(), Wrong>,
+        op: Op,
+    ) -> PyResult<()> {
+        let mut registry = lock(&self.registry);
+        self.open()?;
+        check(&mut registry).map_err(wrong)?;
+        self.queue(op);
+        Ok(())
+    }
+
+    fn dropped(&self, known: impl FnOnce(&mut Registry) -> bool, op: Op) {
+        let mut registry = lock(&self.registry);
+        if known(&mut registry) && self.open().is_ok() {
+            self.queue(op);
+        }
+    }
+
+    fn open(&self) -> PyResult<()> {
+        match *lock(&self.thread) {
+            Some(_) => Ok(()),
+            None => Err(wrong("the engine is closed".to_owned())),
+        }
+    }
+
+    /// Ask the worker and wait for its answer, other Python threads running on.
+    fn ask<T: Send>(
+        &self,
+        py: Python<'_>,
+        make: impl FnOnce(std::sync::mpsc::Sender<T>) -> Command,
+    ) -> PyResult<T> {
+        self.open()?;
+        let (sender, receiver) = channel();
+        self.shared.command(make(sender));
+        let answer = py.detach(move || receiver.recv_timeout(PATIENCE));
+        answer.map_err(|_| wrong("the engine's worker does not answer".to_owned()))
+    }
+
+    fn stop(&self) {
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread {
+            self.shared.command(Command::Stop);
+            // A worker that panicked has printed its trace; there is nothing to add.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (hosts, port, *, gather_us=1000, cache_packets=1024, max_ssrcs=16, max_sinks=64, max_transports=10_000, silent_ms=3_000))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        hosts: Vec<String>,
+        port: i64,
+        gather_us: i64,
+        cache_packets: i64,
+        max_ssrcs: i64,
+        max_sinks: i64,
+        max_transports: i64,
+        silent_ms: i64,
+    ) -> PyResult<Self> {
+        let limits = Limits {
+            gather_us: limit("gather_us", gather_us, 0, 10_000)?,
+            cache_packets: limit("cache_packets", cache_packets, 16, 16_384)?,
+            max_ssrcs: limit("max_ssrcs", max_ssrcs, 1, 1_024)?,
+            max_sinks: limit("max_sinks", max_sinks, 1, 4_096)?,
+            max_transports: limit("max_transports", max_transports, 1, 100_000)?,
+            silent_us: limit::<u64>("silent_ms", silent_ms, 100, 600_000)? * MS,
+        };
+        if hosts.is_empty() || hosts.len() > 16 {
+            return Err(wrong(format!("hosts: {}, not 1..16", hosts.len())));
+        }
+        let sockets = bind_all(&hosts, limit("port", port, 0, 65_535)?)?;
+        let addresses = sockets.iter().map(|s| s.address).collect();
+        let shared = Shared::new()?;
+        let worker = Worker::new(shared.clone(), sockets, limits, rand::random());
+        let thread = std::thread::Builder::new()
+            .name("packets".to_owned())
+            .spawn(move || worker.run())?;
+        Ok(Engine {
+            shared,
+            registry: Mutex::default(),
+            thread: Mutex::new(Some(thread)),
+            addresses,
+            limits,
+        })
+    }
+
+    #[getter]
+    fn port(&self) -> u16 {
+        self.addresses.first().map_or(0, SocketAddr::port)
+    }
+
+    fn event_fd(&self) -> i32 {
+        self.shared.told.fd()
+    }
+
+    #[pyo3(signature = (limit=1024))]
+    fn poll_events<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
+        let mut events = lock(&self.shared.events);
+        self.shared.told.clear();
+        let taken: Vec<Event> = {
+            let count = events.len().min(limit);
+            events.drain(..count).collect()
+        };
+        if !events.is_empty() {
+            self.shared.told.set();
+        }
+        drop(events);
+        let tuples: PyResult<Vec<_>> = taken.into_iter().map(|e| event(py, e)).collect();
+        PyList::new(py, tuples?)
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.stop());
+    }
+
+    #[pyo3(signature = (transport, *, local_ufrag, local_pwd, remote_ufrag, remote_pwd, controlling, candidates=Vec::new(), extensions=Vec::new()))]
+    #[allow(clippy::too_many_arguments)]
+    fn add_transport(
+        &self,
+        transport: i64,
+        local_ufrag: String,
+        local_pwd: String,
+        remote_ufrag: String,
+        remote_pwd: String,
+        controlling: bool,
+        candidates: Vec<(String, i64)>,
+        extensions: Vec<(String, i64)>,
+    ) -> PyResult<()> {
+        let id = parse::id("transport", transport).map_err(wrong)?;
+        for (what, text) in [
+            ("local_ufrag", &local_ufrag),
+            ("local_pwd", &local_pwd),
+            ("remote_ufrag", &remote_ufrag),
+            ("remote_pwd", &remote_pwd),
+        ] {
+            parse::token(what, text).map_err(wrong)?;
+        }
+        let candidates = candidates
+            .iter()
+            .take(64)
+            .map(|c| parse::candidate(c, &self.addresses))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(wrong)?
+            .concat();
+        let extensions = extensions
+            .iter()
+            .map(parse::extension)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(wrong)?;
+        let ufrag = local_ufrag.clone();
+        let config = TransportConfig {
+            local_ufrag,
+            local_pwd,
+            remote_ufrag,
+            remote_pwd,
+            controlling,
+            candidates,
+            extensions,
+        };
+        self.ordered(
+            |registry| registry.add_transport(id, &ufrag, &self.limits),
+            Op::AddTransport(id, Box::new(config)),
+        )
+    }
+
+    #[pyo3(signature = (transport, profile, *, rx_key, rx_salt, tx_key, tx_salt))]
+    fn set_keys(
+        &self,
+        transport: i64,
+        profile: &str,
+        rx_key: &[u8],
+        rx_salt: &[u8],
+        tx_key: &[u8],
+        tx_salt: &[u8],
+    ) -> PyResult<()> {
+        let id = parse::id("transport", transport).map_err(wrong)?;
+        let profile = parse::profile(profile).map_err(wrong)?;
+        let master = |what: &str, key: &[u8], salt: &[u8]| -> Result<MasterKey, Wrong> {
+            Ok(MasterKey {
+                key: parse::key(&format!("{what}_key"), key)?,
+                salt: parse::salt(&format!("{what}_salt"), salt, profile)?,
+            })
+        };
+        let rx = master("rx", rx_key, rx_salt).map_err(wrong)?;
+        let tx = master("tx", tx_key, tx_salt).map_err(wrong)?;
+        let op = Op::SetKeys {
+            transport: id,
+            profile,
+            rx,
+            tx,
+        };
+        self.ordered(|registry| registry.transport(id), op)
+    }
+
+    fn send_dtls(&self, transport: i64, datagram: &[u8]) -> PyResult<()> {
+        let id = parse::id("transport", transport).map_err(wrong)?;
+        if datagram.is_empty() || datagram.len() > MAX_DATAGRAM {
+            let len = datagram.len();
+            return Err(wrong(format!(
+                "datagram: {len} octets, not 1..{MAX_DATAGRAM}"
+            )));
+        }
+        let op = Op::SendDtls(id, datagram.to_vec());
+        self.ordered(|registry| registry.transport(id), op)
+    }
+
+    fn drop_transport(&self, transport: i64) {
+        if let Ok(id) = parse::id("transport", transport) {
+            self.dropped(
+                |registry| registry.drop_transport(id),
+                Op::DropTransport(id),
+            );
+        }
+    }
+
+    #[pyo3(signature = (source, transport, *, kind, mid, ssrcs, rids, codecs))]
+    #[allow(clippy::too_many_arguments)]
+    fn add_source(
+        &self,
+        source: i64,
+        transport: i64,
+        kind: &str,
+        mid: Option<String>,
+        ssrcs: Vec<(u32, Option<u32>)>,
+        rids: Vec<String>,
+        codecs: Vec<(i64, String, Option<i64>)>,
+    ) -> PyResult<()> {
+        let id = parse::id("source", source).map_err(wrong)?;
+        let transport = parse::id("transport", transport).map_err(wrong)?;
+        let kind = parse::kind(kind).map_err(wrong)?;
+        parse::mid(mid.as_deref()).map_err(wrong)?;
+        parse::layers(&rids, ssrcs.len()).map_err(wrong)?;
+        let codecs = codecs
+            .iter()
+            .map(|(pt, word, rtx)| {
+                let rtx = rtx.map(parse::payload_type).transpose()?;
+                Ok((parse::payload_type(*pt)?, parse::codec(word)?, rtx))
+            })
+            .collect::<Result<Vec<_>, Wrong>>()
+            .map_err(wrong)?;
+        let config = SourceConfig {
+            transport,
+            kind,
+            mid,
+            ssrcs,
+            rids,
+            codecs,
+        };
+        self.ordered(
+            |registry| registry.add_source(id, transport, kind),
+            Op::AddSource(id, Box::new(config)),
+        )
+    }
+
+    fn drop_source(&self, source: i64) {
+        if let Ok(id) = parse::id("source", source) {
+            self.dropped(|registry| registry.drop_source(id), Op::DropSource(id));
+        }
+    }
+
+    #[pyo3(signature = (sink, transport, *, kind, mid, ssrc, rtx_ssrc, cname, codecs))]
+    #[allow(clippy::too_many_arguments)]
+    fn add_sink(
+        &self,
+        sink: i64,
+        transport: i64,
+        kind: &str,
+        mid: Option<String>,
+        ssrc: i64,
+        rtx_ssrc: Option<i64>,
+        cname: String,
+        codecs: Vec<(String, i64, Option<i64>)>,
+    ) -> PyResult<()> {
+        let id = parse::id("sink", sink).map_err(wrong)?;
+        let transport = parse::id("transport", transport).map_err(wrong)?;
+        let kind = parse::kind(kind).map_err(wrong)?;
+        parse::mid(mid.as_deref()).map_err(wrong)?;
+        let ssrc = parse::id("ssrc", ssrc).map_err(wrong)?;
+        let rtx_ssrc = rtx_ssrc
+            .map(|s| parse::id("rtx_ssrc", s))
+            .transpose()
+            .map_err(wrong)?;
+        if cname.is_empty() || cname.len() > 255 {
+            return Err(wrong(format!("cname: {} octets, not 1..255", cname.len())));
+        }
+        let codecs = codecs
+            .iter()
+            .map(|(word, pt, rtx)| {
+                let rtx = rtx.map(parse::payload_type).transpose()?;
+                Ok((parse::codec(word)?, parse::payload_type(*pt)?, rtx))
+            })
+            .collect::<Result<Vec<_>, Wrong>>()
+            .map_err(wrong)?;
+        let ssrcs: Vec<u32> = std::iter::once(ssrc).chain(rtx_ssrc).collect();
+        let config = SinkConfig {
+            transport,
+            kind,
+            mid,
+            ssrc,
+            rtx_ssrc,
+            cname,
+            codecs,
+        };
+        self.ordered(
+            |registry| registry.add_sink(id, transport, kind, ssrcs, &self.limits),
+            Op::AddSink(id, Box::new(config)),
+        )
+    }
+
+    fn drop_sink(&self, sink: i64) {
+        if let Ok(id) = parse::id("sink", sink) {
+            self.dropped(|registry| registry.drop_sink(id), Op::DropSink(id));
+        }
+    }
+
+    #[pyo3(signature = (sink, source))]
+    fn route(&self, sink: i64, source: Option<i64>) -> PyResult<()> {
+        let sink = parse::id("sink", sink).map_err(wrong)?;
+        let source = source
+            .map(|s| parse::id("source", s))
+            .transpose()
+            .map_err(wrong)?;
+        self.ordered(
+            |registry| registry.route(sink, source),
+            Op::Route { sink, source },
+        )
+    }
+
+    fn request_keyframe(&self, source: i64) -> PyResult<()> {
+        let id = parse::id("source", source).map_err(wrong)?;
+        self.ordered(
+            |registry| registry.source(id).map(|_| ()),
+            Op::RequestKeyframe(id),
+        )
+    }
+
+    fn keyframe<'py>(
+        &self,
+        py: Python<'py>,
+        source: i64,
+    ) -> PyResult<Option<(&'static str, Bound<'py, PyBytes>)>> {
+        let id = parse::id("source", source).map_err(wrong)?;
+        lock(&self.registry).source(id).map_err(wrong)?;
+        let found: Option<(Codec, Vec<u8>)> = self.ask(py, |reply| Command::Keyframe(id, reply))?;
+        Ok(found.map(|(codec, frame)| (codec.name(), PyBytes::new(py, &frame))))
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let (stats, driver) = self.ask(py, Command::Stats)?;
+        let engine = counters(py, &stats.engine.pairs())?;
+        for (name, value) in [
+            ("worker_cpu_ns", driver.worker_cpu_ns),
+            ("receives", driver.receives),
+            ("wakeups", driver.wakeups),
+            ("send_calls", driver.send.calls),
+            ("sends", driver.send.sends),
+            ("gso_sends", driver.send.gso_sends),
+            ("gso_refused", driver.send.gso_refused),
+            ("send_errors", driver.send.send_errors),
+        ] {
+            engine.set_item(name, value)?;
+        }
+        let transports = PyDict::new(py);
+        for (id, stats) in &stats.transports {
+            transports.set_item(id, counters(py, &stats.pairs())?)?;
+        }
+        let sources = PyDict::new(py);
+        for (id, stats, codec) in &stats.sources {
+            let found = counters(py, &stats.pairs())?;
+            found.set_item("codec", codec.map(Codec::name))?;
+            sources.set_item(id, found)?;
+        }
+        let sinks = PyDict::new(py);
+        for (id, stats) in &stats.sinks {
+            sinks.set_item(id, counters(py, &stats.pairs())?)?;
+        }
+        let all = PyDict::new(py);
+        all.set_item("engine", engine)?;
+        all.set_item("transports", transports)?;
+        all.set_item("sources", sources)?;
+        all.set_item("sinks", sinks)?;
+        Ok(all)
+    }
+}
+
+fn counters<'py>(py: Python<'py>, pairs: &[(&str, u64)]) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, value) in pairs {
+        dict.set_item(name, value)?;
+    }
+    Ok(dict)
+}
+
+fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
+    let address = |what: &str, transport: u32, peer: SocketAddr| {
+        let ip = peer.ip().to_string();
+        (what, transport, ip, peer.port()).into_pyobject(py)
+    };
+    match event {
+        Event::Path { transport, peer } => address("path", transport, peer),
+        Event::Nominated { transport, peer } => address("nominated", transport, peer),
+        Event::Dtls {
+            transport,
+            datagram,
+        } => ("dtls", transport, PyBytes::new(py, &datagram)).into_pyobject(py),
+        Event::Silent { transport } => ("silent", transport).into_pyobject(py),
+        Event::Alive { transport } => ("alive", transport).into_pyobject(py),
+        Event::Started { source, codec } => ("started", source, codec.name()).into_pyobject(py),
+        Event::Levels(levels) => {
+            let levels = PyTuple::new(py, levels)?;
+            ("levels", levels).into_pyobject(py)
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The door between Python and the packet engine: `media._native`.
+//!
+//! Small ints, strings and bytes cross it; packets never do.  `media/_native.pyi` is the contract.
+
+mod clock;
+mod door;
+mod names;
+mod parse;
+mod registry;
+mod socket;
+mod wake;
+mod worker;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    names::add(module)?;
+    module.add_class::<door::Engine>()?;
+    module.add("EngineError", module.py().get_type::<door::EngineError>())?;
+    Ok(())
+}

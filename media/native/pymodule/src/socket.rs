@@ -1,0 +1,388 @@
+//! UDP sockets: many datagrams per system call, in and out.
+//!
+//! All `unsafe` of the send and receive path is here.  Every pointer handed to the kernel is to a
+//! local array that outlives the call and is as long as the length beside it says.
+
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::{AsRawFd, RawFd};
+
+use dataplane::Batch;
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Datagrams per system call.
+pub const BURST: usize = 64;
+/// Longest datagram taken whole; anything longer is no media of ours.
+const DATAGRAM: usize = 2048;
+const BUFFER: usize = 4 << 20;
+const CONTROL: usize = 32;
+
+/// A bound, non-blocking socket of one address family.
+pub struct Udp {
+    socket: Socket,
+    pub address: SocketAddr,
+    /// Whether the path has not yet refused segmentation offload.
+    gso: bool,
+}
+
+/// What sending has cost so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SendCounts {
+    /// System calls.
+    pub calls: u64,
+    /// Messages: one datagram, or one train of segments.
+    pub sends: u64,
+    pub gso_sends: u64,
+    pub gso_refused: u64,
+    pub send_errors: u64,
+}
+
+impl Udp {
+    /// Bind; port 0 lets the system choose.
+    pub fn bind(ip: IpAddr, port: u16) -> io::Result<Self> {
+        let domain = if ip.is_ipv4() {
+            Domain::IPV4
+        } else {
+            Domain::IPV6
+        };
+        let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+        if ip.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        // The system may grant less; that costs packets under load, not correctness.
+        let _ = socket.set_recv_buffer_size(BUFFER);
+        let _ = socket.set_send_buffer_size(BUFFER);
+        socket.bind(&SocketAddr::new(ip, port).into())?;
+        let address = socket
+            .local_addr()?
+            .as_socket()
+            .ok_or_else(|| io::Error::other("socket without an address"))?;
+        Ok(Udp {
+            socket,
+            address,
+            gso: true,
+        })
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// Send batches in order.  Returns how many are done with; fewer than all means the socket's
+    /// buffer is full.
+    pub fn send(&mut self, batches: &[Batch], counts: &mut SendCounts) -> usize {
+        let mut done = 0;
+        while done < batches.len() {
+            let rest = &batches[done..];
+            let burst = &rest[..rest.len().min(BURST)];
+            counts.calls += 1;
+            match send_burst(self.fd(), burst, self.gso) {
+                Ok(sent) => {
+                    count(&burst[..sent], self.gso, counts);
+                    done += sent;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return done,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.refused(&burst[0], &error, counts);
+                    done += 1;
+                }
+            }
+        }
+        done
+    }
+
+    /// The first batch of a burst could not be sent as it is.
+    fn refused(&mut self, batch: &Batch, error: &io::Error, counts: &mut SendCounts) {
+        let offload = matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL));
+        if batch.count < 2 || !self.gso || !offload {
+            counts.send_errors += 1;
+            return;
+        }
+        counts.gso_refused += 1;
+        if error.raw_os_error() == Some(libc::EIO) || counts.gso_sends == 0 {
+            self.gso = false;
+        }
+        for segment in batch.octets.chunks(batch.segment.max(1)) {
+            counts.calls += 1;
+            counts.sends += 1;
+            if self
+                .socket
+                .send_to(segment, &batch.path.peer.into())
+                .is_err()
+            {
+                counts.send_errors += 1;
+            }
+        }
+    }
+}
+
+fn count(batches: &[Batch], gso: bool, counts: &mut SendCounts) {
+    for batch in batches {
+        let train = gso && batch.count > 1;
+        counts.sends += if train { 1 } else { batch.count as u64 };
+        counts.gso_sends += u64::from(train);
+    }
+}
+
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; CONTROL]);
+
+/// One `sendmmsg`.  Without offload only the first batch is sent, one message per segment.
+fn send_burst(fd: RawFd, batches: &[Batch], gso: bool) -> io::Result<usize> {
+    if !gso && batches[0].count > 1 {
+        return send_segments(fd, &batches[0]);
+    }
+    let usable = if gso {
+        batches.len()
+    } else {
+        batches.iter().take_while(|b| b.count == 1).count()
+    };
+    // SAFETY: all-zero is a valid value of these plain C structures.
+    let mut messages: [libc::mmsghdr; BURST] = unsafe { zeroed() };
+    // SAFETY: as above.
+    let mut vectors: [libc::iovec; BURST] = unsafe { zeroed() };
+    let mut names = [Name::default(); BURST];
+    let mut controls = [Control([0; CONTROL]); BURST];
+    for (at, batch) in batches[..usable].iter().enumerate() {
+        names[at] = Name::of(&batch.path.peer);
+        vectors[at] = vector(&batch.octets);
+        let header = &mut messages[at].msg_hdr;
+        header.msg_name = (&raw mut names[at].storage).cast();
+        header.msg_namelen = names[at].len;
+        header.msg_iov = &raw mut vectors[at];
+        header.msg_iovlen = 1;
+        if batch.count > 1 {
+            set_segment(header, &mut controls[at], batch.segment as u16);
+        }
+    }
+    sendmmsg(fd, &mut messages[..usable])
+}
+
+fn send_segments(fd: RawFd, batch: &Batch) -> io::Result<usize> {
+    // SAFETY: all-zero is a valid value of these plain C structures.
+    let mut messages: [libc::mmsghdr; BURST] = unsafe { zeroed() };
+    // SAFETY: as above.
+    let mut vectors: [libc::iovec; BURST] = unsafe { zeroed() };
+    let mut name = Name::of(&batch.path.peer);
+    let segments = batch.octets.chunks(batch.segment.max(1)).take(BURST);
+    let mut used = 0;
+    for segment in segments {
+        vectors[used] = vector(segment);
+        let header = &mut messages[used].msg_hdr;
+        header.msg_name = (&raw mut name.storage).cast();
+        header.msg_namelen = name.len;
+        header.msg_iov = &raw mut vectors[used];
+        header.msg_iovlen = 1;
+        used += 1;
+    }
+    sendmmsg(fd, &mut messages[..used]).map(|_| 1)
+}
+
+fn vector(octets: &[u8]) -> libc::iovec {
+    libc::iovec {
+        // The kernel only reads from it.
+        iov_base: octets.as_ptr().cast_mut().cast(),
+        iov_len: octets.len(),
+    }
+}
+
+fn set_segment(header: &mut libc::msghdr, control: &mut Control, segment: u16) {
+    header.msg_control = control.0.as_mut_ptr().cast();
+    // SAFETY: pure arithmetic on a small constant.
+    header.msg_controllen = unsafe { libc::CMSG_SPACE(size_of::<u16>() as u32) } as _;
+    // SAFETY: `msg_control` is an aligned buffer of 32 octets, longer than CMSG_SPACE(2) = 24, so
+    // the first control header and its two octets of data lie inside it.
+    unsafe {
+        let first = libc::CMSG_FIRSTHDR(header);
+        (*first).cmsg_level = libc::SOL_UDP;
+        (*first).cmsg_type = libc::UDP_SEGMENT;
+        (*first).cmsg_len = libc::CMSG_LEN(size_of::<u16>() as u32) as _;
+        libc::CMSG_DATA(first)
+            .cast::<u16>()
+            .write_unaligned(segment);
+    }
+}
+
+fn sendmmsg(fd: RawFd, messages: &mut [libc::mmsghdr]) -> io::Result<usize> {
+    // SAFETY: the headers and everything they point to live until the call returns.
+    let sent = unsafe {
+        libc::sendmmsg(
+            fd,
+            messages.as_mut_ptr(),
+            messages.len() as libc::c_uint,
+            libc::MSG_DONTWAIT as _,
+        )
+    };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// A socket address in the kernel's form.
+#[derive(Clone, Copy)]
+struct Name {
+    storage: libc::sockaddr_in6,
+    len: libc::socklen_t,
+}
+
+impl Default for Name {
+    fn default() -> Self {
+        Name {
+            // SAFETY: all-zero is a valid value of this plain C structure.
+            storage: unsafe { zeroed() },
+            len: size_of::<libc::sockaddr_in6>() as libc::socklen_t,
+        }
+    }
+}
+
+impl Name {
+    fn of(address: &SocketAddr) -> Self {
+        let mut name = Name::default();
+        match address {
+            SocketAddr::V4(v4) => {
+                let plain = libc::sockaddr_in {
+                    sin_family: libc::AF_INET as libc::sa_family_t,
+                    sin_port: v4.port().to_be(),
+                    sin_addr: libc::in_addr {
+                        s_addr: u32::from_ne_bytes(v4.ip().octets()),
+                    },
+                    sin_zero: [0; 8],
+                };
+                name.len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+                // SAFETY: sockaddr_in6 is longer than sockaddr_in and as strictly aligned.
+                unsafe {
+                    (&raw mut name.storage)
+                        .cast::<libc::sockaddr_in>()
+                        .write(plain)
+                };
+            }
+            SocketAddr::V6(v6) => {
+                name.storage.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+                name.storage.sin6_port = v6.port().to_be();
+                name.storage.sin6_addr.s6_addr = v6.ip().octets();
+                name.storage.sin6_scope_id = v6.scope_id();
+            }
+        }
+        name
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        match i32::from(self.storage.sin6_family) {
+            libc::AF_INET => {
+                // SAFETY: the kernel wrote a sockaddr_in into the longer structure.
+                let plain = unsafe { (&raw const self.storage).cast::<libc::sockaddr_in>().read() };
+                let ip = Ipv4Addr::from(plain.sin_addr.s_addr.to_ne_bytes());
+                Some(SocketAddr::new(ip.into(), u16::from_be(plain.sin_port)))
+            }
+            libc::AF_INET6 => {
+                let ip = Ipv6Addr::from(self.storage.sin6_addr.s6_addr);
+                let port = u16::from_be(self.storage.sin6_port);
+                let scope = self.storage.sin6_scope_id;
+                Some(SocketAddrV6::new(ip, port, 0, scope).into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What came with one datagram.
+pub struct Received<'a> {
+    pub data: &'a mut [u8],
+    pub peer: SocketAddr,
+    /// The datagram was longer than we take.
+    pub truncated: bool,
+}
+
+/// Room for one burst of datagrams.
+pub struct Inbox {
+    octets: Vec<u8>,
+    names: [Name; BURST],
+    lengths: [(usize, bool); BURST],
+}
+
+impl Inbox {
+    pub fn new() -> Self {
+        Inbox {
+            octets: vec![0; BURST * DATAGRAM],
+            names: [Name::default(); BURST],
+            lengths: [(0, false); BURST],
+        }
+    }
+
+    /// Take up to 64 datagrams without waiting.  Returns how many came.
+    pub fn fill(&mut self, fd: RawFd) -> io::Result<usize> {
+        // SAFETY: all-zero is a valid value of these plain C structures.
+        let mut messages: [libc::mmsghdr; BURST] = unsafe { zeroed() };
+        // SAFETY: as above.
+        let mut vectors: [libc::iovec; BURST] = unsafe { zeroed() };
+        for (at, buffer) in self.octets.chunks_exact_mut(DATAGRAM).enumerate() {
+            vectors[at].iov_base = buffer.as_mut_ptr().cast();
+            vectors[at].iov_len = DATAGRAM;
+            let header = &mut messages[at].msg_hdr;
+            header.msg_name = (&raw mut self.names[at].storage).cast();
+            header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+            header.msg_iov = &raw mut vectors[at];
+            header.msg_iovlen = 1;
+        }
+        // SAFETY: headers, vectors, names and buffers live until the call returns, and every
+        // length beside them is that of the array it describes.
+        let came = unsafe {
+            libc::recvmmsg(
+                fd,
+                messages.as_mut_ptr(),
+                BURST as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+                std::ptr::null_mut(),
+            )
+        };
+        let came = usize::try_from(came).map_err(|_| io::Error::last_os_error())?;
+        for (length, message) in self.lengths.iter_mut().zip(&messages[..came]) {
+            let truncated = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
+            *length = (message.msg_len as usize, truncated);
+        }
+        Ok(came)
+    }
+
+    /// The first `came` datagrams.
+    pub fn datagrams(&mut self, came: usize) -> impl Iterator<Item = Received<'_>> {
+        let buffers = self.octets.chunks_exact_mut(DATAGRAM);
+        buffers
+            .zip(&self.names)
+            .zip(&self.lengths)
+            .take(came)
+            .filter_map(|((buffer, name), &(len, truncated))| {
+                Some(Received {
+                    data: buffer.get_mut(..len.min(DATAGRAM))?,
+                    peer: name.address()?,
+                    truncated,
+                })
+            })
+    }
+}
+
+/// Wait until one of `fds` is ready or `timeout_us` is over.
+pub fn wait(fds: &mut [libc::pollfd], timeout_us: Option<u64>) {
+    let spec = timeout_us.map(|us| libc::timespec {
+        tv_sec: (us / 1_000_000) as libc::time_t,
+        tv_nsec: (us % 1_000_000 * 1_000) as libc::c_long,
+    });
+    let spec = spec.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: `fds` is a live slice, `spec` is null or points to a live timespec.  An error leaves
+    // the loop to try again, which is what it would do anyway.
+    unsafe {
+        libc::ppoll(
+            fds.as_mut_ptr(),
+            fds.len() as libc::nfds_t,
+            spec,
+            std::ptr::null(),
+        );
+    }
+}
+
+/// Let this thread's timers be exact to a microsecond instead of fifty.
+pub fn sharpen_timers() {
+    // SAFETY: PR_SET_TIMERSLACK takes one integer and touches only this thread.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_000u64, 0u64, 0u64, 0u64) };
+}

@@ -1,0 +1,245 @@
+//! The thread that owns the sockets and the data plane.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dataplane::{Batch, Codec, Engine, Event, Limits, Micros, Op, Path, Stats};
+
+use crate::clock::{thread_cpu_ns, unix_us, Clock};
+use crate::socket::{sharpen_timers, wait, Inbox, SendCounts, Udp};
+use crate::wake::Wake;
+
+/// Bursts taken from one socket before the others and the timers have their turn.
+const TURNS: usize = 4;
+/// Datagrams held back while a socket's buffer is full.
+const MAX_BACKLOG: usize = 16_384;
+
+/// What Python asks of the worker.
+pub enum Command {
+    Apply(Op),
+    Stats(Sender<(Stats, Driver)>),
+    Keyframe(u32, Sender<Option<(Codec, Vec<u8>)>>),
+    Stop,
+}
+
+/// The driver's own counters.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Driver {
+    pub worker_cpu_ns: u64,
+    pub receives: u64,
+    pub wakeups: u64,
+    pub send: SendCounts,
+}
+
+/// What both threads touch.
+pub struct Shared {
+    pub commands: Mutex<VecDeque<Command>>,
+    pub wake: Wake,
+    pub events: Mutex<VecDeque<Event>>,
+    pub told: Wake,
+}
+
+/// A lock whose holder panicked still guards plain queues: use them.
+pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub fn new() -> std::io::Result<Arc<Self>> {
+        Ok(Arc::new(Shared {
+            commands: Mutex::new(VecDeque::new()),
+            wake: Wake::new()?,
+            events: Mutex::new(VecDeque::new()),
+            told: Wake::new()?,
+        }))
+    }
+
+    pub fn command(&self, command: Command) {
+        lock(&self.commands).push_back(command);
+        self.wake.set();
+    }
+}
+
+pub struct Worker {
+    shared: Arc<Shared>,
+    engine: Engine,
+    sockets: Vec<Udp>,
+    backlog: VecDeque<Batch>,
+    inbox: Inbox,
+    clock: Clock,
+    driver: Driver,
+}
+
+impl Worker {
+    pub fn new(shared: Arc<Shared>, sockets: Vec<Udp>, limits: Limits, seed: u64) -> Self {
+        Worker {
+            shared,
+            engine: Engine::new(limits, seed, unix_us()),
+            sockets,
+            backlog: VecDeque::new(),
+            inbox: Inbox::new(),
+            clock: Clock::start(),
+            driver: Driver::default(),
+        }
+    }
+
+    /// Serve until told to stop.
+    pub fn run(mut self) {
+        sharpen_timers();
+        loop {
+            if !self.obey() {
+                return;
+            }
+            let busy = self.receive();
+            self.engine.tick(self.clock.now());
+            self.send();
+            self.tell();
+            if !busy {
+                self.rest();
+            }
+        }
+    }
+
+    /// Carry out what Python asked.  False when that was to stop.
+    fn obey(&mut self) -> bool {
+        self.shared.wake.clear();
+        let commands = std::mem::take(&mut *lock(&self.shared.commands));
+        let now = self.clock.now();
+        for command in commands {
+            match command {
+                Command::Apply(op) => self.engine.apply(op, now),
+                Command::Stats(reply) => {
+                    self.driver.worker_cpu_ns = thread_cpu_ns();
+                    // The asker may have given up waiting.
+                    let _ = reply.send((self.engine.stats(), self.driver));
+                }
+                Command::Keyframe(source, reply) => {
+                    let _ = reply.send(self.engine.keyframe(source));
+                }
+                Command::Stop => return false,
+            }
+        }
+        true
+    }
+
+    /// Take datagrams off all sockets.  True when more may be waiting.
+    fn receive(&mut self) -> bool {
+        let mut busy = false;
+        for at in 0..self.sockets.len() {
+            for turn in 0..TURNS {
+                let came = self.inbox.fill(self.sockets[at].fd()).unwrap_or(0);
+                self.driver.receives += 1;
+                self.take(at, came);
+                if came < crate::socket::BURST {
+                    break;
+                }
+                busy |= turn + 1 == TURNS;
+            }
+        }
+        busy
+    }
+
+    fn take(&mut self, at: usize, came: usize) {
+        let now = self.clock.now();
+        for received in self.inbox.datagrams(came) {
+            if received.truncated {
+                self.engine.oversize();
+                continue;
+            }
+            let path = Path {
+                socket: at as u8,
+                peer: received.peer,
+            };
+            self.engine.receive(received.data, path, now);
+        }
+    }
+
+    /// Send what is ready, behind what is held back.
+    fn send(&mut self) {
+        while let Some(batch) = self.engine.poll_transmit() {
+            self.backlog.push_back(batch);
+        }
+        while let Some(first) = self.backlog.front() {
+            let socket = first.path.socket;
+            let batches = self.backlog.make_contiguous();
+            let run = batches
+                .iter()
+                .take_while(|b| b.path.socket == socket)
+                .count();
+            let Some(udp) = self.sockets.get_mut(usize::from(socket)) else {
+                self.backlog.pop_front();
+                continue;
+            };
+            let done = udp.send(&batches[..run], &mut self.driver.send);
+            for batch in self.backlog.drain(..done) {
+                self.engine.recycle(batch.octets);
+            }
+            if done < run {
+                break;
+            }
+        }
+        self.shed();
+    }
+
+    /// Drop pictures, newest first, when too much is held back.  Sound and control stay.
+    fn shed(&mut self) {
+        let mut held: usize = self.backlog.iter().map(|b| b.count).sum();
+        if held <= MAX_BACKLOG {
+            return;
+        }
+        let mut kept = VecDeque::with_capacity(self.backlog.len());
+        while let Some(batch) = self.backlog.pop_back() {
+            if held > MAX_BACKLOG && (!batch.urgent || held > 2 * MAX_BACKLOG) {
+                held -= batch.count;
+                self.engine.send_dropped(batch.count as u64);
+            } else {
+                kept.push_front(batch);
+            }
+        }
+        self.backlog = kept;
+    }
+
+    /// Hand events to Python.
+    fn tell(&mut self) {
+        let Some(first) = self.engine.poll_event() else {
+            return;
+        };
+        let mut events = lock(&self.shared.events);
+        events.push_back(first);
+        while let Some(event) = self.engine.poll_event() {
+            events.push_back(event);
+        }
+        drop(events);
+        self.shared.told.set();
+    }
+
+    /// Wait for a datagram, a command, room to send, or the next deadline.
+    fn rest(&mut self) {
+        let now: Micros = self.clock.now();
+        let timeout = self.engine.deadline().map(|at| at.saturating_sub(now));
+        if timeout == Some(0) {
+            return;
+        }
+        let writing = match self.backlog.is_empty() {
+            true => 0,
+            false => libc::POLLOUT,
+        };
+        let mut fds: Vec<libc::pollfd> = self
+            .sockets
+            .iter()
+            .map(|udp| poll(udp.fd(), libc::POLLIN | writing))
+            .collect();
+        fds.push(poll(self.shared.wake.fd(), libc::POLLIN));
+        wait(&mut fds, timeout);
+        self.driver.wakeups += 1;
+    }
+}
+
+fn poll(fd: i32, events: i16) -> libc::pollfd {
+    libc::pollfd {
+        fd,
+        events,
+        revents: 0,
+    }
+}

@@ -5,14 +5,13 @@ The private names it takes are listed in ``tests/contract/test_aiortc_private.py
 """
 
 import asyncio
-import base64
-import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Literal
 
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcdtlstransport import (
     SRTP_AEAD_AES_128_GCM,
     SRTP_AES128_CM_SHA1_80,
@@ -25,58 +24,33 @@ from aiortc.rtcdtlstransport import (
 )
 from OpenSSL import SSL
 
-from .answer import Codec, Extension, Kind, Local, Plan, Role, Taken, cname, extensions_of, plan, render
+from .answer import Codec, Kind, Role, plan
 from .engine import Engine
+from .peering import Host, LinkParameters, LinkPeer, Peer, PeerLimit, Slot, Upstream
 from .sdp import SdpError, link_parameters, parse_offer
-from .transport import FINAL, Deadlines, PeerState, Transport
+from .transport import Deadlines, Handshake, PeerState, Transport
 
-__all__ = ["LinkParameters", "LinkPeer", "Peer", "PeerLimit", "PeerState", "Peers", "SdpError", "Slot", "Upstream"]
+__all__ = [
+    "Caller",
+    "LinkParameters",
+    "LinkPeer",
+    "Peer",
+    "PeerLimit",
+    "PeerState",
+    "Peers",
+    "SdpError",
+    "Slot",
+    "Upstream",
+]
 
-log = logging.getLogger(__name__)
-
+Media = Any  # av.Packet or av.AudioFrame; None at the end
+Receive = Callable[[], Awaitable[Media]]
 Profile = Literal["AEAD_AES_128_GCM", "AES128_CM_HMAC_SHA1_80"]
 PROFILES: Mapping[Profile, SRTPProtectionProfile] = {  # in our order of preference
     "AEAD_AES_128_GCM": SRTP_AEAD_AES_128_GCM,
     "AES128_CM_HMAC_SHA1_80": SRTP_AES128_CM_SHA1_80,
 }
 DTLS_1_2 = 0xFEFD  # RFC 6347 section 4.1; pyOpenSSL has no name for it
-LINK_EXTENSIONS: tuple[tuple[Extension, int], ...] = (("audio_level", 1), ("twcc", 2), ("video_orientation", 3))
-LINK_CODECS: Mapping[Kind, tuple[tuple[Codec, int, int | None], ...]] = {
-    "audio": (("opus", 111, None),),
-    "video": (("vp8", 96, 97), ("h264", 98, 99)),
-}
-
-
-class PeerLimit(Exception):  # noqa: N818  a limit is not an error of anybody
-    """The node serves as many peers as it may."""
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """A section the peer sends.  ``label``: audio, camera (its first video) or content (its second)."""
-
-    source: int
-    mid: str
-    kind: Kind
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A section the peer receives, which any source of its kind may feed."""
-
-    sink: int
-    mid: str
-    kind: Kind
-
-
-@dataclass(frozen=True, slots=True)
-class LinkParameters:
-    """One side's ICE credentials and certificate, ``fingerprint`` as in SDP ("sha-256 AB:CD:...")."""
-
-    ufrag: str
-    pwd: str
-    fingerprint: str
 
 
 class _Certificate(RTCCertificate):
@@ -91,10 +65,17 @@ class _Certificate(RTCCertificate):
 class _Dtls(RTCDtlsTransport):
     """aiortc's DTLS transport, with the keys going to the engine instead of to libsrtp."""
 
-    def __init__(self, engine: Engine, transport: Transport, certificate: RTCCertificate, role: Role) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        transport: Transport,
+        certificate: RTCCertificate,
+        role: Role,
+        peer: Sequence[tuple[str, str]],
+    ) -> None:
         super().__init__(transport.pipe, [certificate])  # type: ignore[arg-type]  # a pipe has what it uses of ICE
         self.failure = ""
-        self.peer: Sequence[tuple[str, str]] = ()
+        self._peer = peer
         self._engine = engine
         self._owner = transport
         self._srtp_profiles = list(PROFILES.values())
@@ -103,7 +84,7 @@ class _Dtls(RTCDtlsTransport):
 
     async def run(self) -> bool:
         """Shake hands; the peer's certificate is checked before any key exists (ASVS 17.2.8)."""
-        fingerprints = [RTCDtlsFingerprint(algorithm, value) for algorithm, value in self.peer]
+        fingerprints = [RTCDtlsFingerprint(algorithm, value) for algorithm, value in self._peer]
         await self.start(RTCDtlsParameters(fingerprints, self._role))
         return self._state is State.CONNECTED
 
@@ -150,230 +131,6 @@ class _Dtls(RTCDtlsTransport):
             await self._owner.pipe._send(flight)
 
 
-@dataclass(slots=True)
-class _Node:
-    """What all peers of a node share."""
-
-    engine: Engine
-    certificate: RTCCertificate
-    deadlines: Deadlines
-    entropy: Callable[[int], bytes]
-    counts: Counter[str]
-    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-    peers: dict[int, "_Base"] = field(default_factory=dict)
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of our certificate."""
-        return next(f.value for f in self.certificate.getFingerprints() if f.algorithm == "sha-256")
-
-    def credentials(self) -> tuple[str, str]:
-        """A fresh ICE user fragment and password: 48 and 144 random bits (RFC 8445 asks for 24 and 128)."""
-        return base64.b64encode(self.entropy(6)).decode(), base64.b64encode(self.entropy(18)).decode()
-
-    def ssrc(self) -> int:
-        return 1 + int.from_bytes(self.entropy(4), "big") % 0xFFFF_FFFF
-
-    def session(self) -> int:
-        return int.from_bytes(self.entropy(7), "big")
-
-
-class _Base:
-    """What a terminal's peer and a link's peer have in common."""
-
-    def __init__(self, node: _Node, role: Role, wait_nominated: bool) -> None:
-        self.id = node.engine.new_id()
-        self._node = node
-        self._transport = Transport(node.engine, self.id, node.deadlines, wait_nominated)
-        self._transport.changed = self._changed
-        self._dtls = _Dtls(node.engine, self._transport, node.certificate, role)
-        self._task: asyncio.Task[None] | None = None
-        node.peers[self.id] = self
-
-    @property
-    def state(self) -> PeerState:
-        return self._transport.state
-
-    @property
-    def failure(self) -> str:
-        """Why the state is FAILED, else "".
-
-        One of: ice-timeout, dtls-timeout, dtls-failed, fingerprint-mismatch, no-srtp-profile, gone.
-        """
-        return self._transport.failure
-
-    async def close(self) -> None:
-        """Say goodbye to the peer and forget it.  Idempotent."""
-        await self._transport.close()
-        if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
-
-    def _connect(self, fingerprints: Sequence[tuple[str, str]]) -> None:
-        self._dtls.peer = fingerprints
-        self._task = self._node.spawn(self._transport.run(self._dtls))
-
-    def _changed(self, state: PeerState) -> None:
-        self._node.counts[f"failed_{self.failure}" if state is PeerState.FAILED else str(state)] += 1
-        if state in FINAL:
-            self._node.peers.pop(self.id, None)
-        self._tell(state)
-
-    def _tell(self, state: PeerState) -> None:
-        raise NotImplementedError
-
-
-class Peer(_Base):
-    """A terminal, browser, camera or player that made one offer.
-
-    ``answer_sdp`` is ready at once.  ``on_state`` is called on every change; after CLOSED or FAILED the
-    engine has dropped the peer's sources and sinks.
-    """
-
-    def __init__(self, node: _Node, accepted: Plan, candidates: Sequence[tuple[str, int]]) -> None:
-        super().__init__(node, accepted.role, wait_nominated=False)
-        self.on_state: Callable[[Peer, PeerState], None] | None = None
-        self.upstreams: tuple[Upstream, ...] = ()
-        self.slots: tuple[Slot, ...] = ()
-        self.answer_sdp = ""
-        try:
-            self._describe(accepted, candidates)
-        except BaseException:
-            self._transport.fail("engine-refused")
-            raise
-
-    def _describe(self, accepted: Plan, candidates: Sequence[tuple[str, int]]) -> None:
-        """Tell the engine what will come and go, and write the answer."""
-        node = self._node
-        ufrag, pwd = node.credentials()
-        local = Local(node.session(), ufrag, pwd, node.fingerprint, candidates)
-        node.engine.native.add_transport(
-            self.id,
-            local_ufrag=ufrag,
-            local_pwd=pwd,
-            remote_ufrag=accepted.ufrag,
-            remote_pwd=accepted.pwd,
-            controlling=False,
-            extensions=accepted.extensions,
-        )
-        entries = [(index, entry) for index, entry in enumerate(accepted.entries) if entry is not None]
-        self.upstreams = tuple(self._add_source(index, entry) for index, entry in entries if entry.label is not None)
-        ssrcs = {index: self._ssrcs(entry) for index, entry in entries if entry.slot}
-        self.slots = tuple(
-            self._add_sink(index, entry, ssrcs[index], cname(local.session)) for index, entry in entries if entry.slot
-        )
-        self.answer_sdp = render(accepted, local, ssrcs)
-
-    def _add_source(self, index: int, entry: Taken) -> Upstream:
-        source = self._node.engine.new_id()
-        self._node.engine.native.add_source(
-            source,
-            self.id,
-            kind=entry.kind,
-            mid=entry.section.mid if "mid" in extensions_of(entry.section).values() else None,
-            ssrcs=() if entry.rids else entry.section.streams,
-            rids=entry.rids,
-            codecs=[(payload.pt, payload.codec, payload.rtx) for payload in entry.payloads],
-        )
-        return Upstream(source, entry.section.mid or str(index), entry.kind, entry.label or "")
-
-    def _add_sink(self, index: int, entry: Taken, ssrcs: tuple[int, int | None], name: str) -> Slot:
-        sink = self._node.engine.new_id()
-        self._node.engine.native.add_sink(
-            sink,
-            self.id,
-            kind=entry.kind,
-            mid=entry.section.mid if "mid" in extensions_of(entry.section).values() else None,
-            ssrc=ssrcs[0],
-            rtx_ssrc=ssrcs[1],
-            cname=name,
-            codecs=[(payload.codec, payload.pt, payload.rtx) for payload in entry.payloads],
-        )
-        return Slot(sink, entry.section.mid or str(index), entry.kind)
-
-    def _ssrcs(self, entry: Taken) -> tuple[int, int | None]:
-        repairs = any(payload.rtx is not None for payload in entry.payloads)
-        return self._node.ssrc(), self._node.ssrc() if repairs else None
-
-    def _tell(self, state: PeerState) -> None:
-        if self.on_state is not None:
-            self.on_state(self, state)
-
-
-class LinkPeer(_Base):
-    """The media transport of one link to a neighbouring gateway.  Streams are added and removed by SSRC.
-
-    The child dials (controlling, DTLS client), the parent listens (ICE-lite, DTLS server).
-    """
-
-    def __init__(self, node: _Node, dials: bool) -> None:
-        super().__init__(node, "client" if dials else "server", wait_nominated=dials)
-        self.on_state: Callable[[LinkPeer, PeerState], None] | None = None
-        ufrag, pwd = node.credentials()
-        self.parameters = LinkParameters(ufrag, pwd, f"sha-256 {node.fingerprint}")
-        self._dials = dials
-        self._cname = cname(node.session())
-
-    def start(self, remote: LinkParameters, candidates: Sequence[tuple[str, int]] = ()) -> Self:
-        """Connect to ``remote``; a dialling link sends checks to ``candidates`` (IP literal, port).
-
-        Raises:
-            SdpError: The neighbour's parameters are not well formed.
-        """
-        fingerprint = link_parameters(remote.ufrag, remote.pwd, remote.fingerprint)
-        self._node.engine.native.add_transport(
-            self.id,
-            local_ufrag=self.parameters.ufrag,
-            local_pwd=self.parameters.pwd,
-            remote_ufrag=remote.ufrag,
-            remote_pwd=remote.pwd,
-            controlling=self._dials,
-            candidates=tuple(candidates),
-            extensions=LINK_EXTENSIONS,
-        )
-        self._connect([fingerprint])
-        return self
-
-    def carry(self, kind: Kind) -> tuple[int, int, int | None]:
-        """Open a stream to the neighbour: (sink, ssrc, rtx_ssrc).  Feed the sink with a route."""
-        sink, ssrc = self._node.engine.new_id(), self._node.ssrc()
-        repair = self._node.ssrc() if kind == "video" else None
-        self._node.engine.native.add_sink(
-            sink,
-            self.id,
-            kind=kind,
-            mid=None,
-            ssrc=ssrc,
-            rtx_ssrc=repair,
-            cname=self._cname,
-            codecs=LINK_CODECS[kind],
-        )
-        return sink, ssrc, repair
-
-    def uncarry(self, sink: int) -> None:
-        self._node.engine.native.drop_sink(sink)
-
-    def expect(self, kind: Kind, ssrc: int, rtx_ssrc: int | None) -> int:
-        """Describe a stream the neighbour carries to us; returns its source."""
-        source = self._node.engine.new_id()
-        self._node.engine.native.add_source(
-            source,
-            self.id,
-            kind=kind,
-            mid=None,
-            ssrcs=[(ssrc, rtx_ssrc)],
-            rids=(),
-            codecs=[(pt, codec, rtx) for codec, pt, rtx in LINK_CODECS[kind]],
-        )
-        return source
-
-    def unexpect(self, source: int) -> None:
-        self._node.engine.native.drop_source(source)
-
-    def _tell(self, state: PeerState) -> None:
-        if self.on_state is not None:
-            self.on_state(self, state)
-
-
 class Peers:
     """All peers of one node.  Owns their tasks and the process's certificate, made fresh at every start.
 
@@ -398,10 +155,13 @@ class Peers:
         self._max_peers = max_peers
         self._max_slots = max_slots
         self._tasks: set[asyncio.Task[None]] = set()
-        self._node = _Node(engine, _Certificate.generateCertificate(), deadlines, entropy, self.counts, self._spawn)
+        self._engine = engine
+        self._certificate = _Certificate.generateCertificate()
+        fingerprint = next(f.value for f in self._certificate.getFingerprints() if f.algorithm == "sha-256")
+        self._host = Host(engine, fingerprint, self._handshake, deadlines, entropy, self.counts, self._spawn)
 
     def __len__(self) -> int:
-        return len(self._node.peers)
+        return len(self._host.peers)
 
     def accept(self, offer_sdp: str) -> Peer:
         """Answer an offer; the connection comes up in a task of ours.
@@ -416,14 +176,14 @@ class Peers:
         except SdpError as error:
             self.counts[f"refused_{error.code}"] += 1
             raise
-        peer = Peer(self._node, accepted, self._candidates)
-        peer._connect(accepted.fingerprints)
+        peer = Peer(self._host, accepted, self._candidates)
+        peer.connect(accepted.fingerprints)
         return peer
 
     def link_dial(self) -> LinkPeer:
         """The child's end: send its ``parameters``, then ``start`` it with the parent's."""
         self._room()
-        return LinkPeer(self._node, dials=True)
+        return LinkPeer(self._host, dials=True)
 
     def link_listen(self, remote: LinkParameters) -> LinkPeer:
         """The parent's end, started at once.
@@ -433,7 +193,7 @@ class Peers:
         """
         self._room()
         link_parameters(remote.ufrag, remote.pwd, remote.fingerprint)
-        return LinkPeer(self._node, dials=False).start(remote)
+        return LinkPeer(self._host, dials=False).start(remote)
 
     @property
     def candidates(self) -> tuple[tuple[str, int], ...]:
@@ -442,14 +202,17 @@ class Peers:
 
     async def close(self) -> None:
         """Close every peer and end every task."""
-        for peer in list(self._node.peers.values()):
+        for peer in list(self._host.peers.values()):
             await peer.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _handshake(self, transport: Transport, role: Role, peer: Sequence[tuple[str, str]]) -> Handshake:
+        return _Dtls(self._engine, transport, self._certificate, role, peer)
+
     def _room(self) -> None:
-        if len(self._node.peers) >= self._max_peers:
+        if len(self._host.peers) >= self._max_peers:
             self.counts["refused_full"] += 1
             raise PeerLimit(f"{self._max_peers} peers")
 
@@ -458,3 +221,69 @@ class Peers:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+class _Outgoing(MediaStreamTrack):
+    """A track that asks ``receive`` for its next packet or frame, when that is due; None ends it."""
+
+    def __init__(self, kind: Kind, receive: Receive) -> None:
+        super().__init__()
+        self.kind = kind
+        self._receive = receive
+
+    async def recv(self) -> Any:
+        media = await self._receive()
+        if media is None:
+            self.stop()
+            raise MediaStreamError
+        return media
+
+
+class Caller:
+    """An outgoing call: we offer, a gateway answers.  Sends what each track's ``Receive`` gives.
+
+    ``ended`` is set when the connection is lost or closed.
+    """
+
+    def __init__(self, tracks: Mapping[Kind, Receive], video: Codec) -> None:
+        self.ended = asyncio.Event()
+        self._connection = RTCPeerConnection()
+        self._connection.on("connectionstatechange", self._watch)
+        for kind, receive in tracks.items():
+            transceiver = self._connection.addTransceiver(_Outgoing(kind, receive), "sendonly")
+            if kind == "video":
+                transceiver.setCodecPreferences(_video_codecs(video))
+
+    async def offer(self) -> str:
+        await self._connection.setLocalDescription(await self._connection.createOffer())
+        return self._connection.localDescription.sdp
+
+    async def answered(self, sdp: str) -> None:
+        """Connect.  Raises ValueError when the answer cannot be used."""
+        try:
+            await self._connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+        except (AssertionError, KeyError, IndexError, AttributeError) as error:
+            raise ValueError("the answer is not one to our offer") from error
+
+    async def heard(self) -> int:
+        """Datagrams received so far: a living gateway reports on what it receives every second."""
+        report = await self._connection.getStats()
+        return max((item.packetsReceived for item in report.values() if item.type == "transport"), default=0)
+
+    async def close(self) -> None:
+        await self._connection.close()
+        self.ended.set()
+
+    def _watch(self) -> None:
+        if self._connection.connectionState in ("failed", "closed"):
+            self.ended.set()
+
+
+def _video_codecs(codec: Codec) -> list[Any]:
+    """One codec and its retransmissions; of H.264 constrained baseline only."""
+    name = f"video/{codec}"
+    return [
+        item
+        for item in RTCRtpSender.getCapabilities("video").codecs
+        if item.mimeType.lower() in (name, "video/rtx") and item.parameters.get("profile-level-id") in (None, "42e01f")
+    ]

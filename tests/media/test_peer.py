@@ -76,9 +76,10 @@ async def test_both_ends_hold_the_same_gcm_keys() -> None:
 async def test_an_end_that_knows_only_sha1_80_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
     async with pair() as on:
         child = on.children.link_dial()
-        child._dtls._srtp_profiles = [SRTP_AES128_CM_SHA1_80]
         parent = on.parents.link_listen(child.parameters)
-        child.start(parent.parameters, CANDIDATES)
+        with monkeypatch.context() as patched:
+            patched.setattr(door, "PROFILES", {"AES128_CM_HMAC_SHA1_80": SRTP_AES128_CM_SHA1_80})
+            child.start(parent.parameters, CANDIDATES)
         await until(lambda: connected(parent, child))
         profile, _, rx_salt, _, _ = on.parent_wire.keys[parent.id]
         assert (profile, len(rx_salt)) == ("AES128_CM_HMAC_SHA1_80", 14)

@@ -62,6 +62,7 @@ export interface AlarmReport {
 /** One line of the audit record list; fields beyond these depend on the kind of record. */
 export type AuditRow = Readonly<Record<string, unknown>>
 
+/** As HTTP tells it: lists leave the rows out. */
 type Directive = Omit<DirectiveView, "type" | "recipients"> & { recipients?: readonly RecipientView[] }
 
 export class Api {
@@ -166,7 +167,7 @@ export function signIn(proof: { code: string } | { name: string; password: strin
 }
 
 function directiveView(directive: Directive): DirectiveView {
-  return { ...directive, type: "directive", recipients: directive.recipients ?? [], mine: directive.mine ?? null }
+  return { ...directive, type: "directive", recipients: directive.recipients ?? [] }
 }
 
 async function call<T>(

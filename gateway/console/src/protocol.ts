@@ -181,9 +181,17 @@ export interface Tally {
   readonly rate: number
 }
 
-/** Count a matrix. A later stage counts for the earlier ones: a signature proves delivery. */
+/**
+ * Count a matrix. A later stage counts for the earlier ones: a signature proves delivery.
+ *
+ * A list brings no rows but the gateway's own counts; the greater of both is the later news.
+ */
 export function tally(view: DirectiveView): Tally {
-  const count = (bar: Stage): number => view.recipients.filter((row) => reached(row.stage, bar)).length
+  const count = (bar: Stage): number => {
+    const rows = view.recipients.filter((row) => reached(row.stage, bar)).length
+    const told = STAGES.filter((stage) => reached(stage, bar)).reduce((sum, stage) => sum + (view.counts[stage] ?? 0), 0)
+    return view.recipients.length < view.total ? Math.max(rows, told) : rows
+  }
   const total = Math.max(view.total, view.recipients.length)
   const signed = count("signed")
   return { total, delivered: count("delivered"), shown: count("shown"), signed, rate: total === 0 ? 0 : signed / total }
@@ -191,10 +199,16 @@ export function tally(view: DirectiveView): Tally {
 
 /** Feedback numbers of all recipients, summed by name. */
 export function totals(view: DirectiveView): ReadonlyMap<string, number> {
+  if (view.recipients.length < view.total) return new Map(Object.entries(view.sums))
   const sums = new Map<string, number>()
   for (const row of view.recipients)
     for (const [name, value] of Object.entries(row.values)) sums.set(name, (sums.get(name) ?? 0) + value)
   return sums
+}
+
+/** Unsigned although its time to sign is over. `now` and `sign_by` are UTC milliseconds. */
+export function overdue(view: DirectiveView, row: RecipientView, now: number): boolean {
+  return view.state === "issued" && now > view.sign_by && !reached(row.stage, "signed")
 }
 
 /** Directives a terminal still has to sign, most urgent first, then oldest first. */

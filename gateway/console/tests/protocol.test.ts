@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
 import {
-  alarmsByTime, EMPTY, MAX_ALARMS, reduce, tally, totals, unsigned, type PageEvent, type State,
+  alarmsByTime, EMPTY, MAX_ALARMS, overdue, reduce, tally, totals, unsigned, type PageEvent, type State,
 } from "../src/protocol"
 import type { GatewayMessage } from "../src/wire"
 import { alarm, conference, COUNTY, directive, place, recipient, TOWN, VILLAGE, welcome } from "./views"
@@ -49,6 +49,20 @@ describe("a directive", () => {
   test("has a sign-off rate of zero before its matrix is known", () => {
     expect(tally(directive({ total: 0 })).rate).toBe(0)
     expect(tally(directive({ total: 165 }))).toEqual({ total: 165, delivered: 0, shown: 0, signed: 0, rate: 0 })
+  })
+
+  test("is counted by the gateway while its rows are not here", () => {
+    const view = directive({ total: 10, counts: { delivered: 2, shown: 1, signed: 3, queued: 4 }, sums: { 已转: 7 } })
+    expect(tally(view)).toEqual({ total: 10, delivered: 6, shown: 4, signed: 3, rate: 0.3 })
+    expect([...totals(view)]).toEqual([["已转", 7]])
+  })
+
+  test("is overdue for who has not signed in time, unless it was recalled", () => {
+    const view = directive({ sign_by: 1_000 })
+    expect(overdue(view, recipient(TOWN, "shown"), 1_001)).toBe(true)
+    expect(overdue(view, recipient(TOWN, "shown"), 1_000)).toBe(false)
+    expect(overdue(view, recipient(TOWN, "signed"), 1_001)).toBe(false)
+    expect(overdue({ ...view, state: "recalled" }, recipient(TOWN, "shown"), 1_001)).toBe(false)
   })
 
   test("sums the numbers fed back by name", () => {

@@ -17,7 +17,7 @@ export function welcome(part: Partial<Welcome> = {}): Welcome {
 export function recipient(node: string, stage: Stage, part: Partial<RecipientView> = {}): RecipientView {
   return {
     node, name: node, stage, relayed_at: null, delivered_at: null, shown_at: null, signed_at: null,
-    signed_by: "", feedback_at: null, values: {}, note: "", ...part,
+    signed_by: "", feedback_at: null, done_at: null, values: {}, note: "", ...part,
   }
 }
 
@@ -25,8 +25,8 @@ export function directive(part: Partial<DirectiveView> = {}): DirectiveView {
   const issuer = { name: "李县长", role: "commander", division: COUNTY } as const
   return {
     type: "directive", directive: "d1", urgency: "P0", title: "转移群众", text: "立即转移", issuer,
-    issuer_name: "衡山县", issued_at: 10, expires_at: 10_000_000, exercise: false, state: "issued",
-    recipients: [], total: 0, mine: null, ...part,
+    issuer_name: "衡山县", issued_at: 10, expires_at: 10_000_000, sign_by: 10_000, exercise: false, state: "issued",
+    recipients: [], total: 0, counts: {}, sums: {}, mine: null, ...part,
   }
 }
 

@@ -1,0 +1,108 @@
+/** What the components of the console share: the station's state as Vue sees it, and what is chosen on the screen. */
+import { ElMessage } from "element-plus"
+import { computed, inject, ref, shallowRef, type InjectionKey } from "vue"
+import { explain, language, onLanguage, t as translate, tOr as translateOr, type TextKey } from "../i18n"
+import { allBelow, plant } from "../scope"
+import type { Station } from "../station"
+
+export type Panel = "issue" | "convene" | null
+
+export class Desk {
+  readonly state
+  readonly status
+  readonly meeting
+  readonly panel = ref<Panel>(null)
+  readonly ticked = shallowRef<ReadonlySet<string>>(new Set())
+  readonly directive = ref<string | null>(null)
+  readonly alarm = ref<string | null>(null)
+  /** The last sentence said to the person, for the status line and for screen readers. */
+  readonly notice = ref("")
+  /** UTC milliseconds by the gateway's clock, moved once a second. */
+  readonly now = ref(Date.now())
+  readonly tree
+  readonly self
+  readonly below
+  readonly mayCommand
+  readonly mayAudit
+  private readonly frame = ref(0)
+  private ahead = 0
+  private readonly language = ref(language())
+
+  constructor(readonly station: Station) {
+    this.state = shallowRef(station.state)
+    this.status = shallowRef(station.status)
+    this.meeting = shallowRef(station.meetingView)
+    this.tree = computed(() => plant(this.state.value.places))
+    this.self = computed(() => this.state.value.welcome?.node ?? station.credentials.who.division)
+    this.below = computed(() => allBelow(this.tree.value, this.self.value))
+    const { role } = station.credentials.who
+    this.mayCommand = role === "commander" || role === "admin"
+    this.mayAudit = role === "auditor" || role === "admin"
+    station.onChange = () => this.follow()
+    station.onMessage = (message) => {
+      if (message.type !== "welcome") return
+      this.ahead = message.now - Date.now()
+      void this.load()
+    }
+    setInterval(() => (this.now.value = Date.now() + this.ahead), 1_000)
+    onLanguage(() => (this.language.value = language()))
+  }
+
+  /** Like `t`, and drawn again when the language changes. */
+  readonly t = (key: TextKey, values: Readonly<Record<string, string | number>> = {}): string => {
+    void this.language.value
+    return translate(key, values)
+  }
+
+  readonly tOr = (key: string, fallback: string): string => {
+    void this.language.value
+    return translateOr(key, fallback)
+  }
+
+  /** Address of a picture, or null while it is on its way. */
+  picture(sha256: string | null): string | null {
+    void this.frame.value
+    return this.station.pictures.url(sha256)
+  }
+
+  /** Captions of a dialog's two buttons. */
+  buttons(): { confirmButtonText: string; cancelButtonText: string } {
+    return { confirmButtonText: this.t("common.ok"), cancelButtonText: this.t("common.cancel") }
+  }
+
+  say(text: string): void {
+    this.notice.value = text
+    ElMessage({ message: text, type: "success" })
+  }
+
+  complain(error: unknown): void {
+    this.notice.value = explain(error)
+    ElMessage({ message: this.notice.value, type: "error", duration: 8_000, showClose: true })
+  }
+
+  private follow(): void {
+    this.state.value = this.station.state
+    this.status.value = this.station.status
+    this.meeting.value = this.station.meetingView
+    this.frame.value++
+  }
+
+  private async load(): Promise<void> {
+    const { api } = this.station
+    try {
+      const [directives, alarms] = await Promise.all([api.directives(), api.alarms()])
+      this.station.apply({ type: "directives", directives })
+      this.station.apply({ type: "alarms", alarms })
+    } catch (error) {
+      this.complain(error)
+    }
+  }
+}
+
+export const DESK: InjectionKey<Desk> = Symbol("desk")
+
+export function useDesk(): Desk {
+  const desk = inject(DESK)
+  if (desk === undefined) throw new Error("a component outside of the console")
+  return desk
+}

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from signaling import records
 from signaling.division import Tree
-from signaling.errors import MalformedMessage, Refused
+from signaling.errors import MalformedMessage, Refused, RemoteError
 from signaling.ids import Epoch, Monotonic, NodeCode, Seq
 from signaling.link import (
     BATCH_BYTES,
@@ -47,7 +47,7 @@ from signaling.messages import (
     LinkMessage,
     LinkRecords,
 )
-from signaling.records import AnyRecord, DirectiveIssued, RefusalRecorded
+from signaling.records import AnyRecord, DirectiveIssued
 from signaling.routing import Router
 from signaling.session import CloseCode
 
@@ -55,6 +55,7 @@ from . import telemetry
 from .clock import Clock
 from .journal import Journal, Row
 from .outgoing import Outgoing
+from .refusals import Refusals
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +132,7 @@ class Links:
         router: Router,
         proofs: Proofs,
         traffic: Traffic,
+        refusals: Refusals,
         clock: Clock,
         uplink: Uplink | None = None,
     ) -> None:
@@ -140,6 +142,7 @@ class Links:
         self.router = router
         self.proofs = proofs
         self.traffic = traffic
+        self.refusals = refusals
         self.clock = clock
         self.unacknowledged: dict[NodeCode, deque[tuple[Seq, DirectiveIssued]]] = {}
         """Directives on their way to a child, across reconnections, until it acknowledges them."""
@@ -183,7 +186,7 @@ class Links:
         await Wire(self, socket, None, request.remote or "").run()
         return socket
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Say goodbye on every link."""
         for wire in list(self._wires.values()):
             wire.stop(CloseCode.GOING_AWAY, "going away")
@@ -412,10 +415,10 @@ class Wire:
             try:
                 self._links.traffic.link_record(records.decode(item.encode("utf-8", "surrogatepass")), self.peer)
             except MalformedMessage as error:
-                self._poison(error.code)
+                self._poison(error)
             except Exception:
                 log.exception("record could not be taken in", extra={"peer": self.peer})
-                self._poison("fault")
+                self._poison(Refused("fault", "this gateway's fault; it is in its log"))
         done = self._links.journal.append(cursor=(self.peer, batch.epoch, batch.last))
         done.add_done_callback(lambda done: self._durable(done, batch.epoch, batch.last))
 
@@ -423,21 +426,9 @@ class Wire:
         if not done.cancelled() and done.exception() is None:
             self.say(LinkAck(epoch=epoch, seq=last), "ack")
 
-    def _poison(self, code: str) -> None:
-        """A record nobody can read is written down as refused, and passed over: the queue goes on."""
-        log.warning("record refused", extra={"peer": self.peer, "code": code})
-        telemetry.count("refused", code=code)
-        self._links.journal.append(
-            RefusalRecorded(
-                node=self._links.node,
-                at=self._links.clock.at(),
-                by=None,
-                action="record",
-                target=self._links.clock.new_id(),
-                code=code,
-                via=self.peer,
-            )
-        )
+    def _poison(self, error: RemoteError) -> None:
+        """A record nobody can take in is written down as refused, and passed over: the queue goes on."""
+        self._links.refusals.record(None, "record", "", error, via=self.peer)
 
     # ---- the machine's effects ------------------------------------------------------------------
 

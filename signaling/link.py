@@ -28,8 +28,8 @@ BATCH_ROWS = 1_000
 FORGIVEN = 3
 
 BACKOFF_FIRST_S = 0.5
-BACKOFF_SHORT_S = 2.0
-BACKOFF_SHORT_ATTEMPTS = 10
+BACKOFF_SHORT_S = 1.5
+BACKOFF_SHORT_ATTEMPTS = 15
 """A restarted neighbour is back within seconds, so the first attempts stay close together."""
 BACKOFF_LAST_S = 15.0
 
@@ -42,7 +42,7 @@ def backoff_s(attempt: int, draw: float) -> float:
         draw: Uniform in 0..1, so that the children of a restarted node do not return in step.
 
     Returns:
-        0.5 to 2 s for the first ten attempts, growing to 15 s.
+        0.5 to 1.5 s for the first fifteen attempts, growing to 15 s.
     """
     growth = 1.5 ** min(max(0, attempt - BACKOFF_SHORT_ATTEMPTS), 20)
     ceiling = min(BACKOFF_LAST_S, BACKOFF_SHORT_S * growth)

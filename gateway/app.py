@@ -1,0 +1,309 @@
+"""One node: every part built from the settings, run in one task group, and put away in order.
+
+Order matters twice.  At start the router reads the journal before whoever asks it, and the port opens
+last, when everything behind it stands.  At the end people and neighbours are told, then the port
+closes, then the journal, which writes what was still appended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import uvloop
+
+from media.engine import Engine
+from media.peer import Peers
+from signaling import division
+from signaling.division import Tree
+from signaling.ids import NodeCode, Sha256
+from signaling.routing import Router
+
+from . import api, http, telemetry, templates
+from .addresses import reachable
+from .alarms import Alarms
+from .audit import Audit
+from .auth import Auth
+from .blobs import Blobs
+from .bus import Bus
+from .clock import Clock
+from .conferences import Conferences
+from .config import Config, ConfigError
+from .connection import Listener
+from .directives import Directives
+from .dispatch import Dispatch
+from .gauges import Gauges
+from .journal import Journal, JournalError, Row
+from .links import Links, Uplink
+from .outbox import Outbox
+from .presence import Presence
+from .refusals import Refusals
+from .transfers import Transfers
+
+log = logging.getLogger(__name__)
+
+
+def run(config: Config) -> None:
+    """Run the node until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: It cannot start as configured.
+        SystemExit: The journal failed; status 1.
+    """
+    try:
+        uvloop.run(serve(config))
+    except* JournalError as group:
+        log.critical("journal failed; the node ends", extra={"error": str(group.exceptions[0])})
+        raise SystemExit(1) from None
+
+
+async def serve(config: Config, started: asyncio.Future[Node] | None = None) -> None:
+    """Run the node until a signal, or until ``Node.stop`` is set."""
+    node = await Node.build(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, node.stop.set)
+    await node.run(started)
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """All parts of one running gateway."""
+
+    config: Config
+    stop: asyncio.Event
+    journal: Journal
+    auth: Auth
+    bus: Bus
+    outbox: Outbox
+    directives: Directives
+    alarms: Alarms
+    conferences: Conferences
+    presence: Presence
+    transfers: Transfers
+    dispatch: Dispatch
+    links: Links
+    engine: Engine
+    peers: Peers
+    services: api.Services
+    listener: Listener | None = None
+
+    @classmethod
+    async def build(cls, config: Config) -> Self:
+        """Open files and ports and wire the parts; nothing runs yet.
+
+        Raises:
+            ConfigError: A file or a port cannot be used.
+        """
+        code, clock = NodeCode(config.node.code), Clock()
+        tree = _tree(config)
+        uplink = _uplink(config, tree)
+        config.node.data_dir.mkdir(parents=True, exist_ok=True)
+        auth = Auth(config, clock)
+        try:
+            journal = Journal.open(config.node.data_dir / "journal.sqlite", code, clock)
+        except JournalError as error:
+            raise ConfigError((str(error),)) from None
+        router = Router(code, tree)
+        journal.follow(lambda rows: _note(router, rows))
+        engine = _engine(config)
+        peers = Peers(engine, reachable(config), max_peers=config.media.max_transports)
+        refusals = Refusals(code, journal, clock, telemetry.default)
+        blobs = Blobs(config.node.data_dir / "blobs")
+        bus = Bus(code, config.bus.url, config.node.data_dir, telemetry.default)
+        outbox = Outbox(journal, bus)
+        directives = Directives(code, tree, auth.keys, journal, clock, telemetry.default, refusals)
+        alarms = Alarms(code, tree, journal, blobs, clock, telemetry.default, refusals)
+        audit = Audit(code, tree, journal, clock, refusals, directives)
+        conferences = Conferences(code, tree, journal, router, refusals, clock, engine, peers)
+        presence = Presence(code, tree, bus.client)
+        transfers = Transfers(blobs, clock, lambda sha256, peer: _may_have(alarms, router, sha256, peer))
+        dispatch = Dispatch(
+            node=code,
+            name=config.node.name or tree.name(code),
+            tree=tree,
+            clock=clock,
+            auth=auth,
+            refusals=refusals,
+            directives=directives,
+            alarms=alarms,
+            audit=audit,
+            conferences=conferences,
+            presence=presence,
+            transfers=transfers,
+        )
+        links = Links(code, tree, journal, router, auth, dispatch, refusals, clock, uplink)
+        outbox.on_record(dispatch.on_record)
+        blobs.on_blob(dispatch.on_blob)
+        telemetry.on_scrape(Gauges(engine, journal, dispatch.sessions, links, conferences).read)
+        services = api.Services(
+            config=config,
+            clock=clock,
+            auth=auth,
+            tree=tree,
+            directives=directives,
+            alarms=alarms,
+            audit=audit,
+            conferences=conferences,
+            presence=presence,
+            templates=templates.read(config.tree.templates_file),
+        )
+        return cls(
+            config=config,
+            stop=asyncio.Event(),
+            journal=journal,
+            auth=auth,
+            bus=bus,
+            outbox=outbox,
+            directives=directives,
+            alarms=alarms,
+            conferences=conferences,
+            presence=presence,
+            transfers=transfers,
+            dispatch=dispatch,
+            links=links,
+            engine=engine,
+            peers=peers,
+            services=services,
+        )
+
+    async def run(self, started: asyncio.Future[Node] | None = None) -> None:
+        """Serve until ``stop`` is set.
+
+        Raises:
+            ConfigError: The port cannot be bound.
+            ExceptionGroup[JournalError]: The journal failed.
+        """
+        try:
+            self.engine.start()
+            await self._listen()
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(work, name=name)
+                    for name, work in (
+                        ("journal", self.journal.failure()),
+                        ("bus", self.bus.run()),
+                        ("outbox", self.outbox.run()),
+                        ("directives", self.directives.run()),
+                        ("conferences", self.conferences.run()),
+                        ("presence", self.presence.run()),
+                        ("transfers", self.transfers.run()),
+                        ("links", self.links.run()),
+                    )
+                ]
+                if started is not None:
+                    started.set_result(self)
+                await self.stop.wait()
+                await self._goodbye()
+                for task in running:
+                    task.cancel()
+        finally:
+            await self._put_away()
+
+    async def _listen(self) -> None:
+        http_config = self.config.http
+        application = http.application(
+            self.config,
+            api=api.routes(self.services),
+            ws=self.dispatch.sessions.accept,
+            link=self.links.accept,
+            readiness=self.readiness,
+        )
+        try:
+            self.listener = await Listener.start(application, http_config)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError((f"http {http_config.host}:{http_config.port}: {error}",)) from None
+        log.info(
+            "node up",
+            extra={"node": self.config.node.code, "port": self.listener.port, "media_port": self.engine.port},
+        )
+
+    def readiness(self) -> Mapping[str, str]:
+        """Return check to what is wrong, "" when it is well."""
+        checks = {
+            "journal": "a write has failed" if self.journal.failed else "",
+            "bus": "" if self.bus.up else "Redis does not answer",
+        }
+        if self.links.uplink_up is not None:
+            checks["uplink"] = "" if self.links.uplink_up else "the parent is not linked"
+        return checks
+
+    async def _goodbye(self) -> None:
+        """Tell people and neighbours, and let requests end."""
+        log.info("node stopping", extra={"node": self.config.node.code})
+        self.dispatch.sessions.close()
+        self.links.close()
+        if self.listener is not None:
+            await self.listener.stop()
+            self.listener = None
+
+    async def _put_away(self) -> None:
+        if self.listener is not None:
+            await self.listener.stop()
+        await self.conferences.close()
+        await self.peers.close()
+        self.engine.close()
+        self.auth.close()
+        if not self.journal.failed:
+            await self.journal.close()
+
+
+def _note(router: Router, rows: Sequence[Row]) -> None:
+    for row in rows:
+        router.note(row.record)
+
+
+def _may_have(alarms: Alarms, router: Router, sha256: Sha256, peer: NodeCode) -> bool:
+    """Return whether ``peer`` is concerned by the alarm a picture belongs to."""
+    alarm = alarms.alarm_of(sha256)
+    raised = None if alarm is None else alarms.raised(alarm)
+    return raised is not None and router.concerns(raised, peer)
+
+
+def _tree(config: Config) -> Tree:
+    try:
+        tree = division.parse(config.tree.file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError((f"{config.tree.file}: {error}",)) from None
+    if config.node.code not in tree:
+        raise ConfigError((f"{config.tree.file}: no division {config.node.code}, which is node.code",))
+    return tree
+
+
+def _uplink(config: Config, tree: Tree) -> Uplink | None:
+    if config.uplink.url is None:
+        return None
+    parent = tree.parent(NodeCode(config.node.code))
+    if parent is None:
+        raise ConfigError(("uplink.url: this node is the top of the tree",))
+    if config.uplink.parent not in (None, parent):
+        raise ConfigError((f"uplink.parent = {config.uplink.parent}: {config.tree.file} says {parent}",))
+    context = None
+    if config.uplink.ca is not None:
+        try:
+            context = ssl.create_default_context(cafile=config.uplink.ca)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError((f"{config.uplink.ca}: {error}",)) from None
+    return Uplink(config.uplink.url, parent, context)
+
+
+def _engine(config: Config) -> Engine:
+    media = config.media
+    try:
+        return Engine.open(
+            media.hosts,
+            config.media_port,
+            gather_us=media.gather_us,
+            cache_packets=media.cache_packets,
+            max_ssrcs=media.max_ssrcs,
+            max_sinks=media.max_sinks,
+            max_transports=media.max_transports,
+            silent_ms=media.silent_ms,
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError((f"media {', '.join(media.hosts)} port {config.media_port}: {error}",)) from None

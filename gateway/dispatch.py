@@ -1,0 +1,332 @@
+"""Things come in here: records and messages from links, messages from sessions; and live views go out.
+
+Two tables say who handles what.  Nothing is decided here: drivers and the policy decide, and this
+module only knows their names.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from media.peer import SdpError
+from signaling.division import Tree
+from signaling.errors import LocalError, Refused
+from signaling.ids import NodeCode, Sha256
+from signaling.messages import (
+    VERSION,
+    ClientMessage,
+    ConferenceView,
+    Done,
+    GatewayMessage,
+    Join,
+    Leave,
+    LinkBlobChunk,
+    LinkBlobWant,
+    LinkCarry,
+    LinkLevels,
+    LinkMediaAnswer,
+    LinkMediaOffer,
+    LinkMessage,
+    LinkPresence,
+    LinkRosters,
+    LinkWant,
+    Message,
+    NodeView,
+    Publishing,
+    Receipt,
+    Speaking,
+    Watch,
+    Welcome,
+)
+from signaling.permission import Action, permitted
+from signaling.records import (
+    Actor,
+    AlarmAdvanced,
+    AlarmPictured,
+    AlarmRaised,
+    AnyRecord,
+    AuditRead,
+    ConferenceConvened,
+    ConferenceEnded,
+    DeliveryAdvanced,
+    DirectiveClosed,
+    DirectiveExpired,
+    DirectiveIssued,
+    DirectiveRecalled,
+    RefusalRecorded,
+    Role,
+)
+
+from .alarms import Alarms
+from .audit import Audit
+from .auth import Auth
+from .clock import Clock
+from .conferences import Conferences
+from .directives import Directives
+from .journal import Row
+from .links import Port
+from .presence import Presence
+from .refusals import Refusals
+from .sessions import Sessions, Visitor
+from .transfers import Transfers
+
+log = logging.getLogger(__name__)
+
+LISTED = 50
+"""Directives and alarms a new session is told of; older ones are listed over HTTP."""
+
+LINK_MESSAGES: Mapping[type[Message], str] = {
+    LinkRosters: "conferences",
+    LinkLevels: "conferences",
+    LinkWant: "conferences",
+    LinkCarry: "conferences",
+    LinkMediaOffer: "conferences",
+    LinkMediaAnswer: "conferences",
+    LinkPresence: "presence",
+    LinkBlobWant: "transfers",
+    LinkBlobChunk: "transfers",
+}
+"""Which part of the node a neighbour's message is for."""
+
+RECORDS: Mapping[type, str] = {
+    DirectiveIssued: "directives",
+    DirectiveRecalled: "directives",
+    DirectiveClosed: "directives",
+    DeliveryAdvanced: "directives",
+    AlarmRaised: "alarms",
+    AlarmPictured: "alarms",
+    AlarmAdvanced: "alarms",
+    ConferenceConvened: "conferences",
+    ConferenceEnded: "conferences",
+    AuditRead: "audit",
+    RefusalRecorded: "audit",
+}
+"""Which driver receives a neighbour's record; a type that is not here never crosses a link."""
+
+
+class Dispatch:
+    """Knows every driver of the node, and is known by none of them."""
+
+    def __init__(
+        self,
+        node: NodeCode,
+        name: str,
+        tree: Tree,
+        clock: Clock,
+        auth: Auth,
+        refusals: Refusals,
+        directives: Directives,
+        alarms: Alarms,
+        audit: Audit,
+        conferences: Conferences,
+        presence: Presence,
+        transfers: Transfers,
+    ) -> None:
+        self.sessions = Sessions(self, clock)
+        self._node = node
+        self._name = name
+        self._tree = tree
+        self._clock = clock
+        self._auth = auth
+        self._refusals = refusals
+        self._directives = directives
+        self._alarms = alarms
+        self._conferences = conferences
+        self._presence = presence
+        self._transfers = transfers
+        self._receivers: Mapping[str, Callable[[Any, NodeCode], None]] = {
+            "directives": directives.receive,
+            "alarms": alarms.receive,
+            "conferences": conferences.receive,
+            "audit": audit.receive,
+        }
+        self._listeners: Mapping[str, Callable[[Any, Any], None]] = {
+            "conferences": conferences.link_said,
+            "presence": presence.link_said,
+            "transfers": transfers.link_said,
+        }
+        conferences.on_view = self._conference_changed
+        conferences.on_speaker = self._speaker_changed
+        presence.on_change = self._place_changed
+
+    # ---- links ----------------------------------------------------------------------------------
+
+    def link_up(self, port: Port) -> None:
+        for part in (self._conferences, self._presence, self._transfers):
+            part.link_up(port)
+
+    def link_down(self, port: Port) -> None:
+        for part in (self._conferences, self._presence, self._transfers):
+            part.link_down(port)
+
+    def link_said(self, port: Port, message: LinkMessage) -> None:
+        owner = LINK_MESSAGES.get(type(message))
+        if owner is None:
+            raise Refused("unexpected-message", type(message).__name__)
+        self._listeners[owner](port, message)
+
+    def link_record(self, record: AnyRecord, via: NodeCode) -> None:
+        owner = RECORDS.get(type(record))
+        if owner is None:
+            error = Refused("wrong-direction", f"{type(record).__name__} never crosses a link")
+            self._refusals.record(None, type(record).__name__, "", error, via=via)
+            return
+        self._receivers[owner](record, via)
+
+    def link_relayed(self, peer: NodeCode, issued: Sequence[DirectiveIssued]) -> None:
+        self._directives.relayed(peer, issued)
+
+    def link_idle(self, port: Port) -> LinkBlobChunk | None:
+        return self._transfers.idle(port)
+
+    # ---- sessions come and go -------------------------------------------------------------------
+
+    def sign_in(self, token: str) -> Actor:
+        return self._auth.verify(token)
+
+    def arrived(self, visitor: Visitor) -> Iterator[GatewayMessage]:
+        """Return what ``visitor`` is told first; drawn as fast as it reads."""
+        if visitor.who.role is Role.TERMINAL:
+            self._presence.opened(visitor.who.division)
+        return self._opening(visitor)
+
+    def departed(self, visitor: Visitor) -> None:
+        if visitor.who.role is Role.TERMINAL:
+            self._presence.closed(visitor.who.division)
+        if visitor.participant is not None:
+            self._conferences.leave(visitor.participant, "session closed")
+
+    def _opening(self, visitor: Visitor) -> Iterator[GatewayMessage]:
+        who = visitor.who
+        yield Welcome(
+            version=VERSION,
+            node=self._node,
+            node_name=self._name,
+            tier=self._tree.tier(self._node),
+            who=who,
+            division_name=self._tree.name(who.division) if who.division in self._tree else who.division,
+            session=visitor.session,
+            now=self._clock.at(),
+        )
+        yield from (view for view in self._conferences.list(who) if not view.ended)
+        if who.role is Role.TERMINAL:
+            yield from self._directives.open_for(who.division)
+        else:
+            for listed in self._directives.list(who, LISTED):
+                yield self._directives.view(listed.directive, who)
+        yield from self._alarms.list(who, LISTED)
+        for code, terminals in self._presence.online().items():
+            if self._concerned(who, code):
+                yield NodeView(node=code, online=True, terminals=terminals)
+
+    # ---- sessions say ---------------------------------------------------------------------------
+
+    async def serve(self, visitor: Visitor, message: ClientMessage) -> GatewayMessage | None:
+        """Carry out what a session asks.
+
+        Raises:
+            RemoteError: It cannot be; the code says why.
+        """
+        match message:
+            case Join():
+                return self._join(visitor, message)
+            case Leave(request=request):
+                self._leave(visitor)
+                return Done(request=request)
+            case Watch(request=request, slot=slot, participant=participant):
+                if visitor.participant is None:
+                    raise Refused("not-joined", "not in a conference")
+                self._conferences.watch(visitor.participant, slot, participant)
+                return Done(request=request)
+            case Publishing():
+                if visitor.participant is None:
+                    raise Refused("not-joined", "not in a conference")
+                self._conferences.publishing(visitor.participant, message)
+                return None
+            case Receipt(directive=directive, stage=stage):
+                await self._directives.receipt(visitor.who, directive, stage)
+                return None
+            case _:
+                raise LocalError(f"{type(message).__name__} reached the desk")
+
+    def _join(self, visitor: Visitor, join: Join) -> GatewayMessage:
+        self._leave(visitor)
+        try:
+            joined = self._conferences.join(visitor.who, join.conference, join.sdp, join.name, join.request, visitor)
+        except SdpError as error:
+            raise Refused(error.code, str(error)) from None
+        visitor.participant = joined.participant
+        return joined
+
+    def _leave(self, visitor: Visitor) -> None:
+        participant, visitor.participant = visitor.participant, None
+        if participant is not None:
+            self._conferences.leave(participant)
+
+    # ---- what is durable goes out ---------------------------------------------------------------
+
+    def on_record(self, row: Row, record: AnyRecord) -> None:
+        """Show a durable record to the sessions it concerns: give this to ``Outbox.on_record``."""
+        match record:
+            case DirectiveIssued() | DirectiveRecalled() | DirectiveClosed() | DirectiveExpired():
+                self._directive_changed(record)
+            case DeliveryAdvanced():
+                self._delivery_changed(record)
+            case AlarmRaised() | AlarmPictured() | AlarmAdvanced():
+                self._alarm_changed(record.alarm)
+            case _:
+                pass
+
+    def on_blob(self, sha256: Sha256) -> None:
+        """A picture is here: whoever sees its alarm may fetch it now.  Give this to ``Blobs.on_blob``."""
+        alarm = self._alarms.alarm_of(sha256)
+        if alarm is not None:
+            self._alarm_changed(alarm)
+
+    def _directive_changed(
+        self, record: DirectiveIssued | DirectiveRecalled | DirectiveClosed | DirectiveExpired
+    ) -> None:
+        key = ("directive", record.directive)
+        for visitor in self.sessions:
+            if visitor.who.role is Role.TERMINAL:
+                if self._directives.has_recipient(record.directive, visitor.who.division):
+                    visitor.say(self._directives.mine(record.directive, visitor.who.division), key)
+            elif self._directives.may_read(record.directive, visitor.who):
+                visitor.say(self._directives.view(record.directive, visitor.who), key)
+
+    def _delivery_changed(self, record: DeliveryAdvanced) -> None:
+        for visitor in self.sessions:
+            who = visitor.who
+            if who.role is Role.TERMINAL:
+                if who.division == record.recipient:
+                    mine = self._directives.mine(record.directive, record.recipient)
+                    visitor.say(mine, ("directive", record.directive))
+            elif permitted(who, Action.READ_DIRECTIVE, record.recipient, self._tree):
+                changed = self._directives.changed(record)
+                visitor.say(changed, ("delivery", record.directive, record.recipient))
+
+    def _alarm_changed(self, alarm: Any) -> None:
+        for visitor in self.sessions:
+            if self._alarms.may_read(alarm, visitor.who):
+                visitor.say(self._alarms.view(alarm, visitor.who), ("alarm", alarm))
+
+    def _conference_changed(self, view: ConferenceView) -> None:
+        for visitor in self.sessions:
+            if self._conferences.may_join(visitor.who, view.conference):
+                visitor.say(view, ("conference", view.conference))
+
+    def _speaker_changed(self, speaking: Speaking) -> None:
+        for visitor in self.sessions:
+            if self._conferences.may_join(visitor.who, speaking.conference):
+                visitor.say(speaking, ("speaking", speaking.conference))
+
+    def _place_changed(self, view: NodeView) -> None:
+        for visitor in self.sessions:
+            if self._concerned(visitor.who, view.node):
+                visitor.say(view, ("node", view.node))
+
+    def _concerned(self, who: Actor, place: NodeCode) -> bool:
+        """Return whether ``place`` is below ``who``'s division, or on the line above it."""
+        return self._tree.is_within(place, who.division) or self._tree.is_within(who.division, place)

@@ -1,0 +1,233 @@
+"""Terminals and consoles on ``/ws``: each socket has its own reader, writer and bounded queue.
+
+What a session means is ``signaling/session.py``; what it may see and do is asked of the ``Desk``.
+Whoever reads too slowly is cut off and learns everything again when it returns; nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Protocol
+
+import aiohttp
+from aiohttp import web
+
+from signaling.errors import RemoteError
+from signaling.ids import ParticipantId, SessionId
+from signaling.messages import MAX_MESSAGE_BYTES, ClientMessage, Failure, GatewayMessage
+from signaling.records import Actor
+from signaling.session import Authenticate, Close, CloseCode, Count, Effect, Handle, Phase, Say, Session
+
+from . import telemetry
+from .clock import Clock
+from .outgoing import Outgoing
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 15.0
+SEND_S = 10.0
+"""A socket that takes nothing for this long is not read."""
+CLOSE_S = 2.0
+MAX_SESSIONS = 5_000
+
+
+class Desk(Protocol):
+    """Where sessions are served: ``Dispatch``."""
+
+    def sign_in(self, token: str) -> Actor:
+        """Return who bears ``token``, or raise Refused."""
+        ...
+
+    def arrived(self, visitor: Visitor) -> Iterator[GatewayMessage]:
+        """Return what a new session is told, welcome first."""
+        ...
+
+    def departed(self, visitor: Visitor) -> None: ...
+    async def serve(self, visitor: Visitor, message: ClientMessage) -> GatewayMessage | None:
+        """Carry out ``message``; raise RemoteError for what cannot be."""
+        ...
+
+
+class Visitor:
+    """One signed-in session, for those who speak to it."""
+
+    def __init__(self, session: SessionId, who: Actor, outgoing: Outgoing) -> None:
+        self.session = session
+        self.who = who
+        self.participant: ParticipantId | None = None
+        """Who it is in the one conference it has joined."""
+        self._outgoing = outgoing
+
+    def say(self, message: GatewayMessage, key: Hashable = None) -> None:
+        """Tell it; a waiting message with the same ``key`` is replaced."""
+        self._outgoing.put(message, key)
+
+    def tell_all(self, messages: Iterator[GatewayMessage]) -> None:
+        """Tell it all of these, as fast as it reads, after whatever waits."""
+        self._outgoing.feed(messages)
+
+
+class Sessions:
+    """All sessions of this node."""
+
+    def __init__(self, desk: Desk, clock: Clock) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._live: dict[SessionId, _Socket] = {}
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[Visitor]:
+        """Yield the signed-in sessions."""
+        return iter([socket.visitor for socket in self._live.values() if socket.visitor is not None])
+
+    async def accept(self, request: web.Request) -> web.WebSocketResponse:
+        """Serve ``GET /ws``."""
+        response = web.WebSocketResponse(
+            timeout=CLOSE_S, heartbeat=HEARTBEAT_S, compress=False, max_msg_size=MAX_MESSAGE_BYTES
+        )
+        await response.prepare(request)
+        session = SessionId(self._clock.new_id("s"))
+        socket = _Socket(session, response, self._desk, self._clock)
+        if len(self._live) >= MAX_SESSIONS:
+            socket.stop(CloseCode.TOO_SLOW, f"{MAX_SESSIONS} sessions")
+            telemetry.count("session_refused", code="too-many-sessions")
+        self._live[session] = socket
+        try:
+            await socket.run()
+        finally:
+            del self._live[session]
+        return response
+
+    def close(self) -> None:
+        """Say goodbye to everybody."""
+        for socket in self._live.values():
+            socket.stop(CloseCode.GOING_AWAY, "going away")
+
+
+class _Socket:
+    """One WebSocket from its accept to its close."""
+
+    def __init__(self, session: SessionId, response: web.WebSocketResponse, desk: Desk, clock: Clock) -> None:
+        self.session = session
+        self.visitor: Visitor | None = None
+        self._response = response
+        self._desk = desk
+        self._clock = clock
+        self._machine = Session(clock.now())
+        self._outgoing = Outgoing()
+        self._stop: asyncio.Future[tuple[CloseCode, str]] = asyncio.get_running_loop().create_future()
+
+    def stop(self, code: CloseCode, text: str) -> None:
+        if not self._stop.done():
+            self._stop.set_result((code, text))
+
+    async def run(self) -> None:
+        """Serve until either side closes.  Never raises for what the peer does."""
+        tasks = [asyncio.create_task(step) for step in (self._read(), self._write(), self._watch())]
+        try:
+            ends: list[asyncio.Future[object]] = [*tasks, self._stop]  # type: ignore[list-item]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, Exception) and not isinstance(result, (ConnectionError, TimeoutError)):
+                    log.error("session failed", exc_info=result, extra={"session": self.session})
+            if self.visitor is not None:
+                self._desk.departed(self.visitor)
+                log.info("session closed", extra={"session": self.session, "code": self._reason()})
+            await self._farewell()
+
+    def _reason(self) -> int:
+        return int(self._stop.result()[0]) if self._stop.done() else self._response.close_code or 1006
+
+    async def _farewell(self) -> None:
+        """Send what explains the close, then close; a peer that reads nothing is not waited for."""
+        code, text = self._stop.result() if self._stop.done() else (CloseCode.GOING_AWAY, "")
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                if code in (CloseCode.MALFORMED, CloseCode.REFUSED):
+                    while (data := self._outgoing.pop()) is not None:
+                        await self._response.send_str(data.decode())
+                await self._response.close(code=code, message=text.encode()[:120], drain=False)
+        except (ConnectionError, TimeoutError, RuntimeError):
+            return
+
+    async def _read(self) -> None:
+        async for frame in self._response:
+            match frame.type:
+                case aiohttp.WSMsgType.TEXT:
+                    data = frame.data.encode("utf-8", "surrogatepass")
+                case aiohttp.WSMsgType.BINARY:
+                    data = frame.data
+                case _:
+                    break
+            await self._carry_out(self._machine.receive(data, self._clock.now()))
+        if self._response.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
+            telemetry.count("session_refused", code="message-too-large")
+
+    async def _write(self) -> None:
+        while not self._outgoing.overflowed:
+            data = self._outgoing.pop()
+            if data is None:
+                await self._outgoing.wait()
+                continue
+            try:
+                async with asyncio.timeout(SEND_S):
+                    await self._response.send_str(data.decode())
+            except TimeoutError:
+                break
+        telemetry.count("session_refused", code=f"close-{int(CloseCode.TOO_SLOW)}")
+        self.stop(CloseCode.TOO_SLOW, "does not read")
+
+    async def _watch(self) -> None:
+        """Call the machine at its one deadline: the greeting's."""
+        deadline = self._machine.deadline()
+        if deadline is not None:
+            await asyncio.sleep(max(0.0, deadline - self._clock.now()))
+            await self._carry_out(self._machine.tick(self._clock.now()))
+        await self._stop
+
+    async def _carry_out(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Say(message):
+                    self._outgoing.put(message)
+                case Count(code):
+                    telemetry.count("session_refused", code=code)
+                case Authenticate(hello):
+                    await self._carry_out(self._sign_in(hello.token))
+                case Handle(message):
+                    await self._serve(message)
+                case Close(code, text):
+                    self.stop(code, text)
+
+    def _sign_in(self, token: str) -> Sequence[Effect]:
+        try:
+            who = self._desk.sign_in(token)
+        except RemoteError as error:
+            return self._machine.refused(error.code, str(error))
+        self._machine.accepted()
+        self.visitor = Visitor(self.session, who, self._outgoing)
+        self.visitor.tell_all(self._desk.arrived(self.visitor))
+        log.info("session open", extra={"session": self.session, "role": who.role, "division": who.division})
+        return ()
+
+    async def _serve(self, message: ClientMessage) -> None:
+        if self.visitor is None or self._machine.phase is not Phase.LIVE:
+            return
+        request = getattr(message, "request", None)
+        try:
+            answer = await self._desk.serve(self.visitor, message)
+        except RemoteError as error:
+            telemetry.count("session_refused", code=error.code)
+            answer = Failure(code=error.code, text=str(error), request=request)
+        except Exception:
+            log.exception("message failed", extra={"session": self.session, "type": type(message).__name__})
+            answer = Failure(code="fault", text="this gateway's fault; it is in its log", request=request)
+        if answer is not None:
+            self._outgoing.put(answer)

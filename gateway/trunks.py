@@ -1,0 +1,231 @@
+"""The media of one link: a transport beside the WebSocket, and which tracks go each way on it.
+
+The child offers as soon as the link is up and again whenever the transport is lost; everything on a
+transport ends with it, so after a new one both sides say anew what they carry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Hashable, Mapping
+from typing import Any, Protocol, cast
+
+from media.answer import Kind
+from media.peer import LinkParameters, LinkPeer, PeerLimit, PeerState, SdpError
+from signaling.errors import Refused
+from signaling.ids import NodeCode, TrackId
+from signaling.link import backoff_s
+from signaling.messages import CarriedTrack, LinkCarry, LinkMediaAnswer, LinkMediaOffer, LinkMessage
+
+from . import telemetry
+from .clock import Clock
+
+log = logging.getLogger(__name__)
+
+MAX_CARRIED = 60
+"""Tracks one link carries each way; the engine allows 64 streams of a transport.  Voices come first."""
+
+
+class Port(Protocol):
+    """The live link this transport belongs to."""
+
+    @property
+    def peer(self) -> NodeCode: ...
+    @property
+    def dialled(self) -> bool: ...
+    @property
+    def host(self) -> str: ...
+    def say(self, message: LinkMessage, key: Hashable = None) -> None: ...
+
+
+class LinkMedia(Protocol):
+    """What we use of ``media.peer.Peers``."""
+
+    @property
+    def candidates(self) -> tuple[tuple[str, int], ...]: ...
+    def link_dial(self) -> LinkPeer: ...
+    def link_listen(self, remote: LinkParameters) -> LinkPeer: ...
+
+
+class Trunk:
+    """The media transport of one live link and the streams on it."""
+
+    def __init__(
+        self,
+        port: Port,
+        media: LinkMedia,
+        clock: Clock,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        changed: Callable[[], None],
+    ) -> None:
+        """``changed`` is called when sources or sinks came or went."""
+        self.port = port
+        self.sinks: dict[TrackId, int] = {}
+        self.sources: dict[TrackId, int] = {}
+        self._media = media
+        self._clock = clock
+        self._spawn = spawn
+        self._changed = changed
+        self._peer: LinkPeer | None = None
+        self._started = False
+        self._closed = False
+        self._attempt = 0
+        self._announced: tuple[CarriedTrack, ...] = ()
+        self._expected: dict[TrackId, CarriedTrack] = {}
+        self._carried: dict[TrackId, CarriedTrack] = {}
+        if port.dialled:
+            self._offer()
+
+    @property
+    def state(self) -> str:
+        """connecting, connected, silent, closed, failed or none: for status pages."""
+        return "none" if self._peer is None else str(self._peer.state)
+
+    def close(self) -> None:
+        self._closed = True
+        self._drop()
+
+    # ---- the transport --------------------------------------------------------------------------
+
+    def offered(self, offer: LinkMediaOffer) -> None:
+        """The child wants a transport; it replaces the one before.
+
+        Raises:
+            Refused: We are the child, or the parameters are not well formed.
+        """
+        if self.port.dialled:
+            raise Refused("wrong-direction", "the child offers media")
+        self._drop()
+        try:
+            peer = self._media.link_listen(LinkParameters(offer.ufrag, offer.pwd, offer.fingerprint))
+        except (SdpError, PeerLimit) as error:
+            raise Refused("media-refused", str(error)) from None
+        self._take(peer)
+        ours = peer.parameters
+        self.port.say(
+            LinkMediaAnswer(
+                ufrag=ours.ufrag, pwd=ours.pwd, fingerprint=ours.fingerprint, candidates=self._media.candidates
+            ),
+            "media",
+        )
+        self._start()
+
+    def answered(self, answer: LinkMediaAnswer) -> None:
+        """The parent answered our offer.
+
+        Raises:
+            Refused: Nothing was offered, or the parameters are not well formed.
+        """
+        if self._peer is None or self._started or not self.port.dialled:
+            raise Refused("unexpected-message", "no media was offered")
+        candidates = [(host or self.port.host, port) for host, port in answer.candidates[:16]]
+        try:
+            self._peer.start(LinkParameters(answer.ufrag, answer.pwd, answer.fingerprint), candidates)
+        except (SdpError, ValueError) as error:
+            self._drop()
+            raise Refused("media-refused", str(error)) from None
+        self._start()
+
+    def _offer(self) -> None:
+        try:
+            peer = self._media.link_dial()
+        except PeerLimit:
+            self._spawn(self._again())
+            return
+        self._take(peer)
+        ours = peer.parameters
+        self.port.say(LinkMediaOffer(ufrag=ours.ufrag, pwd=ours.pwd, fingerprint=ours.fingerprint), "media")
+
+    def _take(self, peer: LinkPeer) -> None:
+        self._peer = peer
+        peer.on_state = self._moved
+
+    def _start(self) -> None:
+        self._started = True
+        self._expect()
+        self._changed()
+
+    def _moved(self, peer: LinkPeer, state: PeerState) -> None:
+        if peer is not self._peer:
+            return
+        log.info("link media", extra={"peer": self.port.peer, "state": str(state), "reason": peer.failure})
+        if state is PeerState.CONNECTED:
+            self._attempt = 0
+        if state in (PeerState.CLOSED, PeerState.FAILED):
+            telemetry.count("link_media_lost", reason=peer.failure or "closed")
+            self._drop()
+            self._changed()
+            if self.port.dialled and not self._closed:
+                self._spawn(self._again())
+
+    async def _again(self) -> None:
+        await asyncio.sleep(backoff_s(self._attempt, self._clock.random()))
+        self._attempt += 1
+        if self._peer is None and not self._closed:
+            self._offer()
+
+    def _drop(self) -> None:
+        """Forget the transport and every stream on it."""
+        peer, self._peer = self._peer, None
+        self._started = False
+        self._announced = ()
+        self.sinks.clear()
+        self.sources.clear()
+        self._carried.clear()
+        self._expected.clear()
+        if peer is not None:
+            peer.on_state = None
+            self._spawn(peer.close())
+
+    # ---- the streams ----------------------------------------------------------------------------
+
+    def carry(self, wanted: Mapping[TrackId, str]) -> None:
+        """Carry exactly ``wanted`` (track to kind), and tell the peer if that is news."""
+        if self._peer is None or not self._started:
+            return
+        chosen = sorted(wanted, key=lambda track: (wanted[track] != "audio", track))[:MAX_CARRIED]
+        if len(wanted) > MAX_CARRIED:
+            telemetry.count("link_carry_full", len(wanted) - MAX_CARRIED)
+        news = self._carried.keys() ^ set(chosen)
+        for track in self._carried.keys() - set(chosen):
+            del self._carried[track]
+            self._peer.uncarry(self.sinks.pop(track))
+        for track in chosen:
+            if track not in self._carried:
+                kind = cast(Kind, wanted[track])
+                sink, ssrc, rtx_ssrc = self._peer.carry(kind)
+                self.sinks[track] = sink
+                self._carried[track] = CarriedTrack(track=track, kind=kind, ssrc=ssrc, rtx_ssrc=rtx_ssrc)
+        if news:
+            self.port.say(LinkCarry(tracks=tuple(self._carried.values())), "carry")
+
+    def carries(self, said: LinkCarry) -> None:
+        """The peer carries exactly these to us.
+
+        Raises:
+            Refused: More than a link may carry, one twice, or a kind that does not exist.
+        """
+        ids = {track.track for track in said.tracks} | {track.ssrc for track in said.tracks}
+        kinds = {track.kind for track in said.tracks}
+        if len(said.tracks) > MAX_CARRIED or len(ids) != 2 * len(said.tracks) or not kinds <= {"audio", "video"}:
+            raise Refused("bad-carry", f"{len(said.tracks)} tracks")
+        self._announced = said.tracks
+        self._expect()
+        self._changed()
+
+    def _expect(self) -> None:
+        if self._peer is None or not self._started:
+            return
+        announced = {track.track: track for track in self._announced}
+        for track, known in list(self._expected.items()):
+            if announced.get(track) != known:
+                del self._expected[track]
+                self._peer.unexpect(self.sources.pop(track))
+        for track, said in announced.items():
+            if track not in self._expected:
+                try:
+                    self.sources[track] = self._peer.expect(cast(Kind, said.kind), said.ssrc, said.rtx_ssrc)
+                except ValueError as error:
+                    raise Refused("bad-carry", str(error)) from None
+                self._expected[track] = said

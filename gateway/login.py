@@ -27,6 +27,8 @@ TABLE = 10_000
 MAX_PASSWORD = 256
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 16_384, 8, 5
 """OWASP password storage cheat sheet, 2025: N=2^14, r=8, p=5 (16 MiB)."""
+NOBODY = f"scrypt${SCRYPT_N}${SCRYPT_R}${SCRYPT_P}${'A' * 22}==${'A' * 43}="
+"""Checked against for names without an account: takes as long, and no password makes 32 zero bytes."""
 QUEUE = 8
 """Checks waiting per worker until further ones are told to come back."""
 
@@ -107,7 +109,6 @@ class Accounts:
         self._by_address = Patience(address_attempts, lockout_s)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="password")
         self._room = workers * (1 + QUEUE)
-        self._nobody = hash_password(clock.token(), clock.secret(16))
 
     async def sign_in(self, name: str, password: str, address: str) -> Actor:
         """Return who ``name`` is.
@@ -119,7 +120,7 @@ class Accounts:
         if self._room == 0:
             raise Refused("sign-in-busy", "many people are signing in; try again in a few seconds")
         self._room -= 1
-        who, stored = self._accounts.get(name, (None, self._nobody))
+        who, stored = self._accounts.get(name, (None, NOBODY))
         try:
             right = await asyncio.get_running_loop().run_in_executor(
                 self._pool, check_password, password[:MAX_PASSWORD], stored

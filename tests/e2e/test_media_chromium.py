@@ -1,0 +1,165 @@
+"""Chromium against the engine alone: simulcast in, slots out, sources switched without renegotiating.
+
+A node's media with no gateway around it: a page makes a terminal's one offer, the test decides the routes.
+"""
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from playwright.async_api import Browser, Page, async_playwright
+
+from media.engine import Engine
+from media.peer import Peer, Peers
+from tests.e2e.browser import FLAGS
+
+PAGE = Path(__file__).with_name("media_page.html")
+SWITCHES = 7
+
+
+@dataclass
+class Harness:
+    """An engine with its peers, and a page that offers to it."""
+
+    engine: Engine
+    peers: Peers
+    url: str = ""
+    joined: dict[int, Peer] = field(default_factory=dict)
+
+    async def page(self, _: web.Request) -> web.Response:
+        return web.Response(text=PAGE.read_text(), content_type="text/html")
+
+    async def offer(self, request: web.Request) -> web.Response:
+        peer = self.peers.accept(await request.text())
+        self.joined[peer.id] = peer
+        return web.json_response({"sdp": peer.answer_sdp, "peer": peer.id})
+
+    def source(self, peer: int, label: str) -> int:
+        return next(u.source for u in self.joined[peer].upstreams if u.label == label)
+
+    def show(self, viewer: int, mid: str, source: int) -> None:
+        """Feed the viewer's slot ``mid``."""
+        self.engine.route(next(s.sink for s in self.joined[viewer].slots if s.mid == mid), source)
+
+
+@asynccontextmanager
+async def harness() -> AsyncIterator[Harness]:
+    engine = Engine.open(["127.0.0.1"], 0)
+    engine.start()
+    made = Harness(engine, Peers(engine, ["127.0.0.1"]))
+    app = web.Application()
+    app.add_routes([web.get("/", made.page), web.post("/offer", made.offer)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    try:
+        yield made
+    finally:
+        await made.peers.close()
+        engine.close()
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+async def seen(page: Page, mid: str) -> Mapping[str, Any]:
+    answer = await page.evaluate("(mid) => received(mid)", mid)
+    return answer or dict.fromkeys(
+        ("frames", "freezes", "dropped", "width", "height", "lost", "packets", "keys", "heard"), 0
+    )
+
+
+async def until(what: str, look: Callable[[], Awaitable[Any]], good: Callable[[Any], bool], seconds: float) -> Any:
+    """Look again until ``good``; the failure shows what was seen last."""
+    last: Any = None
+    try:
+        async with asyncio.timeout(seconds):
+            while not good(last := await look()):
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        pytest.fail(f"{what} not within {seconds} s; last seen: {last}")
+    return last
+
+
+async def story() -> Mapping[str, Any]:
+    """Two cameras and a viewer; the viewer's first slot goes to and fro between the cameras."""
+    async with harness() as node, chromium() as browser:
+        cameras, offers = [], {"publish": True, "slots": 1, "width": 960, "height": 540}
+        for _ in range(2):
+            page = await browser.new_page()
+            await page.goto(node.url)
+            cameras.append((page, await page.evaluate("(o) => start(o)", offers)))
+        viewer = await browser.new_page()
+        await viewer.goto(node.url)
+        number = await viewer.evaluate("(o) => start(o)", {"publish": False, "slots": 4})
+        loop = asyncio.get_running_loop()
+        sources = [node.source(peer, "camera") for _, peer in cameras]
+        began = loop.time()
+        node.show(number, "0", sources[0])
+        node.show(number, "4", node.source(cameras[0][1], "audio"))
+        await until("first picture", lambda: seen(viewer, "0"), lambda s: s["frames"] > 0, 15)
+        first_s = loop.time() - began
+        layers = await until("three layers", lambda: cameras[0][0].evaluate("sent()"), three_layers, 30)
+        size = await until("the top layer", lambda: seen(viewer, "0"), lambda s: s["height"] == 540, 30)
+        started = await seen(viewer, "0")
+        switches = [await switch(node, viewer, number, sources[turn % 2]) for turn in range(1, SWITCHES + 1)]
+        ended = await seen(viewer, "0")
+        transport = await viewer.evaluate("cipher()")
+        audio = await until("sound", lambda: seen(viewer, "4"), lambda s: s["heard"] > 0, 5)
+        return {
+            "first_s": first_s,
+            "layers": layers,
+            "size": (size["width"], size["height"]),
+            "switch_s": switches,
+            "freezes": ended["freezes"] - started["freezes"],
+            "dropped": ended["dropped"] - started["dropped"],
+            "lost": ended["lost"],
+            "transport": transport,
+            "audio": audio,
+        }
+
+
+def three_layers(sent: Any) -> bool:
+    return len([layer for layer in sent or () if layer["frames"] > 0]) == 3
+
+
+async def switch(node: Harness, viewer: Page, number: int, source: int) -> float:
+    """Move the slot to ``source``; seconds until a keyframe of it is decoded, then pictures go on."""
+    loop = asyncio.get_running_loop()
+    before, began = await seen(viewer, "0"), loop.time()
+    node.show(number, "0", source)
+    await until("keyframe", lambda: seen(viewer, "0"), lambda s: s["keys"] > before["keys"], 5)
+    took = loop.time() - began
+    now = await seen(viewer, "0")
+    await until("pictures after it", lambda: seen(viewer, "0"), lambda s: s["frames"] >= now["frames"] + 15, 5)
+    return took
+
+
+@pytest.mark.timeout(180)
+def test_a_slot_changes_its_source_seven_times_without_a_freeze() -> None:
+    result = asyncio.run(story())
+    print(json.dumps(result))
+    assert result["first_s"] < 5
+    assert len(result["switch_s"]) == SWITCHES
+    assert sorted(result["switch_s"])[SWITCHES // 2] < 1
+    assert result["freezes"] <= 1
+    assert result["size"] == (960, 540)
+    assert result["audio"]["packets"] > 100
+    assert result["transport"]["srtp"] == "SRTP_AEAD_AES_128_GCM"

@@ -308,6 +308,6 @@ def _key(record: AnyRecord) -> str:
         case AuditRead():
             return f"audit:{record.node}:{record.at}:{record.by.name}:{record.what}"
         case RefusalRecorded():
-            return f"refusal:{record.node}:{record.at}:{record.action}:{record.target}:{record.via}"
+            return f"refusal:{record.node}:{record.at}:{record.action}:{record.target}:{record.code}:{record.via}"
         case _:
             assert_never(record)

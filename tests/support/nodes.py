@@ -1,0 +1,127 @@
+"""Nodes without sockets: real journals, real drivers, and links that are function calls which can be cut.
+
+``Node.pull`` is what a link does: read the sender's journal from the receiver's cursor, pass on what concerns it,
+move the cursor in the same journal.
+"""
+
+import functools
+import itertools
+from pathlib import Path
+from types import SimpleNamespace
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gateway.alarms import Alarms
+from gateway.audit import Audit
+from gateway.blobs import Blobs
+from gateway.directives import Directives
+from gateway.journal import Journal
+from gateway.keys import NodeKeys
+from gateway.refusals import Refusals
+from gateway.telemetry import Telemetry
+from signaling import records
+from signaling.ids import NodeCode, Seq
+from signaling.records import (
+    AlarmAdvanced,
+    AlarmPictured,
+    AlarmRaised,
+    AnyRecord,
+    AuditRead,
+    DeliveryAdvanced,
+    DirectiveClosed,
+    DirectiveIssued,
+    DirectiveRecalled,
+    RefusalRecorded,
+)
+from signaling.routing import Router
+
+from .clock import FakeClock
+from .places import TREE
+
+
+@functools.cache
+def private_key(code: NodeCode) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.generate()
+
+
+def keys_of(code: NodeCode, *others: NodeCode) -> NodeKeys:
+    public = {c: private_key(c).public_key() for c in (code, *others)}
+    return NodeKeys(code, private_key(code), public)
+
+
+class Node:
+    """One gateway's durable half.  Make it on a running loop."""
+
+    def __init__(self, code: NodeCode, directory: Path, clock: FakeClock | None = None) -> None:
+        self.code = code
+        self.directory = directory / code
+        self.clock = clock or FakeClock(serial=int(code))
+        self.telemetry = Telemetry()
+        self.journal = Journal.open(self.directory / "journal.sqlite", code, self.clock)
+        self.blobs = Blobs(self.directory / "blobs")
+        self.refusals = Refusals(code, self.journal, self.clock, self.telemetry)
+        keys = keys_of(code, *TREE.path_up(code))
+        common = SimpleNamespace(
+            journal=self.journal, clock=self.clock, telemetry=self.telemetry, refusals=self.refusals
+        )
+        self.directives = Directives(code, TREE, keys, **vars(common))
+        self.alarms = Alarms(code, TREE, blobs=self.blobs, **vars(common))
+        self.audit = Audit(code, TREE, self.journal, self.clock, self.refusals, self.directives)
+
+    def dispatch(self, record: AnyRecord, via: NodeCode) -> None:
+        match record:
+            case DirectiveIssued() | DirectiveRecalled() | DirectiveClosed() | DeliveryAdvanced():
+                self.directives.receive(record, via)
+            case AlarmRaised() | AlarmPictured() | AlarmAdvanced():
+                self.alarms.receive(record, via)
+            case AuditRead() | RefusalRecorded():
+                self.audit.receive(record, via)
+            case _:
+                raise AssertionError(f"no driver here for {record}")
+
+    async def pull(self, sender: "Node", limit: int = 1_000, *, acknowledge: bool = True) -> int:
+        """Take in up to ``limit`` rows of ``sender``; return how many records crossed.
+
+        ``acknowledge=False``: the link was cut after the records and before the cursor was durable.
+        """
+        epoch, after = self.journal.cursor(sender.code)
+        position = after if epoch == sender.journal.epoch else Seq(0)
+        router, crossed = Router(sender.code, TREE), []
+        for row in sender.journal.replay():
+            router.note(row.record)
+            wanted = position < row.seq <= position + limit and row.via != self.code
+            if wanted and router.concerns(row.record, self.code):
+                crossed.append(records.decode(row.data))
+        for record in crossed:
+            self.dispatch(record, sender.code)
+        if acknowledge:
+            last = Seq(min(sender.journal.head, position + limit))
+            await self.journal.append(cursor=(sender.code, sender.journal.epoch, last))
+            if sender.code == TREE.parent(self.code):
+                sender.directives.relayed(self.code, crossed)
+        await self.settle()
+        await sender.settle()
+        return len(crossed)
+
+    async def settle(self) -> None:
+        """Return once everything appended so far is durable."""
+        await self.journal.append()
+
+    async def close(self) -> None:
+        await self.journal.close()
+
+    async def restart(self) -> "Node":
+        """Close, and open what the disk holds."""
+        await self.close()
+        return Node(self.code, self.directory.parent, self.clock)
+
+
+async def until_quiet(*chain: Node) -> None:
+    """Let neighbouring nodes, listed from the top down, exchange records until nothing more crosses."""
+    for node in chain:
+        await node.settle()
+    crossed = 1
+    while crossed:
+        crossed = 0
+        for upper, lower in itertools.pairwise(chain):
+            crossed += await lower.pull(upper) + await upper.pull(lower)

@@ -151,7 +151,7 @@ class Node:
             audit=audit,
             conferences=conferences,
             presence=presence,
-            templates=templates.read(config.tree.templates_file),
+            templates=_templates(config),
         )
         return cls(
             config=config,
@@ -273,6 +273,13 @@ def _tree(config: Config) -> Tree:
     if config.node.code not in tree:
         raise ConfigError((f"{config.tree.file}: no division {config.node.code}, which is node.code",))
     return tree
+
+
+def _templates(config: Config) -> tuple[templates.Template, ...]:
+    try:
+        return templates.read(config.tree.templates_file)
+    except ValueError as error:
+        raise ConfigError((str(error),)) from None
 
 
 def _uplink(config: Config, tree: Tree) -> Uplink | None:

@@ -178,13 +178,29 @@ def publish(
         str, typer.Option(envvar="WUJI_TOKEN", help="Bearer token; better in WUJI_TOKEN, out of sight of ps.")
     ],
     loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end.")] = False,
+    name: Annotated[str, typer.Option(help="Name others see; default: the token's.")] = "",
 ) -> None:
     """Send a media file into a conference as a participant."""
+    from gateway.publish import PublishError
     from gateway.publish import publish as send
     from gateway.telemetry import start_logging
+    from media.ingest import UnusableFile
 
     start_logging("info", "console")
-    asyncio.run(send(file, to, token, loop))
+    try:
+        asyncio.run(send(file, to, token, loop, name))
+    except (PublishError, UnusableFile) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def clip(directory: Annotated[Path, typer.Argument(help="Where the clips go.")]) -> None:
+    """Make the demo cameras' clips, or find them made; print their paths."""
+    from media.clips import demo_clips
+
+    for path in demo_clips(directory):
+        typer.echo(str(path))
 
 
 @app.command()

@@ -430,8 +430,8 @@ def _created(resource: str, kind: str, sdp: str) -> web.Response:
 async def _whip(call: Call) -> web.Response:
     """RFC 9725: one offer in, one answer out; the resource ends with DELETE or with its media."""
     offer = await bodies.read_sdp(call.request, call.services.limits)
-    conference = ConferenceId(call.id("conference"))
-    resource, answer = call.services.conferences.whip(call.actor, conference, offer, call.actor.name)
+    conference, name = ConferenceId(call.id("conference")), call.request.query.get("name", call.actor.name)
+    resource, answer = call.services.conferences.whip(call.actor, conference, offer, name)
     return _created(resource, "whip", answer)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from signaling.errors import Refused
@@ -15,7 +16,7 @@ from signaling.records import Actor
 
 from . import tokens
 from .clock import Clock
-from .config import Config
+from .config import Config, ConfigError
 from .keys import NodeKeys
 from .login import Accounts, read_accounts
 from .settings import Algorithm
@@ -46,7 +47,7 @@ class Auth:
         """Read the key files, the accounts and the links in ``data_dir``.
 
         Raises:
-            KeyFileError, ValueError: A file cannot be used.
+            KeyFileError, ConfigError: A file cannot be used.
         """
         self.node = NodeCode(config.node.code)
         self.keys = keys or NodeKeys.load(self.node, config.keys.private_key_file, config.keys.public_keys_file)
@@ -59,7 +60,7 @@ class Auth:
         )
         self._links = SignInLinks(config.node.data_dir / "links.sqlite", clock, reusable=config.demo.reusable_links)
         self._accounts = Accounts(
-            read_accounts(config.auth.accounts_file) if config.auth.accounts_file else {},
+            _accounts(config.auth.accounts_file),
             clock,
             attempts=config.auth.attempts,
             address_attempts=config.auth.address_attempts,
@@ -185,11 +186,18 @@ class Auth:
         self._links.close()
 
 
+def _accounts(path: Path | None) -> dict[str, tuple[Actor, str]]:
+    try:
+        return read_accounts(path) if path else {}
+    except (OSError, ValueError) as error:
+        raise ConfigError((str(error),)) from None
+
+
 def _signer(config: Config, keys: NodeKeys) -> Signer:
     if config.keys.token_algorithm is Algorithm.EDDSA:
         return Signer(Algorithm.EDDSA, keys.node, keys.private, {keys.node: keys.public[keys.node]})
     secret = config.keys.token_secret
     if secret is None:
-        raise ValueError("keys.token_secret: missing")
+        raise ConfigError(("keys.token_secret: missing",))
     text = secret.get_secret_value()
     return Signer(Algorithm.HS256, keys.node, text, {keys.node: text})

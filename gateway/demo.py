@@ -251,7 +251,7 @@ class Demo:
     async def _start_cameras(self, tasks: asyncio.TaskGroup, http: aiohttp.ClientSession, meeting: str) -> None:
         """Start two cameras at the township, each with a clip of its own if there are two."""
         township = self._nodes["township"]
-        clips = await asyncio.to_thread(places.demo_clips, self._directory)
+        clips = await self._clips()
         watcher = self._token(township, Role.TERMINAL, "demo")
         await self._until(township, lambda: self._knows(http, township, watcher, meeting))
         for index, name in enumerate(CAMERAS):
@@ -260,6 +260,16 @@ class Demo:
             clip = str(clips[index % len(clips)])
             arguments = wuji("publish", clip, "--to", url, "--loop")
             self._keep(tasks, f"camera{index + 1}", arguments, {"WUJI_TOKEN": token})
+
+    async def _clips(self) -> tuple[Path, ...]:
+        """Make the cameras' clips, or find them made, in a process of its own: it decodes."""
+        process = await asyncio.create_subprocess_exec(
+            *wuji("clip", str(self._directory / "clips")), stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await process.communicate()
+        if process.returncode != 0:
+            raise DemoError("the cameras' clips could not be made; try --no-cameras")
+        return tuple(Path(line) for line in output.decode().splitlines())
 
     def _token(self, node: Node, role: Role, name: str, ttl_s: float = 3600) -> str:
         with contextlib.closing(Auth(node.config, self._clock)) as auth:

@@ -11,6 +11,8 @@ from signaling.directive import MAX_TEXT, MAX_TITLE
 from signaling.errors import Refused
 from signaling.records import Urgency
 
+from .config import ConfigError
+
 MAX_TEMPLATES = 200
 
 
@@ -31,7 +33,7 @@ def read(path: Path | None) -> tuple[Template, ...]:
     """Return the templates in a TOML file, none without a file.
 
     Raises:
-        ValueError: The file cannot be used; the text names it.
+        ConfigError: The file cannot be used; the text names it.
     """
     if path is None:
         return ()
@@ -41,7 +43,7 @@ def read(path: Path | None) -> tuple[Template, ...]:
             text.line(template.title, f"{template.id}.title", MAX_TITLE)
             text.body(template.text, f"{template.id}.text", MAX_TEXT)
     except (OSError, msgspec.DecodeError, Refused) as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ConfigError((f"{path}: {error}",)) from None
     if len({template.id for template in found}) != len(found) or len(found) > MAX_TEMPLATES:
-        raise ValueError(f"{path}: ids repeat, or more than {MAX_TEMPLATES} templates")
+        raise ConfigError((f"{path}: ids repeat, or more than {MAX_TEMPLATES} templates",))
     return found

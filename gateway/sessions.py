@@ -65,7 +65,10 @@ class Visitor:
         self._outgoing.put(message, key)
 
     def tell_all(self, messages: Iterator[GatewayMessage]) -> None:
-        """Tell it all of these, as fast as it reads, after whatever waits."""
+        """Tell it the first of these at once and the rest as fast as it reads."""
+        first = next(messages, None)
+        if first is not None:
+            self._outgoing.put(first)
         self._outgoing.feed(messages)
 
 

@@ -104,7 +104,7 @@ class Alarms(admission.Facts):
         Raises:
             Refused: ``not-permitted``, ``bad-text``, ``bad-record``, ``unknown-node``.
         """
-        event = (actor.name, actor.division, request.source, request.event)
+        event = (actor.name, actor.division, request.source or actor.name, request.event)
         if request.event and (known := self._events.get(event)) is not None:
             return known, False
         if request.event and (pending := self._pending_events.get(event)) is not None:

@@ -1,0 +1,247 @@
+"""Alarms through real journals: one place calls, all concerned know; the picture follows."""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.alarms import AlarmRequest
+from signaling.errors import Refused
+from signaling.ids import AlarmId, NodeCode, Sha256
+from signaling.records import Actor, AlarmRaised, AlarmState, RefusalRecorded, Urgency
+from tests.support.facts import pictured, raised, step
+from tests.support.loop import on_loop
+from tests.support.nodes import Node, until_quiet
+from tests.support.places import (
+    COUNTY,
+    OTHER_TOWNSHIP,
+    OTHER_VILLAGE,
+    SIBLING,
+    TOWNSHIP,
+    TREE,
+    VILLAGE,
+    auditor,
+    commander,
+    device,
+    terminal,
+)
+
+
+@dataclass(frozen=True)
+class Photo:
+    jpeg: bytes = b"\xff\xd8\xff full picture" * 100
+    thumbnail: bytes = b"\xff\xd8\xff thumbnail"
+
+
+def request(**changes: Any) -> AlarmRequest:
+    return AlarmRequest(**({"kind": "fire", "text": "烟雾浓度超限", "urgency": Urgency.P0} | changes))
+
+
+def sha256(data: bytes) -> Sha256:
+    return Sha256(hashlib.sha256(data).hexdigest())
+
+
+def refusals(node: Node) -> list[str]:
+    return [row.record.code for row in node.journal.replay() if isinstance(row.record, RefusalRecorded)]
+
+
+@on_loop
+async def test_one_place_calls_and_all_concerned_know(tmp_path: Path) -> None:
+    county, township, village = (Node(c, tmp_path) for c in (COUNTY, TOWNSHIP, VILLAGE))
+    sibling, elsewhere = Node(SIBLING, tmp_path), Node(OTHER_TOWNSHIP, tmp_path)
+    alarm, created = await village.alarms.raise_alarm(device(), request())
+    assert created
+    assert (alarm.place, alarm.source) == (VILLAGE, "烟感-17")
+    assert (alarm.longitude, alarm.latitude) == TREE.position(VILLAGE)
+    await until_quiet(county, township, village)
+    await sibling.pull(township)
+    await elsewhere.pull(county)
+    for node in (county, township, village, sibling):
+        (card,) = node.alarms.list(commander(node.code))
+        assert (card.alarm, card.text, card.state) == (alarm.alarm, "烟雾浓度超限", AlarmState.TRIGGERED)
+    assert elsewhere.alarms.list(commander(OTHER_TOWNSHIP)) == []
+    assert elsewhere.journal.head == 0
+    for node in (county, township, village, sibling, elsewhere):
+        await node.close()
+
+
+@on_loop
+async def test_the_same_event_of_the_same_source_is_one_alarm(tmp_path: Path) -> None:
+    village = Node(VILLAGE, tmp_path)
+    answers = await asyncio.gather(*(village.alarms.raise_alarm(device(), request(event="17-1")) for _ in range(4)))
+    assert len({alarm.alarm for alarm, _ in answers}) == 1
+    assert [created for _, created in answers].count(True) == 1
+    village = await village.restart()
+    assert await village.alarms.raise_alarm(device(), request(event="17-1")) == (answers[0][0], False)
+    assert (await village.alarms.raise_alarm(device(), request(event="17-2")))[1]
+    assert (await village.alarms.raise_alarm(device(), request()))[1]
+    assert (await village.alarms.raise_alarm(device(), request()))[1]
+    assert len(village.alarms.list(terminal())) == 4
+    await village.close()
+
+
+@on_loop
+async def test_the_thumbnail_is_wanted_at_once_and_the_picture_on_demand(tmp_path: Path) -> None:
+    township, village = Node(TOWNSHIP, tmp_path), Node(VILLAGE, tmp_path)
+    asked: list[Sha256] = []
+    township.blobs.on_wanted(lambda known: asked.append(known.sha256))
+    alarm, _ = await village.alarms.raise_alarm(device(), request())
+    await until_quiet(township, village)
+    assert township.alarms.list(commander(TOWNSHIP))[0].thumbnail is None
+    photo = Photo()
+    record = await village.alarms.picture(alarm.alarm, photo)
+    assert (record.picture, record.thumbnail) == (sha256(photo.jpeg), sha256(photo.thumbnail))
+    await until_quiet(township, village)
+    card = township.alarms.view(alarm.alarm, commander(TOWNSHIP))
+    assert (card.picture, card.thumbnail) == (record.picture, record.thumbnail)
+    assert asked == [record.thumbnail]
+    assert [k.sha256 for k in township.blobs.wanted(VILLAGE)] == [record.thumbnail]
+    assert [(k.sha256, k.via) for k in township.alarms.missing_blobs()] == [(record.thumbnail, VILLAGE)]
+    await township.blobs.put(photo.thumbnail)
+    assert township.alarms.missing_blobs() == ()
+    assert await township.alarms.blob(commander(TOWNSHIP), record.thumbnail) == photo.thumbnail
+    with pytest.raises(Refused) as refused:
+        await township.alarms.blob(commander(TOWNSHIP), record.picture)
+    assert refused.value.code == "blob-pending"
+    assert asked == [record.thumbnail, record.picture]
+    township = await township.restart()
+    assert [k.sha256 for k in township.blobs.wanted(VILLAGE)] == []
+    await township.blobs.put(photo.jpeg)
+    assert await township.alarms.blob(commander(TOWNSHIP), record.picture) == photo.jpeg
+    assert township.alarms.alarm_of(record.picture) == alarm.alarm
+    await township.close()
+    await village.close()
+
+
+@on_loop
+async def test_pictures_are_only_for_those_who_are_told(tmp_path: Path) -> None:
+    county, village = Node(COUNTY, tmp_path), Node(VILLAGE, tmp_path)
+    alarm, _ = await village.alarms.raise_alarm(device(), request())
+    record = await village.alarms.picture(alarm.alarm, Photo())
+    for stranger in (terminal(OTHER_VILLAGE), commander(OTHER_TOWNSHIP), device(VILLAGE)):
+        with pytest.raises(Refused) as refused:
+            await village.alarms.blob(stranger, record.picture)
+        assert refused.value.code == "not-permitted"
+        assert not village.alarms.may_read(alarm.alarm, stranger)
+    for told in (terminal(SIBLING), commander(COUNTY), auditor(COUNTY)):
+        assert await village.alarms.blob(told, record.picture) == Photo().jpeg
+    with pytest.raises(Refused) as refused:
+        await village.alarms.blob(commander(COUNTY), sha256(b"never seen"))
+    assert refused.value.code == "unknown-blob"
+    await county.close()
+    await village.close()
+
+
+@on_loop
+async def test_tiers_that_step_at_once_agree_when_the_line_is_back(tmp_path: Path) -> None:
+    county, township = Node(COUNTY, tmp_path), Node(TOWNSHIP, tmp_path)
+    alarm, _ = await township.alarms.raise_alarm(device(TOWNSHIP), request())
+    await until_quiet(county, township)
+    await county.alarms.advance(commander(COUNTY), alarm.alarm, AlarmState.FALSE, "演练")
+    await township.alarms.advance(commander(TOWNSHIP), alarm.alarm, AlarmState.CONFIRMED, "属实")
+    await until_quiet(county, township)
+    for node in (county, township):
+        assert node.alarms.view(alarm.alarm, commander()).state is AlarmState.CONFIRMED
+    await county.alarms.advance(commander(COUNTY), alarm.alarm, AlarmState.DISPATCHED)
+    await until_quiet(county, township)
+    await township.alarms.advance(terminal(TOWNSHIP), alarm.alarm, AlarmState.ON_SITE)
+    await until_quiet(county, township)
+    for node in (county, township):
+        node = await node.restart()
+        assert node.alarms.view(alarm.alarm, commander()).state is AlarmState.ON_SITE
+        assert refusals(node) == []
+        await node.close()
+
+
+@on_loop
+async def test_steps_that_may_not_be_taken_are_refused(tmp_path: Path) -> None:
+    township = Node(TOWNSHIP, tmp_path)
+    alarm, _ = await township.alarms.raise_alarm(device(TOWNSHIP), request(place=VILLAGE))
+    cases: list[tuple[Actor, AlarmId, AlarmState, str, str]] = [
+        (terminal(VILLAGE), alarm.alarm, AlarmState.CONFIRMED, "", "not-permitted"),
+        (device(VILLAGE), alarm.alarm, AlarmState.ON_SITE, "", "not-permitted"),
+        (commander(SIBLING), alarm.alarm, AlarmState.CONFIRMED, "", "not-permitted"),
+        (auditor(TOWNSHIP), alarm.alarm, AlarmState.CONFIRMED, "", "not-permitted"),
+        (commander(COUNTY), alarm.alarm, AlarmState.CONFIRMED, "", "not-permitted"),
+        (commander(TOWNSHIP), alarm.alarm, AlarmState.CLOSED, "", "alarm-state"),
+        (commander(TOWNSHIP), alarm.alarm, AlarmState.CONFIRMED, "x\x1b[2J", "bad-text"),
+        (commander(TOWNSHIP), AlarmId("a-unknown"), AlarmState.CONFIRMED, "", "unknown-alarm"),
+    ]
+    for actor, target, state, note, code in cases:
+        with pytest.raises(Refused) as refused:
+            await township.alarms.advance(actor, target, state, note)
+        assert refused.value.code == code, (actor, state)
+    for _ in range(2):
+        await township.alarms.advance(commander(TOWNSHIP), alarm.alarm, AlarmState.CONFIRMED)
+    assert township.alarms.view(alarm.alarm, commander()).state is AlarmState.CONFIRMED
+    await township.close()
+
+
+@pytest.mark.parametrize(
+    ("actor", "changes", "code"),
+    [
+        (device(VILLAGE), {"place": SIBLING}, "not-permitted"),
+        (device(VILLAGE), {"place": TOWNSHIP}, "not-permitted"),
+        (device(COUNTY), {}, "not-permitted"),
+        (auditor(TOWNSHIP), {}, "not-permitted"),
+        (device(VILLAGE), {"place": NodeCode("1")}, "unknown-node"),
+        (device(VILLAGE), {"kind": "火\n警"}, "bad-text"),
+        (device(VILLAGE), {"kind": ""}, "bad-text"),
+        (device(VILLAGE), {"text": "火" * 400}, "bad-text"),
+        (device(VILLAGE), {"source": "x" * 61}, "bad-text"),
+        (device(VILLAGE), {"longitude": 181.0, "latitude": 0.0}, "bad-record"),
+        (device(VILLAGE), {"longitude": float("nan"), "latitude": 0.0}, "bad-record"),
+    ],
+)
+@on_loop
+async def test_an_alarm_that_may_not_be_is_refused(
+    tmp_path: Path, actor: Actor, changes: dict[str, Any], code: str
+) -> None:
+    township = Node(TOWNSHIP, tmp_path)
+    with pytest.raises(Refused) as refused:
+        await township.alarms.raise_alarm(actor, request(**changes))
+    assert refused.value.code == code
+    await township.settle()
+    assert not any(isinstance(row.record, AlarmRaised) for row in township.journal.replay())
+    assert refusals(township) == (["not-permitted"] if code == "not-permitted" else [])
+    await township.close()
+
+
+@on_loop
+async def test_what_a_neighbour_may_not_say_is_refused_and_the_rest_taken(tmp_path: Path) -> None:
+    township = Node(TOWNSHIP, tmp_path)
+    good = raised()
+    cases: list[tuple[Any, NodeCode, str]] = [
+        (raised(node=COUNTY), VILLAGE, "wrong-direction"),
+        (raised(), SIBLING, "wrong-direction"),
+        (raised(place=SIBLING), VILLAGE, "not-permitted"),
+        (raised(by=device(TOWNSHIP)), VILLAGE, "not-permitted"),
+        (raised(by=auditor(VILLAGE)), VILLAGE, "not-permitted"),
+        (raised(node=COUNTY, place=OTHER_VILLAGE, by=device(COUNTY)), COUNTY, "wrong-direction"),
+        (raised(alarm="a b"), VILLAGE, "bad-record"),
+        (raised(alarm=""), VILLAGE, "bad-record"),
+        (pictured(), VILLAGE, "unknown-alarm"),
+        (step(AlarmState.CONFIRMED, node=COUNTY, by=commander()), COUNTY, "unknown-alarm"),
+        (good, VILLAGE, ""),
+        (msgspec.structs.replace(good, text="没事"), VILLAGE, "alarm-conflict"),
+        (pictured(node=COUNTY), COUNTY, "not-permitted"),
+        (pictured(picture="../../etc/passwd"), VILLAGE, "bad-record"),
+        (pictured(picture_bytes=5 << 20), VILLAGE, "bad-record"),
+        (pictured(thumbnail_bytes=(64 << 10) + 1), VILLAGE, "bad-record"),
+        (step(AlarmState.FALSE, node=VILLAGE, by=terminal()), VILLAGE, "not-permitted"),
+        (step(AlarmState.FALSE, node=VILLAGE, by=commander(COUNTY)), VILLAGE, "not-permitted"),
+        (pictured(), VILLAGE, ""),
+        (good, VILLAGE, ""),
+    ]
+    for record, via, _ in cases:
+        township.clock.advance(1)
+        township.alarms.receive(record, via)
+    await township.settle()
+    assert refusals(township) == [code for *_, code in cases if code]
+    card = township.alarms.view(good.alarm, commander())
+    assert (card.text, card.picture, card.state) == (good.text, pictured().picture, AlarmState.TRIGGERED)
+    await township.close()

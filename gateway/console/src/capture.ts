@@ -1,38 +1,35 @@
-/** Camera, microphone and screen. Failing to get them is an answer, not an error: one joins to watch and listen. */
+/** Camera, microphone and screen. Nothing is asked for before a person switches it on. */
 
 /** Why there is no camera or microphone; every one has a sentence in the language tables. */
 export type CaptureProblem = "insecure" | "denied" | "missing" | "busy"
 
-export interface Captured {
-  readonly audio: MediaStreamTrack | null
-  readonly video: MediaStreamTrack | null
-  readonly problem: CaptureProblem | null
+/** Thrown instead of the browser's own errors. */
+export class CaptureFailed extends Error {
+  constructor(readonly problem: CaptureProblem) {
+    super(problem)
+  }
 }
 
 const AUDIO: MediaTrackConstraints = { echoCancellation: true, noiseSuppression: true, autoGainControl: true }
 const VIDEO: MediaTrackConstraints = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 25, max: 30 } }
 
-/** Ask for both, then for the microphone alone, then for nothing. */
-export async function capture(): Promise<Captured> {
-  if (!canCapture()) return { audio: null, video: null, problem: "insecure" }
-  try {
-    return tracks(await navigator.mediaDevices.getUserMedia({ audio: AUDIO, video: VIDEO }), null)
-  } catch (error) {
-    const problem = reason(error)
-    try {
-      return tracks(await navigator.mediaDevices.getUserMedia({ audio: AUDIO }), problem)
-    } catch {
-      return { audio: null, video: null, problem }
-    }
-  }
+export function microphone(): Promise<MediaStreamTrack> {
+  return capture({ audio: AUDIO })
 }
 
-/** The camera again, after it was switched off. */
-export async function camera(): Promise<MediaStreamTrack> {
-  const stream = await navigator.mediaDevices.getUserMedia({ video: VIDEO })
-  const [track] = stream.getVideoTracks()
-  if (track === undefined) throw new DOMException("no camera", "NotFoundError")
-  return track
+export function camera(): Promise<MediaStreamTrack> {
+  return capture({ video: VIDEO })
+}
+
+async function capture(wanted: MediaStreamConstraints): Promise<MediaStreamTrack> {
+  if (!canCapture()) throw new CaptureFailed("insecure")
+  try {
+    const [track] = (await navigator.mediaDevices.getUserMedia(wanted)).getTracks()
+    if (track !== undefined) return track
+  } catch (error) {
+    throw new CaptureFailed(reason(error))
+  }
+  throw new CaptureFailed("missing")
 }
 
 /** The screen or a window, or null when the person changed their mind. */
@@ -54,12 +51,8 @@ export function canShare(): boolean {
   return canCapture() && "getDisplayMedia" in navigator.mediaDevices
 }
 
-export function reason(error: unknown): CaptureProblem {
+function reason(error: unknown): CaptureProblem {
   const name = error instanceof DOMException ? error.name : ""
   if (name === "NotAllowedError" || name === "SecurityError") return "denied"
   return name === "NotReadableError" || name === "AbortError" ? "busy" : "missing"
-}
-
-function tracks(stream: MediaStream, problem: CaptureProblem | null): Captured {
-  return { audio: stream.getAudioTracks()[0] ?? null, video: stream.getVideoTracks()[0] ?? null, problem }
 }

@@ -5,18 +5,18 @@ export function listenToKeys(meeting: Meeting): void {
   let talking = false
   document.addEventListener("keydown", (event) => {
     if (typing(event) || event.repeat || meeting.view.conference === null) return
-    if (event.key === "m" || event.key === "M") meeting.setMicrophone(!meeting.view.microphone)
+    if (event.key === "m" || event.key === "M") void meeting.setMicrophone(!meeting.view.microphone)
     else if (event.key === "v" || event.key === "V") void meeting.setCamera(!meeting.view.camera)
     else if (event.key === " " && !onButton(event) && !meeting.view.microphone) {
       event.preventDefault()
       talking = true
-      meeting.setMicrophone(true)
+      void meeting.setMicrophone(true)
     }
   })
   document.addEventListener("keyup", (event) => {
     if (event.key !== " " || !talking) return
     talking = false
-    meeting.setMicrophone(false)
+    void meeting.setMicrophone(false)
   })
 }
 

@@ -1,10 +1,12 @@
 /**
  * Being in a meeting: joins, keeps the seat over a dropped line, switches camera, microphone and screen.
  *
+ * Joins to watch and listen; camera and microphone are put into the same connection when somebody switches
+ * them on, without renegotiating.
  * Owns the local tracks and the one peer connection.  Draws nothing; tells `onChange` when its view changes.
  */
 import { retryMs } from "./backoff"
-import { camera, capture, reason, screen, type CaptureProblem } from "./capture"
+import { camera, canCapture, CaptureFailed, microphone, screen, type CaptureProblem } from "./capture"
 import { RequestFailed, type Connection } from "./connection"
 import { makePeer, type Peer } from "./peer"
 
@@ -43,6 +45,7 @@ export class Meeting {
   private audio: MediaStreamTrack | null = null
   private video: MediaStreamTrack | null = null
   private shared: MediaStreamTrack | null = null
+  private switching: Promise<void> = Promise.resolve()
   private attempt = 0
   private timer = 0
   private turn = 0 // a later join or leave makes an earlier one that is still waiting void
@@ -55,27 +58,18 @@ export class Meeting {
   async join(conference: string): Promise<void> {
     if (this.view.conference !== null) await this.leave()
     const turn = ++this.turn
-    this.change({ conference, phase: "joining", failure: null })
-    const got = await capture()
-    if (turn !== this.turn) {
-      got.audio?.stop()
-      got.video?.stop()
-      return
-    }
-    this.audio = got.audio
-    this.video = got.video
-    this.change({ microphone: got.audio !== null, camera: got.video !== null, problem: got.problem, preview: this.previewOf() })
+    this.change({ conference, phase: "joining", failure: null, problem: canCapture() ? null : "insecure" })
     await this.enter(conference, turn)
   }
 
-  async leave(): Promise<void> {
+  /** Give up the seat; `failure` is the code of why, or null when a person wanted it. */
+  async leave(failure: string | null = null): Promise<void> {
     this.turn++
     clearTimeout(this.timer)
     const wasIn = this.view.conference !== null
     this.hangUp()
-    for (const track of [this.audio, this.video, this.shared]) track?.stop()
-    this.audio = this.video = this.shared = null
-    this.change(IDLE)
+    this.release()
+    this.change({ ...IDLE, failure })
     if (wasIn) await this.connection.request({ type: "leave" }).catch(() => undefined) // a closed line has left already
   }
 
@@ -89,33 +83,36 @@ export class Meeting {
     if (this.view.conference !== null && this.view.phase !== "joining") this.recover(0)
   }
 
-  setMicrophone(on: boolean): void {
-    if (this.audio === null) return
-    this.audio.enabled = on
-    this.change({ microphone: on })
-    this.announce()
+  setMicrophone(on: boolean): Promise<void> {
+    if (!on && this.audio !== null) this.audio.enabled = false // at once, whatever else is being switched
+    return this.switch(async () => {
+      if (on) this.audio ??= await microphone()
+      if (this.audio !== null) this.audio.enabled = on
+      this.change({ microphone: on, problem: null })
+      await this.peer?.audio.replaceTrack(this.audio)
+    })
   }
 
-  async setCamera(on: boolean): Promise<void> {
-    if (!on) this.video?.stop()
-    try {
-      this.video = on ? await camera() : null
-      this.change({ camera: on, problem: null, preview: this.previewOf() })
-    } catch (error) {
+  /** Off means off: the track ends, and the light of the camera goes out. */
+  setCamera(on: boolean): Promise<void> {
+    return this.switch(async () => {
+      this.video?.stop()
       this.video = null
-      this.change({ camera: false, problem: reason(error), preview: null })
-    }
-    await this.peer?.video.replaceTrack(this.video)
-    this.announce()
+      this.change({ camera: false, preview: null })
+      if (on) this.video = await camera()
+      this.change({ camera: on, preview: this.previewOf(), problem: null })
+      await this.peer?.video.replaceTrack(this.video)
+    })
   }
 
-  async setContent(on: boolean): Promise<void> {
-    this.shared?.stop()
-    this.shared = on ? await screen() : null
-    if (this.shared !== null) this.shared.onended = () => void this.setContent(false)
-    await this.peer?.content.replaceTrack(this.shared)
-    this.change({ content: this.shared !== null })
-    this.announce()
+  setContent(on: boolean): Promise<void> {
+    return this.switch(async () => {
+      this.shared?.stop()
+      this.shared = on ? await screen() : null
+      if (this.shared !== null) this.shared.onended = () => void this.setContent(false)
+      this.change({ content: this.shared !== null })
+      await this.peer?.content.replaceTrack(this.shared)
+    })
   }
 
   /** Show `participant` in picture `slot` (0 is the first), or let the gateway choose. */
@@ -143,9 +140,9 @@ export class Meeting {
 
   /** Lawful refusals end the attempt; a dropped line or a slow gateway is tried again. */
   private refused(code: string): void {
+    if (!["offline", "timeout", "media-failed"].includes(code)) return void this.leave(code)
     this.change({ failure: code })
-    if (code === "offline" || code === "timeout" || code === "media-failed") this.recover(retryMs(this.attempt++, Math.random()))
-    else void this.leave().then(() => this.change({ failure: code }))
+    this.recover(retryMs(this.attempt++, Math.random()))
   }
 
   private follow(peer: Peer): void {
@@ -171,6 +168,32 @@ export class Meeting {
         .catch(() => undefined) // the old seat may be gone already
         .then(() => (turn === this.turn ? this.enter(conference, turn) : undefined))
     }, afterMs)
+  }
+
+  /** One after the other: two at once, while the browser still asks, would leave a camera running unseen. */
+  private switch(act: () => Promise<void>): Promise<void> {
+    this.switching = this.switching.then(() => this.switchNow(act))
+    return this.switching
+  }
+
+  private async switchNow(act: () => Promise<void>): Promise<void> {
+    if (this.view.conference === null) return
+    try {
+      await act()
+    } catch (error) {
+      // anything else comes from a connection that was closed meanwhile; the next one takes the tracks as they are
+      if (error instanceof CaptureFailed) this.change({ problem: error.problem })
+    }
+    if (this.view.conference === null) {
+      this.release() // left while the browser asked
+      this.change({ microphone: false, camera: false, content: false, preview: null })
+    }
+    this.announce()
+  }
+
+  private release(): void {
+    for (const track of [this.audio, this.video, this.shared]) track?.stop()
+    this.audio = this.video = this.shared = null
   }
 
   private hangUp(): void {

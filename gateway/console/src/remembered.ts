@@ -19,6 +19,14 @@ export class SessionSet {
       if (this.ids.size <= LIMIT) break
       this.ids.delete(oldest)
     }
+    this.save()
+  }
+
+  delete(id: string): void {
+    if (this.ids.delete(id)) this.save()
+  }
+
+  private save(): void {
     sessionStorage.setItem(this.key, [...this.ids].join(" "))
   }
 }

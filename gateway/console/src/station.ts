@@ -8,7 +8,8 @@ import { Connection, type Status } from "./connection"
 import { forget, type Credentials } from "./credentials"
 import { IDLE, Meeting, type MeetingView } from "./meeting"
 import { Pictures } from "./pictures"
-import { EMPTY, reduce, type PageEvent, type State } from "./protocol"
+import { conferencesByTime, EMPTY, reduce, type PageEvent, type State } from "./protocol"
+import { SessionSet } from "./remembered"
 import type { GatewayMessage } from "./wire"
 
 export class Station {
@@ -23,7 +24,11 @@ export class Station {
   onChange: () => void = () => {}
   /** Every message, at once, also while the page is hidden. */
   onMessage: (message: GatewayMessage) => void = () => {}
+  /** Enter a running meeting without being asked, to watch and listen. */
+  autoEnter = false
   private drawing = false
+  /** Conferences a person left, or that refused us: nobody is led back into them. */
+  private readonly left = new SessionSet("wuji.left")
 
   constructor(
     readonly credentials: Credentials,
@@ -50,6 +55,16 @@ export class Station {
     this.changed()
   }
 
+  join(conference: string): Promise<void> {
+    this.left.delete(conference)
+    return this.meeting.join(conference)
+  }
+
+  leave(): Promise<void> {
+    if (this.meetingView.conference !== null) this.left.add(this.meetingView.conference)
+    return this.meeting.leave()
+  }
+
   /** Back to the sign-in page; the token is forgotten. */
   signOut(): void {
     this.connection.stop()
@@ -62,8 +77,15 @@ export class Station {
     this.drawing = true
     requestAnimationFrame(() => {
       this.drawing = false
+      this.enterByItself()
       this.onChange()
     })
+  }
+
+  private enterByItself(): void {
+    if (!this.autoEnter || this.meetingView.conference !== null || this.status.kind !== "online") return
+    const running = conferencesByTime(this.state).find((one) => !this.left.has(one.conference))
+    if (running !== undefined) void this.meeting.join(running.conference)
   }
 
   private receive(message: GatewayMessage): void {
@@ -82,6 +104,8 @@ export class Station {
   }
 
   private moved(view: MeetingView): void {
+    if (view.conference === null && view.failure !== null && this.meetingView.conference !== null)
+      this.left.add(this.meetingView.conference)
     this.meetingView = view
     if (view.conference === null && this.state.seat !== null) this.apply({ type: "left" })
     this.changed()

@@ -15,6 +15,7 @@ import "element-plus/theme-chalk/el-switch.css"
 import "element-plus/theme-chalk/el-tag.css"
 import type { Credentials } from "../credentials"
 import { listenToKeys } from "../keys"
+import { playOnGesture } from "../sounds"
 import { slotsOfTier, Station } from "../station"
 import ConsolePage from "./ConsolePage.vue"
 import "./console.css"
@@ -25,7 +26,9 @@ export function openConsole(root: HTMLElement, credentials: Credentials): void {
   // a command centre has a wall: nine pictures at least, also at a township
   const station = new Station(credentials, (tier) => Math.max(9, slotsOfTier(tier)))
   const desk = new Desk(station)
+  station.autoEnter = desk.mayCommand // an auditor enters only when asked to
   listenToKeys(station.meeting)
+  playOnGesture()
   createApp(ConsolePage).provide(DESK, desk).mount(root)
   station.start()
 }

@@ -15,6 +15,8 @@ export class Desk {
   readonly ticked = shallowRef<ReadonlySet<string>>(new Set())
   readonly directive = ref<string | null>(null)
   readonly alarm = ref<string | null>(null)
+  /** Recipients of the directive that was issued last from this page. */
+  readonly issued = ref<number | null>(null)
   /** The last sentence said to the person, for the status line and for screen readers. */
   readonly notice = ref("")
   /** UTC milliseconds by the gateway's clock, moved once a second. */

@@ -28,7 +28,7 @@ export function cards(page: Page): TemplateResult {
 
 function card(page: Page, view: AlarmView): TemplateResult {
   const picture = page.station.pictures.url(view.thumbnail)
-  return html`<li class="alarm ${view.urgency}" data-testid="alarm-card" data-alarm=${view.alarm}>
+  return html`<li class="alarm ${view.urgency}" data-testid="alarm-card" data-alarm=${view.alarm} data-place=${view.place}>
     ${view.thumbnail === null ? nothing : thumbnail(picture)}
     <div>
       <p class="directive-head">

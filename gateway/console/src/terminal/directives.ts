@@ -15,7 +15,7 @@ export function front(page: Page, view: DirectiveView): TemplateResult {
     role="alertdialog"
     aria-modal="true"
     aria-labelledby="front-title"
-    data-testid="directive-front"
+    data-testid="directive-overlay"
     data-directive=${view.directive}
   >
     <div class="front-body">
@@ -109,7 +109,7 @@ function signerInput(page: Page): TemplateResult {
     autocomplete="name"
     .value=${page.ui.signer}
     @input=${(event: Event) => page.set({ signer: (event.target as HTMLInputElement).value })}
-    data-testid="directive-signer"
+    data-testid="sign-name"
   />`
 }
 

@@ -4,6 +4,7 @@ import { Attention } from "../attention"
 import { load } from "../credentials"
 import { explain, language, onLanguage, otherLanguage, setLanguage, t } from "../i18n"
 import { SessionSet } from "../remembered"
+import { playOnGesture } from "../sounds"
 import { slotsOfTier, Station } from "../station"
 import type { DirectiveView, GatewayMessage } from "../wire"
 import { cards, openReport, reportForm } from "./alarms"
@@ -56,6 +57,7 @@ class TerminalPage implements Page {
   enterDuty(): void {
     this.attention.unlock()
     keepAwake()
+    this.station.autoEnter = true
     this.set({ onDuty: true })
   }
 
@@ -115,7 +117,7 @@ function desk(page: TerminalPage): TemplateResult {
   const { station, ui } = page
   return html`<header>
       <strong data-testid="division">${station.credentials.division_name}</strong>
-      <span class="line ${station.status.kind}" data-testid="line">${station.status.kind === "online" ? t("line.online") : t("line.connecting")}</span>
+      <span class="line ${station.status.kind}" data-testid="connection" data-status=${station.status.kind}>${station.status.kind === "online" ? t("line.online") : t("line.connecting")}</span>
       <span class="who">${station.credentials.who.name}</span>
       <button class="plain" @click=${otherLanguage} data-testid="language">${t("app.language")}</button>
       <button class="plain" @click=${() => station.signOut()} data-testid="sign-out">${t("app.sign_out")}</button>
@@ -148,6 +150,7 @@ function main(): void {
   const station = new Station(credentials, slotsOfTier)
   const page = new TerminalPage(station, document.querySelector<HTMLElement>("#app")!)
   listenToKeys(station.meeting)
+  playOnGesture()
   setInterval(() => station.status.kind === "waiting" && station.changed(), 1_000) // the countdown
   page.draw()
   station.start()

@@ -33,8 +33,8 @@ function lobby(page: Page): TemplateResult {
         </p>
         <button
           class="primary"
-          @click=${() => void page.station.meeting.join(one.conference)}
-          data-testid="meeting-join"
+          @click=${() => void page.station.join(one.conference)}
+          data-testid="join"
           data-conference=${one.conference}
         >
           ${t("meeting.join")}
@@ -76,8 +76,9 @@ function room(page: Page): TemplateResult {
 function picture(tile: Tile): TemplateResult {
   return html`<figure
     class="tile ${tile.speaking ? "speaking" : ""}"
-    data-testid="tile"
+    data-testid=${tile.participant === null ? "meeting-slot" : "meeting-tile"}
     data-participant=${tile.participant ?? ""}
+    data-name=${tile.name}
     data-mid=${tile.mid}
   >
     <video autoplay muted playsinline .srcObject=${tile.stream}></video>
@@ -91,9 +92,9 @@ function controls(page: Page): TemplateResult {
   const button = (on: boolean, name: string, testid: string, act: () => void, enabled = true): TemplateResult =>
     html`<button class=${on ? "on" : "off"} aria-pressed=${on} ?disabled=${!enabled} @click=${act} data-testid=${testid}>${name}</button>`
   return html`<div class="controls" role="toolbar" aria-label=${t("meeting.title")}>
-    ${button(view.microphone, t(view.microphone ? "meeting.mute" : "meeting.unmute"), "meeting-mute", () => seat.setMicrophone(!view.microphone), view.problem !== "insecure")}
-    ${button(view.camera, t(view.camera ? "meeting.camera_off" : "meeting.camera_on"), "meeting-camera", () => void seat.setCamera(!view.camera), view.problem !== "insecure")}
-    ${canShare() ? button(view.content, t(view.content ? "meeting.unshare" : "meeting.share"), "meeting-share", () => void seat.setContent(!view.content)) : nothing}
-    <button class="danger" @click=${() => void seat.leave()} data-testid="meeting-leave">${t("meeting.leave")}</button>
+    ${button(view.microphone, t(view.microphone ? "meeting.mute" : "meeting.unmute"), "mic-toggle", () => void seat.setMicrophone(!view.microphone), view.problem !== "insecure")}
+    ${button(view.camera, t(view.camera ? "meeting.camera_off" : "meeting.camera_on"), "camera-toggle", () => void seat.setCamera(!view.camera), view.problem !== "insecure")}
+    ${canShare() ? button(view.content, t(view.content ? "meeting.unshare" : "meeting.share"), "share-toggle", () => void seat.setContent(!view.content)) : nothing}
+    <button class="danger" @click=${() => void page.station.leave()} data-testid="leave">${t("meeting.leave")}</button>
   </div>`
 }

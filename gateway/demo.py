@@ -173,14 +173,15 @@ class Demo:
         async with asyncio.TaskGroup() as tasks:
             try:
                 await self._start_bus(tasks)
+                clips = tasks.create_task(self._clips()) if cameras else None
                 bus = {"WUJI__BUS__URL": self._bus.url}
                 for node in self._nodes.values():
                     self._keep(tasks, node.tier, wuji("node", "--config", str(node.file)), bus)
                 async with aiohttp.ClientSession() as http:
                     await self._all_ready(http)
                     meeting = await self._convene(http)
-                    if cameras:
-                        await self._start_cameras(tasks, http, meeting)
+                    if clips is not None:
+                        await self._start_cameras(tasks, http, meeting, await clips)
                 ready(meeting)
                 await asyncio.Event().wait()
             finally:
@@ -248,10 +249,11 @@ class Demo:
                 raise DemoError(f"the county did not convene the meeting: {document}")
         return str(document["id"])
 
-    async def _start_cameras(self, tasks: asyncio.TaskGroup, http: aiohttp.ClientSession, meeting: str) -> None:
+    async def _start_cameras(
+        self, tasks: asyncio.TaskGroup, http: aiohttp.ClientSession, meeting: str, clips: Sequence[Path]
+    ) -> None:
         """Start two cameras at the township, each with a clip of its own if there are two."""
         township = self._nodes["township"]
-        clips = await self._clips()
         watcher = self._token(township, Role.TERMINAL, "demo")
         await self._until(township, lambda: self._knows(http, township, watcher, meeting))
         for index, name in enumerate(CAMERAS):

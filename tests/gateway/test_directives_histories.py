@@ -77,7 +77,7 @@ class BadLines(RuleBasedStateMachine):
         self.clock = FakeClock()
         self.nodes = {code: Gateway(code, self.clock) for code in PLACES}
         self.terminals = {code: Terminal() for code in TERMINALS}
-        self.clicks: dict[str, asyncio.Task[Any]] = {}
+        self.clicks: list[asyncio.Task[Any]] = []
         self.said: dict[DirectiveId, DirectiveIssued] = {}
         self.recalled: set[DirectiveId] = set()
 
@@ -93,21 +93,20 @@ class BadLines(RuleBasedStateMachine):
                 await asyncio.sleep(0)
 
         self.loop.run_until_complete(turns())
-        for click, task in list(self.clicks.items()):
-            if task.done():
-                del self.clicks[click]
-                if not task.cancelled():
-                    order, _ = task.result()
-                    self.said[order.directive] = order
+        answered = [task for task in self.clicks if task.done()]
+        self.clicks = [task for task in self.clicks if not task.done()]
+        for task in answered:
+            if not task.cancelled():
+                order, _ = task.result()
+                self.said[order.directive] = order
 
     # ---- what may happen ----
 
     @rule(click=st.sampled_from(["one", "two"]))
     def press(self, click: str) -> None:
-        """Issue, or press the same button again because no answer came."""
+        """Issue; or press the same button again, at once or because no answer came."""
         request = DirectiveRequest(click_id=click, urgency=Urgency.P0, title="转移", text="立即", scope=SCOPE)
-        if click not in self.clicks:
-            self.clicks[click] = self.do(self.nodes[COUNTY].directives.issue(commander(), request))
+        self.clicks.append(self.do(self.nodes[COUNTY].directives.issue(commander(), request)))
 
     @rule(code=st.sampled_from(PLACES), count=st.none() | st.integers(0, 3))
     def disk_writes(self, code: NodeCode, count: int | None) -> None:
@@ -189,7 +188,7 @@ class BadLines(RuleBasedStateMachine):
     @rule(code=st.sampled_from(PLACES), survived=st.integers(0, 3))
     def power_cut(self, code: NodeCode, survived: int) -> None:
         if code == COUNTY:
-            for task in self.clicks.values():
+            for task in self.clicks:
                 task.cancel()
         self.nodes[code].power_cut(survived)
         self.turn()

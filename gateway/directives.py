@@ -21,6 +21,7 @@ from gateway.matrix import Entry, Matrix
 from gateway.refusals import Refusals
 from gateway.telemetry import Telemetry
 from gateway.tentative import Tentative
+from gateway.unrelayed import Unrelayed
 from signaling import admission, delivery, directive
 from signaling.delivery import QUEUED, Delivery
 from signaling.directive import Directive, Header
@@ -105,6 +106,7 @@ class Directives(admission.Facts):
         self._pending_clicks: Tentative[Click, tuple[DirectiveIssued, asyncio.Future[Seq]]] = Tentative()
         self._timers: list[tuple[UtcMs, DirectiveId]] = []
         self._complete: set[DirectiveId] = set()
+        self._unrelayed = Unrelayed(node, tree)
         journal.follow(self._fold)
 
     # ---- asked for here --------------------------------------------------------------------------
@@ -284,14 +286,24 @@ class Directives(admission.Facts):
     def _verify(self, record: SignedRecord) -> None:
         self._keys.verify(record.node, signed_bytes(record), record.signature)
 
+    def acknowledged(self, child: NodeCode, seq: Seq) -> None:
+        """The link to ``child`` says it holds our journal up to ``seq`` (on its hello, and with every ack).
+
+        What it says twice is heard once; what was lost with the power is said again by the next hello.
+        """
+        reached = self._unrelayed.reached(child, seq)
+        self.relayed(child, (order for d in reached if (order := self.issued(d)) is not None))
+
     def relayed(self, child: NodeCode, records: Iterable[AnyRecord]) -> None:
-        """The link to ``child`` acknowledged ``records``: say so for every recipient beyond it."""
+        """``child`` holds ``records``: say so for every recipient beyond it, all together or not at all."""
         for record in records:
             if isinstance(record, DirectiveIssued):
-                for recipient in record.recipients:
-                    if self._tree.is_within(recipient, child):
-                        word = self._word(record.directive, recipient, Stage.RELAYED)
-                        self._carry_out_row(word, delivery.accept(self._row(word), word), via=None)
+                beyond = (r for r in record.recipients if self._tree.is_within(r, child))
+                words = [self._word(record.directive, recipient, Stage.RELAYED) for recipient in beyond]
+                new = [word for word in words if self._node not in self._row(word).hops]
+                durable = self._journal.append(*new)
+                for word in new:
+                    self._hold(word, durable)
 
     # ---- carrying out ----------------------------------------------------------------------------
 
@@ -321,13 +333,15 @@ class Directives(admission.Facts):
             match effect:
                 case delivery.Append(word):
                     durable = self._journal.append(word, via=via)
-                    after = delivery.evolve(self._row(word), word)
-                    self._rows.hold((word.directive, word.recipient), after, durable)
+                    self._hold(word, durable)
                 case delivery.Repeat():
                     self._telemetry.count("repeats", kind="delivery")
                 case delivery.Deny(code, why):
                     raise Refused(code, why)
         return durable
+
+    def _hold(self, word: DeliveryAdvanced, durable: asyncio.Future[Seq]) -> None:
+        self._rows.hold((word.directive, word.recipient), delivery.evolve(self._row(word), word), durable)
 
     def _refuse(self, actor: Actor, action: Action, target: str, error: Refused) -> None:
         """Journal what somebody may not; mistakes and bad timing are only theirs to know."""
@@ -384,11 +398,14 @@ class Directives(admission.Facts):
             match record:
                 case DirectiveIssued():
                     heapq.heappush(self._timers, (record.expires_at, record.directive))
+                    self._unrelayed.issued(record, row.seq)
                     if record.node == self._node:
                         click = (record.issuer.name, record.issuer.division, record.click_id)
                         self._clicks[click] = record
                 case DeliveryAdvanced(stage=Stage.DONE):
                     self._complete.add(record.directive)
+                case DeliveryAdvanced(stage=Stage.RELAYED) if record.node == self._node:
+                    self._unrelayed.relayed(record)
                 case _:
                     pass
 

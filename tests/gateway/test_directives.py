@@ -10,7 +10,7 @@ import pytest
 from gateway.directives import DirectiveRequest
 from signaling.directive import EXPIRES_MS
 from signaling.errors import Refused
-from signaling.ids import DirectiveId, NodeCode
+from signaling.ids import DirectiveId, NodeCode, Seq
 from signaling.records import (
     DirectiveClosed,
     DirectiveExpired,
@@ -147,6 +147,8 @@ async def test_relayed_says_which_hop_has_it_once(tmp_path: Path) -> None:
     county, township = Node(COUNTY, tmp_path), Node(TOWNSHIP, tmp_path)
     order, _ = await county.directives.issue(commander(), request(VILLAGE, SIBLING, OTHER_VILLAGE))
     await township.pull(county)
+    for seq in (0, 1, 1, 9):
+        county.directives.acknowledged(TOWNSHIP, Seq(seq))
     county.directives.relayed(TOWNSHIP, [order])
     await county.settle()
     assert stages(county, order.directive) == {
@@ -155,6 +157,13 @@ async def test_relayed_says_which_hop_has_it_once(tmp_path: Path) -> None:
         OTHER_VILLAGE: Stage.QUEUED,
     }
     assert county.journal.head == 3
+    county = await county.restart()
+    county.directives.acknowledged(TOWNSHIP, Seq(9))
+    await county.settle()
+    assert county.journal.head == 3
+    county.directives.acknowledged(OTHER_TOWNSHIP, Seq(1))
+    await county.settle()
+    assert stages(county, order.directive)[OTHER_VILLAGE] is Stage.RELAYED
     await county.close()
     await township.close()
 

@@ -78,6 +78,7 @@ class BadLines(RuleBasedStateMachine):
         self.nodes = {code: Gateway(code, self.clock) for code in PLACES}
         self.terminals = {code: Terminal() for code in TERMINALS}
         self.clicks: list[asyncio.Task[Any]] = []
+        self.acks: list[asyncio.Task[Any]] = []
         self.said: dict[DirectiveId, DirectiveIssued] = {}
         self.recalled: set[DirectiveId] = set()
 
@@ -93,6 +94,10 @@ class BadLines(RuleBasedStateMachine):
                 await asyncio.sleep(0)
 
         self.loop.run_until_complete(turns())
+        for task in self.acks:
+            if task.done():
+                task.result()
+        self.acks = [task for task in self.acks if not task.done()]
         answered = [task for task in self.clicks if task.done()]
         self.clicks = [task for task in self.clicks if not task.done()]
         for task in answered:
@@ -136,13 +141,20 @@ class BadLines(RuleBasedStateMachine):
                 receiver.directives.receive(record, sender.code)
             if acknowledged:
                 durable = receiver.journal.append(cursor=(sender.code, sender.journal.epoch, Seq(last)))
-                durable.add_done_callback(lambda d: None if d.cancelled() else self.relayed(ends, crossed))
+                durable.add_done_callback(lambda d: None if d.cancelled() else self.acknowledge(ends))
 
+        self.acknowledge(ends)  # the hello says how far the receiver has read
         self.do(receive())
 
-    def relayed(self, ends: tuple[NodeCode, NodeCode], crossed: list[Any]) -> None:
+    def acknowledge(self, ends: tuple[NodeCode, NodeCode]) -> None:
         if ends in LINKS:
-            self.nodes[ends[0]].directives.relayed(ends[1], crossed)
+            sender, receiver = self.nodes[ends[0]], self.nodes[ends[1]]
+            seq = receiver.journal.cursor(sender.code)[1]
+
+            async def acknowledged() -> None:
+                sender.directives.acknowledged(receiver.code, seq)
+
+            self.acks.append(self.loop.create_task(acknowledged()))
 
     @rule(
         code=st.sampled_from(list(TERMINALS)),

@@ -98,7 +98,7 @@ class Node:
             last = Seq(min(sender.journal.head, position + limit))
             await self.journal.append(cursor=(sender.code, sender.journal.epoch, last))
             if sender.code == TREE.parent(self.code):
-                sender.directives.relayed(self.code, crossed)
+                sender.directives.acknowledged(self.code, last)
         await self.settle()
         await sender.settle()
         return len(crossed)

@@ -427,7 +427,11 @@ class Directives(admission.Facts):
     def _close_if_done(self, directive_id: DirectiveId, at: UtcMs) -> None:
         entry = self._entry(directive_id)
         header = self._known(directive_id)
-        if not entry.all_done or header.issued.node != self._node or DirectiveClosed not in _open_ends(header):
+        if (
+            not entry.all_done
+            or header.issued.node != self._node
+            or DirectiveClosed not in directive.TRANSITIONS[header.state]
+        ):
             return
         record = DirectiveClosed(node=self._node, at=at, directive=directive_id)
         signed = msgspec.structs.replace(record, signature=self._keys.sign(signed_bytes(record)))
@@ -489,10 +493,6 @@ class Directives(admission.Facts):
         if entry is None:
             raise LocalError(f"{record.directive} is not folded")
         return DeliveryChanged(directive=record.directive, recipient=self._matrix.row_view(entry, record.recipient))
-
-
-def _open_ends(header: Directive) -> frozenset[type[directive.Ending]]:
-    return frozenset(directive.TRANSITIONS[header.state])
 
 
 def _still_open(header: Directive, stage: Stage) -> None:

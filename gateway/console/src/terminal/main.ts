@@ -16,6 +16,8 @@ import { FIRST_UI, type Page, type Ui } from "./page"
 import "./terminal.css"
 import { keepAwake } from "./wake"
 
+const ON_DUTY = "wuji.on_duty"
+
 class TerminalPage implements Page {
   ui: Ui = FIRST_UI
   readonly attention = new Attention()
@@ -26,6 +28,7 @@ class TerminalPage implements Page {
     private readonly root: HTMLElement,
   ) {
     this.ui = { ...FIRST_UI, signer: station.credentials.who.name }
+    if (sessionStorage.getItem(ON_DUTY) !== null) this.enterDuty() // a reload does not end the shift
     this.duty = new Duty({
       report: (directive, stage) => station.connection.send({ type: "receipt", directive, stage }),
       ring: (view) => this.ring(view),
@@ -55,14 +58,20 @@ class TerminalPage implements Page {
   }
 
   enterDuty(): void {
+    sessionStorage.setItem(ON_DUTY, "yes")
     this.attention.unlock()
     keepAwake()
     this.station.autoEnter = true
     this.set({ onDuty: true })
   }
 
+  /** Until somebody is on duty the gate stands in front, and only says what waits. */
+  private inFront(): DirectiveView | null {
+    return this.ui.onDuty ? this.duty.front(this.station.state) : null
+  }
+
   draw(): void {
-    const view = this.duty.front(this.station.state)
+    const view = this.inFront()
     render(shell(this, view), this.root)
     if (view !== null) this.afterPaint(view)
   }
@@ -81,7 +90,7 @@ class TerminalPage implements Page {
 
   /** Shown means painted on a page somebody can see: two frames later, and only while it is visible. */
   private afterPaint(view: DirectiveView): void {
-    const current = (): boolean => this.duty.front(this.station.state)?.directive === view.directive
+    const current = (): boolean => this.inFront()?.directive === view.directive
     const seen = (): void => {
       if (document.visibilityState === "visible" && current()) this.duty.painted(view)
     }
@@ -91,23 +100,29 @@ class TerminalPage implements Page {
 
 function shell(page: TerminalPage, view: DirectiveView | null): TemplateResult {
   const { ui, station } = page
+  const waiting = view ?? page.duty.front(station.state)
   return html`
     ${banner(page)}
     <div class="live" aria-live="assertive" data-testid="live">
-      ${view === null ? "" : t("directive.arrived", { urgency: t(`urgency.${view.urgency}`), title: view.title })}
+      ${waiting === null ? "" : arrived(waiting)}
     </div>
     ${station.state.welcome?.exercise ? html`<div class="watermark" aria-hidden="true">${t("app.exercise")}</div>` : nothing}
-    ${ui.onDuty ? desk(page) : gate(page)} ${ui.report === null ? nothing : reportForm(page, ui.report)}
+    ${ui.onDuty ? desk(page) : gate(page, waiting)} ${ui.report === null ? nothing : reportForm(page, ui.report)}
     ${view === null ? nothing : front(page, view)}
   `
 }
 
+function arrived(view: DirectiveView): string {
+  return t("directive.arrived", { urgency: t(`urgency.${view.urgency}`), title: view.title })
+}
+
 /** Before the first click no browser makes a sound, so somebody has to go on duty. */
-function gate(page: TerminalPage): TemplateResult {
+function gate(page: TerminalPage, waiting: DirectiveView | null): TemplateResult {
   const { who, division_name } = page.station.credentials
   return html`<main class="gate">
     <h1>${t("duty.title", { division: division_name })}</h1>
     <p>${t("duty.hello", { name: who.name, division: division_name })}</p>
+    ${waiting === null ? nothing : html`<p class="waiting tag ${waiting.urgency}" data-testid="gate-waiting">${arrived(waiting)}</p>`}
     <button class="primary huge" @click=${() => page.enterDuty()} data-testid="enter-duty">${t("duty.enter")}</button>
     <p class="empty">${t("duty.hint")}</p>
   </main>`

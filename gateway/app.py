@@ -91,6 +91,7 @@ class Node:
     engine: Engine
     peers: Peers
     services: api.Services
+    gauges: Gauges
     listener: Listener | None = None
 
     @classmethod
@@ -140,7 +141,8 @@ class Node:
         links = Links(code, tree, journal, router, auth, dispatch, refusals, clock, uplink)
         outbox.on_record(dispatch.on_record)
         blobs.on_blob(dispatch.on_blob)
-        telemetry.on_scrape(Gauges(engine, journal, dispatch.sessions, links, conferences).read)
+        gauges = Gauges(engine, journal, dispatch.sessions, links, conferences)
+        telemetry.on_scrape(gauges.read)
         services = api.Services(
             config=config,
             clock=clock,
@@ -170,6 +172,7 @@ class Node:
             engine=engine,
             peers=peers,
             services=services,
+            gauges=gauges,
         )
 
     async def run(self, started: asyncio.Future[Node] | None = None) -> None:
@@ -245,6 +248,7 @@ class Node:
     async def _put_away(self) -> None:
         if self.listener is not None:
             await self.listener.stop()
+        self.gauges.close()
         await self.conferences.close()
         await self.peers.close()
         self.engine.close()

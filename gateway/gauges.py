@@ -27,9 +27,16 @@ class Gauges:
         self._sessions = sessions
         self._links = links
         self._conferences = conferences
+        self._closed = False
+
+    def close(self) -> None:
+        """The node ends: from now on there is nothing to read."""
+        self._closed = True
 
     def read(self) -> Iterator[Reading]:
         """Yield every series."""
+        if self._closed:
+            return
         yield from self._engine_series()
         yield "journal_head", {}, float(self._journal.head)
         yield "sessions", {}, float(len(self._sessions))

@@ -94,7 +94,7 @@ class Alarms(admission.Facts):
         self._events: dict[Event, AlarmRaised] = {}
         self._pending_events: Tentative[Event, tuple[AlarmRaised, asyncio.Future[Seq]]] = Tentative()
         self._pictured: dict[Sha256, AlarmId] = {}
-        journal.follow(self._fold)
+        journal.follow(self._fold, ("alarm:",))
 
     # ---- asked for here --------------------------------------------------------------------------
 

@@ -100,7 +100,7 @@ class Audit(Facts):
         self._refusals = refusals
         self._directives = directives
         self._sessions: dict[ConferenceId, _Session] = {}
-        journal.follow(self._fold)
+        journal.follow(self._fold, ("conference:", "participant:"))
 
     # ---- reading ---------------------------------------------------------------------------------
 

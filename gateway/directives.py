@@ -107,7 +107,7 @@ class Directives(admission.Facts):
         self._timers: list[tuple[UtcMs, DirectiveId]] = []
         self._complete: set[DirectiveId] = set()
         self._unrelayed = Unrelayed(node, tree)
-        journal.follow(self._fold)
+        journal.follow(self._fold, ("directive:", "delivery:"))
 
     # ---- asked for here --------------------------------------------------------------------------
 

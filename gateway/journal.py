@@ -96,9 +96,14 @@ class Journal:
         """Call ``listener`` with the durable rows of each commit, in order, from the next commit on."""
         self._listeners.append(listener)
 
-    def follow(self, listener: Listener) -> None:
-        """Call ``listener`` with every durable row there is, in order, and then as ``subscribe`` does."""
-        for row in self.replay():
+    def follow(self, listener: Listener, prefixes: tuple[str, ...] = ("",)) -> None:
+        """Call ``listener`` with the durable rows there are, in order, and then as ``subscribe`` does.
+
+        Args:
+            prefixes: What the keys of past rows it needs begin with (``records.key``); decoding the rest would be
+                most of the time a restart takes.
+        """
+        for row in logfile.scan(self._reader, self.head, prefixes):
             listener((row,))
         self.subscribe(listener)
 

@@ -146,6 +146,15 @@ def read(connection: sqlite3.Connection, after: Seq, upto: Seq, limit: int) -> l
     return [Row(seq, key, at, via, data, records.decode(data)) for seq, key, at, via, data in found]
 
 
+def scan(connection: sqlite3.Connection, upto: Seq, prefixes: tuple[str, ...]) -> Iterator[Row]:
+    """Yield the rows up to ``upto`` whose key begins with one of ``prefixes``; the others are not even decoded."""
+    for seq, key, at, via, data in connection.execute(
+        "SELECT seq, key, at, via, data FROM records WHERE seq <= ? ORDER BY seq", (upto,)
+    ):
+        if key.startswith(prefixes):
+            yield Row(seq, key, at, via, data, records.decode(data))
+
+
 def verify(path: Path) -> Verification:
     """Walk the chain of the log at ``path`` from its first record.  The log may be in use.
 

@@ -72,12 +72,15 @@ async def test_listeners_see_each_durable_row_once_before_the_append_resolves(tm
     journal = opened(tmp_path)
     await journal.append(fact(1))
     seen: list[Row] = []
+    others: list[Row] = []
     journal.follow(seen.extend)
     assert [row.seq for row in seen] == [1]
+    journal.follow(others.extend, ("directive:", "alarm:"))
     future = journal.append(fact(2), fact(1))
     assert len(seen) == 1
     await future
     assert [row.seq for row in seen] == [1, 2]
+    assert [row.seq for row in others] == [2]  # of the past, only what it asked for
     await journal.close()
 
 

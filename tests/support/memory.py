@@ -74,9 +74,10 @@ class MemoryJournal:
             done.cancel()
         self._waiting = []
 
-    def follow(self, listener: Callable[[Sequence[Row]], None]) -> None:
+    def follow(self, listener: Callable[[Sequence[Row]], None], prefixes: tuple[str, ...] = ("",)) -> None:
         for row in self.disk.rows:
-            listener((row,))
+            if row.key.startswith(prefixes):
+                listener((row,))
         self._listeners.append(listener)
 
     def replay(self) -> Iterator[Row]:

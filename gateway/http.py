@@ -72,7 +72,7 @@ def application(
         [
             web.get("/healthz", _healthz),
             web.get("/readyz", _readyz(readiness)),
-            web.get("/metrics", _metrics),
+            web.get("/metrics", _metrics(readiness)),
             web.get("/ws", _same_origin(ws, frozenset(config.http.allowed_origins))),
             web.get("/link", _no_page(link)),
         ]
@@ -204,8 +204,13 @@ def _readyz(readiness: Readiness) -> Handler:
     return ready
 
 
-async def _metrics(request: web.Request) -> web.Response:
-    return web.Response(body=telemetry.render(), headers={"Content-Type": telemetry.CONTENT_TYPE})
+def _metrics(readiness: Readiness) -> Handler:
+    async def scrape(request: web.Request) -> web.StreamResponse:
+        for name, reason in readiness().items():
+            telemetry.gauge("ready", 0 if reason else 1, check=name)
+        return web.Response(body=telemetry.render(), headers={"Content-Type": telemetry.CONTENT_TYPE})
+
+    return scrape
 
 
 # ---- pages ---------------------------------------------------------------------------------------

@@ -86,6 +86,7 @@ SECRET_LINES = {
     "a fingerprint": f"a=fingerprint:sha-256 {FINGERPRINT}",
     "a bare fingerprint": FINGERPRINT,
     "a sign-in link": "http://127.0.0.1:8803/#code=s3cr3t-code_x",
+    "a Redis password": "error connecting to redis://wuji:s3cr3t@10.0.0.9:6379/0",
     "a key": "-----BEGIN PRIVATE KEY-----\ns3cr3t\n-----END PRIVATE KEY-----",
 }
 

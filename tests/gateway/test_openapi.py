@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import msgspec
 import pytest
 from aiohttp import web

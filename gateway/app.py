@@ -111,7 +111,7 @@ class Node:
         except JournalError as error:
             raise ConfigError((str(error),)) from None
         router = Router(code, tree)
-        journal.follow(lambda rows: _note(router, rows))
+        journal.follow(lambda rows: _note(router, rows), ("directive:", "conference:"))
         engine = _engine(config)
         peers = Peers(engine, reachable(config), max_peers=config.media.max_transports)
         refusals = Refusals(code, journal, clock, telemetry.default)

@@ -110,7 +110,7 @@ class Conferences(Facts):
         self._showing: asyncio.TimerHandle | None = None
         engine.on_started = self._started
         engine.on_levels = self._levels
-        journal.follow(self._fold)
+        journal.follow(self._fold, ("conference:",))
 
     # ---- records --------------------------------------------------------------------------------
 

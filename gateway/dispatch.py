@@ -7,13 +7,13 @@ module only knows their names.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from media.peer import SdpError
 from signaling.division import Tree
 from signaling.errors import LocalError, Refused
-from signaling.ids import NodeCode, Sha256
+from signaling.ids import NodeCode, Seq, Sha256
 from signaling.messages import (
     VERSION,
     ClientMessage,
@@ -175,8 +175,8 @@ class Dispatch:
             return
         self._receivers[owner](record, via)
 
-    def link_relayed(self, peer: NodeCode, issued: Sequence[DirectiveIssued]) -> None:
-        self._directives.relayed(peer, issued)
+    def link_acknowledged(self, peer: NodeCode, seq: Seq) -> None:
+        self._directives.acknowledged(peer, seq)
 
     def link_idle(self, port: Port) -> LinkBlobChunk | None:
         return self._transfers.idle(port)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -47,7 +47,7 @@ from signaling.messages import (
     LinkMessage,
     LinkRecords,
 )
-from signaling.records import AnyRecord, DirectiveIssued
+from signaling.records import AnyRecord
 from signaling.routing import Router
 from signaling.session import CloseCode
 
@@ -85,7 +85,10 @@ class Traffic(Protocol):
     def link_down(self, port: Port) -> None: ...
     def link_said(self, port: Port, message: LinkMessage) -> None: ...
     def link_record(self, record: AnyRecord, via: NodeCode) -> None: ...
-    def link_relayed(self, peer: NodeCode, issued: Sequence[DirectiveIssued]) -> None: ...
+    def link_acknowledged(self, peer: NodeCode, seq: Seq) -> None:
+        """``peer`` holds our records up to ``seq``, durably."""
+        ...
+
     def link_idle(self, port: Port) -> LinkBlobChunk | None:
         """Return a piece of a picture to send while nothing else waits."""
         ...
@@ -144,8 +147,6 @@ class Links:
         self.traffic = traffic
         self.refusals = refusals
         self.clock = clock
-        self.unacknowledged: dict[NodeCode, deque[tuple[Seq, DirectiveIssued]]] = {}
-        """Directives on their way to a child, across reconnections, until it acknowledges them."""
         self._uplink = uplink
         self._wires: dict[NodeCode, Wire] = {}
         self._used: OrderedDict[str, Monotonic] = OrderedDict()
@@ -387,27 +388,12 @@ class Wire:
                     break
                 items.append(row.data.decode())
                 size += len(row.data)
-                self._remember(row)
             self._sent = row.seq
         if not items and self._sent - self._told < BATCH_ROWS:
             return None
         self._told = self._sent
         self.machine.sent(self._sent)
         return LinkRecords(epoch=self._links.journal.epoch, last=self._sent, items=tuple(items))
-
-    def _remember(self, row: Row) -> None:
-        if isinstance(row.record, DirectiveIssued) and not self.dialled:
-            self._links.unacknowledged.setdefault(self.peer, deque()).append((row.seq, row.record))
-
-    def _acknowledged(self, seq: Seq) -> None:
-        """The peer holds everything up to ``seq``."""
-        waiting = self._links.unacknowledged.get(self.peer)
-        issued: list[DirectiveIssued] = []
-        while waiting and waiting[0][0] <= seq:
-            issued.append(waiting.popleft()[1])
-        if issued:
-            self._links.traffic.link_relayed(self.peer, issued)
-        self.wake()
 
     def _receive(self, batch: LinkRecords) -> None:
         """Take the records in, in order; acknowledge when they and the cursor are durable."""
@@ -444,7 +430,8 @@ class Wire:
                 case Handle(message):
                     self._said(message)
                 case Acked(_, seq):
-                    self._acknowledged(seq)
+                    self._links.traffic.link_acknowledged(self.peer, seq)
+                    self.wake()
                 case Prove(hello):
                     self._prove(hello)
                 case Count(code):
@@ -471,8 +458,7 @@ class Wire:
             self._greet(hello.node, jti)
         self._sent = self._told = self.machine.accepted(hello, self._links.journal.head, self._links.clock.now())
         self._attached = True
-        self._acknowledged(self._sent)
-        self._links.unacknowledged.pop(self.peer, None)
+        self._links.traffic.link_acknowledged(self.peer, self._sent)
         return self._links.attach(self, self.peer)
 
     def _greet(self, peer: NodeCode, answers: str) -> None:

@@ -1,0 +1,333 @@
+"""What may cross a link: hostile records of every kind, against properties that must hold of all that enter."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from signaling import admission
+from signaling.admission import Facts, admit
+from signaling.errors import Refused
+from signaling.ids import AlarmId, ConferenceId, DirectiveId, NodeCode, ParticipantId, Sha256, UtcMs
+from signaling.records import (
+    Actor,
+    AlarmAdvanced,
+    AlarmPictured,
+    AlarmRaised,
+    AlarmState,
+    AnyRecord,
+    AuditRead,
+    ConferenceConvened,
+    ConferenceEnded,
+    DeliveryAdvanced,
+    DirectiveClosed,
+    DirectiveExpired,
+    DirectiveIssued,
+    DirectiveRecalled,
+    ParticipantJoined,
+    ParticipantLeft,
+    RefusalRecorded,
+    Role,
+    ScopeItem,
+    Stage,
+    Urgency,
+)
+from tests.support.facts import order, pictured, raised, recall, step, word
+from tests.support.places import (
+    CITY,
+    COUNTY,
+    OTHER_TOWNSHIP,
+    OTHER_VILLAGE,
+    PROVINCE,
+    SIBLING,
+    TOWNSHIP,
+    TREE,
+    VILLAGE,
+    commander,
+)
+
+HERE = TOWNSHIP
+NEIGHBOURS = (COUNTY, VILLAGE, SIBLING)
+PLACES = (
+    COUNTY,
+    COUNTY,
+    VILLAGE,
+    VILLAGE,
+    PROVINCE,
+    CITY,
+    TOWNSHIP,
+    OTHER_TOWNSHIP,
+    SIBLING,
+    OTHER_VILLAGE,
+    NodeCode("x"),
+)
+CONVENED = ConferenceConvened(
+    node=COUNTY,
+    at=UtcMs(1),
+    conference=ConferenceId("c-1"),
+    title="调度会",
+    by=commander(),
+    scope=(),
+    sites=(TOWNSHIP, VILLAGE),
+    exercise=False,
+)
+
+
+class Known(Facts):
+    def issued(self, directive: DirectiveId) -> DirectiveIssued | None:
+        return order(VILLAGE, OTHER_VILLAGE) if directive == "d-1" else None
+
+    def has_recipient(self, directive: DirectiveId, recipient: NodeCode) -> bool:
+        return directive == "d-1" and recipient in (VILLAGE, OTHER_VILLAGE)
+
+    def raised(self, alarm: AlarmId) -> AlarmRaised | None:
+        return raised() if alarm == "a-1" else None
+
+    def convened(self, conference: ConferenceId) -> ConferenceConvened | None:
+        return CONVENED if conference == "c-1" else None
+
+
+places = st.sampled_from(PLACES)
+texts = st.sampled_from(["ok"] * 16 + ["", "a\nb", "x" * 5_000, "\u202e"])
+times = st.integers(0, 9).map(UtcMs)
+actors = st.builds(Actor, name=st.sampled_from(["王"] * 8 + ["", "a\r\n"]), role=st.sampled_from(Role), division=places)
+lists = st.lists(places, max_size=4).map(tuple)
+scopes = st.lists(st.builds(ScopeItem, node=places), max_size=2).map(tuple)
+directive_ids = st.sampled_from(["d-1", "d-1", "d-1", "d-2", "", "../x", "d" * 65]).map(DirectiveId)
+alarm_ids = st.sampled_from(["a-1", "a-1", "a-2", "a b"]).map(AlarmId)
+conferences = st.sampled_from(["c-1", "c-1", "c-2", ""]).map(ConferenceId)
+participants = st.just(ParticipantId("p"))
+hashes = st.sampled_from(["0" * 64, "0" * 64, "A" * 64, "../../x"]).map(Sha256)
+sizes = st.sampled_from([1, 2, 60_000, -1, 0, 10**9])
+degrees = st.sampled_from([None, 0.0, 1.0, 1e9, float("inf")])
+flags = st.booleans()
+common: dict[str, Any] = {"node": places, "at": times}
+kinds: list[st.SearchStrategy[Any]] = [
+    st.builds(
+        DirectiveIssued,
+        **common,
+        directive=directive_ids,
+        click_id=texts,
+        issuer=actors,
+        urgency=st.sampled_from(Urgency),
+        title=texts,
+        text=texts,
+        scope=scopes,
+        recipients=lists,
+        exercise=flags,
+        expires_at=times,
+    ),
+    st.builds(DirectiveRecalled, **common, directive=directive_ids, by=actors, reason=texts),
+    st.builds(DirectiveClosed, **common, directive=directive_ids, by=st.none() | actors),
+    st.builds(DirectiveExpired, **common, directive=directive_ids),
+    st.builds(
+        DeliveryAdvanced,
+        **common,
+        directive=directive_ids,
+        recipient=places,
+        stage=st.sampled_from(Stage),
+        by=st.none() | actors,
+        values=st.dictionaries(texts, st.sampled_from([1, 10**12]), max_size=2),
+        note=texts,
+    ),
+    st.builds(
+        AlarmRaised,
+        **common,
+        alarm=alarm_ids,
+        by=actors,
+        source=texts,
+        place=places,
+        kind=texts,
+        urgency=st.sampled_from(Urgency),
+        text=texts,
+        longitude=degrees,
+        latitude=degrees,
+        exercise=flags,
+    ),
+    st.builds(
+        AlarmPictured,
+        **common,
+        alarm=alarm_ids,
+        place=places,
+        picture=hashes,
+        picture_bytes=sizes,
+        thumbnail=hashes,
+        thumbnail_bytes=sizes,
+    ),
+    st.builds(
+        AlarmAdvanced, **common, alarm=alarm_ids, place=places, state=st.sampled_from(AlarmState), by=actors, note=texts
+    ),
+    st.builds(
+        ConferenceConvened,
+        **common,
+        conference=conferences,
+        title=texts,
+        by=actors,
+        scope=scopes,
+        sites=lists,
+        exercise=flags,
+    ),
+    st.builds(ConferenceEnded, **common, conference=conferences, by=actors),
+    st.builds(ParticipantJoined, **common, conference=conferences, participant=participants, who=actors),
+    st.builds(ParticipantLeft, **common, conference=conferences, participant=participants, reason=texts),
+    st.builds(AuditRead, **common, by=actors, what=texts, reason=texts),
+    st.builds(RefusalRecorded, **common, by=st.none() | actors, action=texts, target=texts, code=texts, via=texts),
+]
+
+
+def people(record: AnyRecord) -> list[Actor]:
+    named = [getattr(record, field, None) for field in ("by", "issuer", "who")]
+    return [who for who in named if isinstance(who, Actor)]
+
+
+def refusal(record: AnyRecord, via: NodeCode) -> Refused | None:
+    try:
+        admit(record, via, HERE, TREE, Known())
+    except Refused as refused:
+        return refused
+    return None
+
+
+CODES = {
+    "wrong-direction",
+    "not-permitted",
+    "bad-text",
+    "bad-record",
+    "unknown-directive",
+    "unknown-alarm",
+    "unknown-conference",
+    "not-a-recipient",
+    "scope-too-large",
+}
+
+
+LAWFUL: list[AnyRecord] = [
+    order(VILLAGE),
+    recall(),
+    DirectiveClosed(node=COUNTY, at=UtcMs(1), directive=DirectiveId("d-1")),
+    DirectiveExpired(node=COUNTY, at=UtcMs(1), directive=DirectiveId("d-1")),
+    word(Stage.SIGNED),
+    raised(),
+    pictured(),
+    step(AlarmState.CONFIRMED, node=COUNTY, by=commander()),
+    CONVENED,
+    ConferenceEnded(node=COUNTY, at=UtcMs(2), conference=ConferenceId("c-1"), by=commander()),
+    ParticipantJoined(
+        node=VILLAGE,
+        at=UtcMs(1),
+        conference=ConferenceId("c-1"),
+        participant=ParticipantId("p"),
+        who=Actor("王", Role.TERMINAL, VILLAGE),
+    ),
+    ParticipantLeft(
+        node=VILLAGE, at=UtcMs(1), conference=ConferenceId("c-1"), participant=ParticipantId("p"), reason="x"
+    ),
+    AuditRead(node=COUNTY, at=UtcMs(1), by=Actor("李", Role.AUDITOR, COUNTY), what="x", reason="yy"),
+    RefusalRecorded(node=VILLAGE, at=UtcMs(1), by=None, action="sign", target="d-1", code="not-permitted", via=""),
+]
+AT_HOME = DirectiveExpired | ParticipantJoined | ParticipantLeft
+
+
+@pytest.mark.parametrize("record", LAWFUL, ids=lambda r: type(r).__name__)
+def test_a_lawful_record_enters_from_its_side_unless_it_never_crosses(record: AnyRecord) -> None:
+    via = TREE.next_hop(HERE, record.node)
+    assert via is not None
+    refused = refusal(record, via)
+    assert (refused.code if refused else "") == ("wrong-direction" if isinstance(record, AT_HOME) else "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "lawful"), list(zip(kinds, LAWFUL, strict=True)), ids=[type(r).__name__ for r in LAWFUL]
+)
+@given(st.data())
+def test_whatever_enters_came_from_its_side_and_acts_for_its_own(
+    kind: st.SearchStrategy[AnyRecord], lawful: AnyRecord, data: st.DataObject
+) -> None:
+    """A lawful record with up to three fields replaced by anything."""
+    drawn = data.draw(kind)
+    assert type(drawn) is type(lawful)
+    fields = data.draw(st.lists(st.sampled_from([f for f in lawful.__struct_fields__ if f != "signature"]), max_size=3))
+    record = msgspec.structs.replace(lawful, **{field: getattr(drawn, field) for field in fields})
+    honest = TREE.next_hop(HERE, record.node) or COUNTY
+    via = data.draw(st.sampled_from((honest, honest, *NEIGHBOURS)))
+    refused = refusal(record, via)
+    event(f"{type(record).__name__} {refused.code if refused else 'ADMITTED'}")
+    if refused is not None:
+        assert refused.code in CODES
+        assert len(str(refused)) < 300
+        return
+    assert TREE.next_hop(HERE, record.node) == via
+    if not isinstance(record, RefusalRecorded):
+        for who in people(record):
+            assert TREE.is_within(who.division, record.node)
+    match record:
+        case DirectiveIssued():
+            assert via == COUNTY
+            assert record.issuer.role is Role.COMMANDER
+            assert all(TREE.is_within(r, record.issuer.division) for r in record.recipients)
+            assert any(TREE.is_within(r, HERE) for r in record.recipients)
+        case DirectiveRecalled() | DirectiveClosed():
+            assert (via, record.node) == (COUNTY, COUNTY)
+        case DeliveryAdvanced():
+            assert (via, record.recipient) == (VILLAGE, VILLAGE)
+            assert record.by is None or (record.by.role, record.by.division) == (Role.TERMINAL, VILLAGE)
+        case AlarmRaised():
+            assert HERE in TREE.audience(record.place)
+            assert TREE.is_within(record.place, record.by.division)
+        case AlarmPictured():
+            assert (record.node, via) == (VILLAGE, VILLAGE)
+        case DirectiveExpired() | ParticipantJoined() | ParticipantLeft():
+            raise AssertionError("never crosses a link")
+        case _:
+            pass
+    joined = "".join(v for f in record.__struct_fields__ if isinstance(v := getattr(record, f), str) and f != "text")
+    assert not set(joined) & set("\r\n\u202e")
+
+
+CONFERENCES = [
+    (CONVENED, COUNTY, ""),
+    (CONVENED, VILLAGE, "wrong-direction"),
+    (ConferenceEnded(node=COUNTY, at=UtcMs(2), conference=ConferenceId("c-1"), by=commander()), COUNTY, ""),
+    (
+        ConferenceEnded(node=CITY, at=UtcMs(2), conference=ConferenceId("c-1"), by=commander(CITY)),
+        COUNTY,
+        "not-permitted",
+    ),
+    (
+        ConferenceEnded(node=COUNTY, at=UtcMs(2), conference=ConferenceId("c-9"), by=commander()),
+        COUNTY,
+        "unknown-conference",
+    ),
+]
+
+
+@pytest.mark.parametrize(("record", "via", "code"), CONFERENCES)
+def test_conferences_are_told_by_their_convener(record: AnyRecord, via: NodeCode, code: str) -> None:
+    if not code:
+        admit(record, via, HERE, TREE, Known())
+        return
+    with pytest.raises(Refused) as refused:
+        admit(record, via, HERE, TREE, Known())
+    assert refused.value.code == code
+
+
+def test_a_village_may_invite_its_own_line_but_no_sibling() -> None:
+    def convene(*sites: NodeCode) -> ConferenceConvened:
+        return ConferenceConvened(
+            node=VILLAGE,
+            at=UtcMs(1),
+            conference=ConferenceId("c-2"),
+            title="求援",
+            by=commander(VILLAGE),
+            scope=(),
+            sites=sites,
+            exercise=False,
+        )
+
+    admission.check_conference(convene(VILLAGE, TOWNSHIP, COUNTY), TREE)
+    for sites, code in (((VILLAGE, SIBLING), "not-permitted"), ((), "bad-record")):
+        with pytest.raises(Refused) as refused:
+            admission.check_conference(convene(*sites), TREE)
+        assert refused.value.code == code

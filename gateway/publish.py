@@ -20,11 +20,14 @@ log = logging.getLogger(__name__)
 ANSWER_BYTES = 65_536
 HTTP_S = 10.0
 RETRY_FIRST_S = 0.5
-RETRY_MAX_S = 8.0
+RETRY_GROWTH = 1.4
+RETRY_SOON_S = 1.5  # the longest pause while the gateway may just be starting again
+RETRY_LATE_S = 15.0
+STARTING_S = 15.0
 STEADY_S = 10.0  # a call that held so long starts the back-off afresh
 CONNECT_S = 15.0
-DEAF_S = 4.0  # without a report from the gateway; ICE itself would notice after 30 s
-LOOK_S = 1.0
+DEAF_S = 3.0  # without a report from the gateway; ICE itself would notice after 30 s
+LOOK_S = 0.5
 FATAL = frozenset({400, 401, 403, 405, 406, 413, 415, 422})
 
 
@@ -69,7 +72,7 @@ async def publish(file: Path, url: str, token: str, loop: bool = False, name: st
 
 async def _keep_calling(file: Path, url: str, token: str, loop: bool, name: str) -> None:
     clock = Clock()
-    delay = RETRY_FIRST_S
+    delay, down_since = RETRY_FIRST_S, clock.now()
     headers = {"Authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=HTTP_S)) as http:
         while True:
@@ -81,9 +84,10 @@ async def _keep_calling(file: Path, url: str, token: str, loop: bool, name: str)
             except (_Unavailable, aiohttp.ClientError, TimeoutError, OSError) as error:
                 log.warning("gateway unavailable", extra={"why": str(error) or type(error).__name__})
             if clock.now() - began > STEADY_S:
-                delay = RETRY_FIRST_S
+                delay, down_since = RETRY_FIRST_S, clock.now()
             await asyncio.sleep(delay * (0.5 + clock.random()))
-            delay = min(RETRY_MAX_S, delay * 2)
+            longest = RETRY_SOON_S if clock.now() - down_since < STARTING_S else RETRY_LATE_S
+            delay = min(longest, delay * RETRY_GROWTH)
 
 
 async def _call(http: aiohttp.ClientSession, file: Path, url: str, loop: bool, name: str) -> bool:

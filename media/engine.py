@@ -178,7 +178,13 @@ class Engine:
     def drop_transport(self, transport: int) -> None:
         """Forget a transport with its sources, sinks and handler."""
         self._handlers.pop(transport, None)
-        self.native.drop_transport(transport)
+        if not self._closed:
+            self.native.drop_transport(transport)
+
+    def send_dtls(self, transport: int, datagram: bytes) -> None:
+        """Send on the transport's path in use; nothing leaves a closed engine."""
+        if not self._closed:
+            self.native.send_dtls(transport, datagram)
 
     def route(self, sink: int, source: int | None) -> None:
         """Feed ``sink`` from ``source``, or pause it."""

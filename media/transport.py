@@ -92,8 +92,10 @@ class Pipe:
         return self._waiting.popleft()
 
     async def _send(self, data: bytes) -> None:
+        if self._closed:
+            return
         for datagram in datagrams(data):
-            self._engine.native.send_dtls(self._transport, datagram)
+            self._engine.send_dtls(self._transport, datagram)
 
 
 def datagrams(flight: bytes) -> list[bytes]:

@@ -95,6 +95,11 @@ def test_a_repeat_changes_nothing_and_is_answered(stages: list[Stage]) -> None:
         assert evolve(row, each) == row
 
 
+def test_a_report_that_was_overtaken_is_still_written_down() -> None:
+    late = word(Stage.DELIVERED, at=10)
+    assert accept(fold([word(Stage.SIGNED, at=30)]), late) == (Append(late),)
+
+
 def test_relayed_is_said_once_by_each_hop() -> None:
     row = fold([word(Stage.RELAYED, node=COUNTY)])
     assert accept(row, word(Stage.RELAYED, node=COUNTY, at=9_999)) == (Repeat(),)

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from . import stats
 from .answer import Codec, Extension, Kind
@@ -222,3 +222,21 @@ class Engine:
                 handler = self._handlers.get(transport)
                 if handler is not None:
                     handler(_EVENTS[name](*values))
+
+
+def bench_relay(
+    *, subscribers: int, shape: Literal["broadcast", "meeting"], payload_bytes: int, seconds: float, seed: int
+) -> dict[str, float]:
+    """Engine cost per forwarded packet beside its floor; see ``_native.bench_relay``."""
+    from . import _native
+
+    return _native.bench_relay(
+        subscribers=subscribers, shape=shape, payload_bytes=payload_bytes, seconds=seconds, seed=seed
+    )
+
+
+def bench_hops(*, nodes: int, seconds: float, rate_per_s: int, seed: int) -> dict[str, float]:
+    """Added latency per hop; see ``_native.bench_hops``."""
+    from . import _native
+
+    return _native.bench_hops(nodes=nodes, seconds=seconds, rate_per_s=rate_per_s, seed=seed)

@@ -163,3 +163,23 @@ def test_a_slot_changes_its_source_seven_times_without_a_freeze() -> None:
     assert result["size"] == (960, 540)
     assert result["audio"]["packets"] > 100
     assert result["transport"]["srtp"] == "SRTP_AEAD_AES_128_GCM"
+
+
+async def wall() -> Mapping[str, Any]:
+    """A county wall: 25 picture slots and 3 for sound in one offer, the last slot fed."""
+    async with harness() as node, chromium() as browser:
+        camera, viewer = await browser.new_page(), await browser.new_page()
+        await camera.goto(node.url)
+        await viewer.goto(node.url)
+        sender = await camera.evaluate("(o) => start(o)", {"publish": True, "slots": 1, "width": 640, "height": 360})
+        number = await viewer.evaluate("(o) => start(o)", {"publish": False, "slots": 25})
+        node.show(number, "24", node.source(sender, "camera"))
+        await until("a picture in the last slot", lambda: seen(viewer, "24"), lambda s: s["frames"] >= 25, 20)
+        return {"slots": len(node.joined[number].slots), "first": await seen(viewer, "0")}
+
+
+@pytest.mark.timeout(120)
+def test_a_wall_of_25_slots_is_one_offer() -> None:
+    result = asyncio.run(wall())
+    assert result["slots"] == 28
+    assert result["first"]["packets"] == 0, "an empty slot receives nothing"

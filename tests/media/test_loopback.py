@@ -226,3 +226,46 @@ async def test_peers_that_come_and_go_leave_nothing(clip: Path) -> None:
         stats = on.engine.stats()
         assert (len(stats.transports), len(stats.sinks), len(stats.sources)) == (1, 0, 2)
         await caller.close()
+
+
+async def test_a_peer_that_offers_to_be_dtls_server_is_called_by_us(clip: Path) -> None:
+    """FFmpeg's WHIP muxer offers ``a=setup:passive``."""
+    async with node() as on:
+        caller, sender = await publish(on, clip)
+        viewer = Viewer()
+        receiver = on.peers.accept((await viewer.offer()).replace("a=setup:actpass", "a=setup:passive"))
+        assert "a=setup:active" in receiver.answer_sdp
+        await viewer.answered(receiver.answer_sdp)
+        on.feed(receiver, sender)
+        await until(moving(viewer), 15)
+        await caller.close()
+        await viewer.close()
+
+
+SIZES = (0, 1, 2, 3, 11, 12, 19, 20, 65_507)
+
+
+async def test_no_datagram_of_any_size_or_first_byte_ends_a_call(clip: Path) -> None:
+    """S02: from a stranger and from the peer's own address, while the call runs."""
+    async with node() as on:
+        caller, sender = await publish(on, clip)
+        viewer = Viewer()
+        receiver = await viewer.join(on)
+        on.feed(receiver, sender)
+        await until(moving(viewer), 15)
+        stranger = Stranger(on.engine.port)
+        ice = viewer.connection.getTransceivers()[0].receiver.transport.transport._connection
+        before = on.engine.stats().engine["packets_in"]
+        for first in range(256):
+            for size in SIZES:
+                junk = (bytes([first]) + bytes(size))[:size]
+                stranger.send(junk)
+                await ice.send(junk)
+            await asyncio.sleep(0)
+        await until(lambda: on.engine.stats().engine["packets_in"] >= before + 256 * len(SIZES))
+        await until(moving(viewer), 15)
+        assert sender.state is receiver.state is PeerState.CONNECTED
+        assert stranger.heard() is None
+        stranger.close()
+        await caller.close()
+        await viewer.close()

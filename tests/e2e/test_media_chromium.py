@@ -9,6 +9,7 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser, Page, async_playwright
 
+from media.clips import demo_clip
 from media.engine import Engine
-from media.peer import Peer, Peers
+from media.ingest import FileReader, Player
+from media.peer import Caller, Peer, Peers
 from tests.e2e.browser import FLAGS
 
 PAGE = Path(__file__).with_name("media_page.html")
@@ -183,3 +186,41 @@ def test_a_wall_of_25_slots_is_one_offer() -> None:
     result = asyncio.run(wall())
     assert result["slots"] == 28
     assert result["first"]["packets"] == 0, "an empty slot receives nothing"
+
+
+async def clip_story(clip: Path) -> Mapping[str, Any]:
+    """A file published by aiortc without encoding, watched in Chromium; then VP8 and H.264 take turns in a slot."""
+    async with harness() as node, chromium() as browser:
+        reader = FileReader(clip, loop=True)
+        player = Player(reader)
+        caller = Caller({kind: partial(player.next, kind) for kind in reader.kinds}, reader.codec)
+        sender = node.peers.accept(await caller.offer())
+        await caller.answered(sender.answer_sdp)
+        viewer = await browser.new_page()
+        await viewer.goto(node.url)
+        number = await viewer.evaluate("(o) => start(o)", {"publish": False, "slots": 4})
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for mid, kind in (("0", "video"), ("4", "audio")):
+            node.show(number, mid, next(u.source for u in sender.upstreams if u.kind == kind))
+        await until("first picture", lambda: seen(viewer, "0"), lambda s: s["frames"] > 0, 15)
+        first_s = loop.time() - began
+        video = await until("pictures", lambda: seen(viewer, "0"), lambda s: s["frames"] > 75, 20)
+        audio = await until("sound", lambda: seen(viewer, "4"), lambda s: s["heard"] > 0, 10)
+        camera = await browser.new_page()
+        await camera.goto(node.url)
+        other = await camera.evaluate("(o) => start(o)", {"publish": True, "slots": 1, "width": 640, "height": 360})
+        sources = [node.source(other, "camera"), next(u.source for u in sender.upstreams if u.kind == "video")]
+        switches = [await switch(node, viewer, number, sources[turn % 2]) for turn in range(4)]
+        await caller.close()
+        return {"first_s": first_s, "video": video, "audio": audio, "switch_s": switches}
+
+
+@pytest.mark.timeout(120)
+def test_a_published_clip_is_decoded_by_chromium(tmp_path: Path) -> None:
+    result = asyncio.run(clip_story(demo_clip(tmp_path / "clip.mp4")))
+    print(json.dumps(result))
+    assert result["first_s"] < 5
+    assert len(result["switch_s"]) == 4
+    assert (result["video"]["width"], result["video"]["height"]) == (640, 360)
+    assert result["video"]["freezes"] <= 2

@@ -59,8 +59,24 @@ export interface AlarmReport {
   readonly exercise: boolean
 }
 
-/** One line of the audit record list; fields beyond these depend on the kind of record. */
-export type AuditRow = Readonly<Record<string, unknown>>
+/** One line of the audit records: `kind` is the record's type, `about` the id of what it belongs to. */
+export interface AuditLine {
+  readonly seq: number
+  readonly at: number
+  readonly node: string
+  readonly node_name: string
+  readonly kind: string
+  readonly about: string
+  readonly by: Actor | null
+  readonly text: string
+}
+
+/** A piece of the records; ask again after `next`. `head` is where the journal ends. */
+export interface AuditPage {
+  readonly records: readonly AuditLine[]
+  readonly next: number
+  readonly head: number
+}
 
 /** As HTTP tells it: lists leave the rows out. */
 type Directive = Omit<DirectiveView, "type" | "recipients"> & { recipients?: readonly RecipientView[] }
@@ -131,9 +147,8 @@ export class Api {
     return this.post(`alarms/${encodeURIComponent(alarm)}/advance`, { state, note })
   }
 
-  async auditRecords(reason: string, after: number): Promise<AuditRow[]> {
-    const query = new URLSearchParams({ reason, after: String(after), limit: "200" })
-    return (await this.get<{ records: AuditRow[] }>(`audit/records?${query}`)).records
+  auditRecords(reason: string, after: number): Promise<AuditPage> {
+    return this.get(`audit/records?${new URLSearchParams({ reason, after: String(after), limit: "200" })}`)
   }
 
   blob(sha256: string): Promise<Blob> {

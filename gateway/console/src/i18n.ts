@@ -48,7 +48,8 @@ export function explain(error: unknown): string {
 }
 
 export function explainCode(code: string): string {
-  return tOr(`error.${code}`, t("error.other", { code }))
+  const fallback = code.startsWith("token-") ? t("error.token") : t("error.other", { code })
+  return tOr(`error.${code}`, fallback)
 }
 
 function stored(): Language {

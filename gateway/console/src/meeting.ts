@@ -9,8 +9,10 @@ import { retryMs } from "./backoff"
 import { camera, canCapture, CaptureFailed, microphone, screen, type CaptureProblem } from "./capture"
 import { RequestFailed, type Connection } from "./connection"
 import { makePeer, type Peer } from "./peer"
+import { counters, grade, uplinkLoss, type Counters, type Quality } from "./quality"
 
 const SILENT_MS = 4_000
+const LOOK_EVERY_MS = 2_000
 
 export interface MeetingView {
   /** The conference we are in or want to be in, or null. */
@@ -21,6 +23,10 @@ export interface MeetingView {
   readonly microphone: boolean
   readonly camera: boolean
   readonly content: boolean
+  /** How each picture arrives, by media section id. */
+  readonly quality: ReadonlyMap<string, Quality>
+  /** Loss of what we send, whole percent; null while the gateway has not reported. */
+  readonly uplinkLoss: number | null
   readonly problem: CaptureProblem | null
   /** Stable code of why the last attempt to join failed. */
   readonly failure: string | null
@@ -34,6 +40,8 @@ export const IDLE: MeetingView = {
   microphone: false,
   camera: false,
   content: false,
+  quality: new Map(),
+  uplinkLoss: null,
   problem: null,
   failure: null,
 }
@@ -48,12 +56,15 @@ export class Meeting {
   private switching: Promise<void> = Promise.resolve()
   private attempt = 0
   private timer = 0
+  private seen = new Map<string, Counters>()
   private turn = 0 // a later join or leave makes an earlier one that is still waiting void
 
   constructor(
     private readonly connection: Connection,
     private readonly videoSlots: () => number,
-  ) {}
+  ) {
+    setInterval(() => void this.look(), LOOK_EVERY_MS)
+  }
 
   async join(conference: string): Promise<void> {
     if (this.view.conference !== null) await this.leave()
@@ -199,7 +210,17 @@ export class Meeting {
   private hangUp(): void {
     this.peer?.connection.close()
     this.peer = null
-    this.change({ streams: new Map() })
+    this.seen.clear()
+    this.change({ streams: new Map(), quality: new Map(), uplinkLoss: null })
+  }
+
+  private async look(): Promise<void> {
+    if (this.peer === null || this.view.phase !== "live") return
+    const report = await this.peer.connection.getStats()
+    const now = counters(report)
+    const quality = new Map([...now].map(([mid, found]) => [mid, grade(this.seen.get(mid), found)]))
+    this.seen = now
+    this.change({ quality, uplinkLoss: uplinkLoss(report) })
   }
 
   private announce(): void {

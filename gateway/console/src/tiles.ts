@@ -1,5 +1,6 @@
 /** Who is in which picture: the slots of the gateway joined with the names of the roster. Pure. */
 import type { MeetingView } from "./meeting"
+import type { Quality } from "./quality"
 import type { State } from "./protocol"
 import type { ConferenceView } from "./wire"
 
@@ -15,10 +16,12 @@ export interface Tile {
   readonly speaking: boolean
   /** It is a shared screen, not a camera. */
   readonly content: boolean
+  /** Null before the first look, and for sound. */
+  readonly quality: Quality | null
 }
 
 /** One tile per slot of our offer, in its order; empty ones have no participant. */
-export function tiles(state: State, view: Pick<MeetingView, "conference" | "streams">): Tile[] {
+export function tiles(state: State, view: Pick<MeetingView, "conference" | "streams" | "quality">): Tile[] {
   const conference = seatedConference(state, view)
   const counts = { video: 0, audio: 0 }
   return [...view.streams].map(([mid, stream]) => {
@@ -36,6 +39,7 @@ export function tiles(state: State, view: Pick<MeetingView, "conference" | "stre
       place: who === undefined ? "" : (state.places.get(who.division)?.name ?? ""),
       speaking: who !== undefined && who.participant === conference?.speaker,
       content: track?.label === "content",
+      quality: view.quality.get(mid) ?? null,
     }
   })
 }

@@ -22,6 +22,8 @@ class TerminalPage implements Page {
   ui: Ui = FIRST_UI
   readonly attention = new Attention()
   readonly duty: Duty
+  /** The directive the keyboard was led to last. */
+  private focused: string | null = null
 
   constructor(
     readonly station: Station,
@@ -74,6 +76,8 @@ class TerminalPage implements Page {
     const view = this.inFront()
     render(shell(this, view), this.root)
     if (view !== null) this.afterPaint(view)
+    if (view !== null && view.directive !== this.focused) this.root.querySelector<HTMLElement>("#front-title")?.focus()
+    this.focused = view?.directive ?? null
   }
 
   private heard(message: GatewayMessage): void {
@@ -107,7 +111,9 @@ function shell(page: TerminalPage, view: DirectiveView | null): TemplateResult {
       ${waiting === null ? "" : arrived(waiting)}
     </div>
     ${station.state.welcome?.exercise ? html`<div class="watermark" aria-hidden="true">${t("app.exercise")}</div>` : nothing}
-    ${ui.onDuty ? desk(page) : gate(page, waiting)} ${ui.report === null ? nothing : reportForm(page, ui.report)}
+    <div ?inert=${view !== null}>
+      ${ui.onDuty ? desk(page) : gate(page, waiting)} ${ui.report === null ? nothing : reportForm(page, ui.report)}
+    </div>
     ${view === null ? nothing : front(page, view)}
   `
 }

@@ -1,0 +1,168 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest"
+import { FIRST_RETRY_MS, LAST_RETRY_MS } from "../src/backoff"
+import { Connection, RequestFailed, type Status } from "../src/connection"
+import { welcome } from "./views"
+
+/** The browser's side of a socket; the test is the gateway. */
+class FakeSocket {
+  static readonly OPEN = 1
+  static made: FakeSocket[] = []
+  readyState = 0
+  sent: string[] = []
+  onopen: (() => void) | null = null
+  onmessage: ((event: { data: string }) => void) | null = null
+  onclose: (() => void) | null = null
+
+  constructor(readonly url: string) {
+    FakeSocket.made.push(this)
+  }
+
+  send(text: string): void {
+    this.sent.push(text)
+  }
+
+  close(): void {
+    this.readyState = 3
+  }
+
+  open(): void {
+    this.readyState = 1
+    this.onopen?.()
+  }
+
+  say(message: unknown): void {
+    this.onmessage?.({ data: JSON.stringify(message) })
+  }
+
+  cut(): void {
+    this.readyState = 3
+    this.onclose?.()
+  }
+}
+
+const newest = (): FakeSocket => FakeSocket.made[FakeSocket.made.length - 1]!
+const last = (socket: FakeSocket): Record<string, unknown> => JSON.parse(socket.sent[socket.sent.length - 1]!)
+let statuses: Status["kind"][]
+let healthy: boolean
+
+function connected(): Connection {
+  const connection = new Connection("secret")
+  connection.onStatus = (status) => statuses.push(status.kind)
+  connection.start()
+  newest().open()
+  newest().say(welcome())
+  return connection
+}
+
+beforeEach(() => {
+  vi.useFakeTimers()
+  FakeSocket.made = []
+  statuses = []
+  healthy = true
+  vi.stubGlobal("window", globalThis)
+  vi.stubGlobal("location", { protocol: "https:", host: "county.test" })
+  vi.stubGlobal("addEventListener", () => undefined)
+  vi.stubGlobal("removeEventListener", () => undefined)
+  vi.stubGlobal("WebSocket", FakeSocket)
+  vi.stubGlobal("fetch", () => (healthy ? Promise.resolve(new Response("ok")) : Promise.reject(new TypeError("gone"))))
+})
+
+afterEach(() => {
+  vi.useRealTimers()
+  vi.unstubAllGlobals()
+})
+
+describe("a connection", () => {
+  test("says hello with its token, which is in no address", () => {
+    connected()
+    expect(newest().url).toBe("wss://county.test/ws")
+    expect(JSON.parse(newest().sent[0]!)).toEqual({ type: "hello", version: 1, token: "secret", client: "web" })
+    expect(statuses).toEqual(["connecting", "online"])
+  })
+
+  test("dials again for ever, never later than 15 seconds after a failure", () => {
+    connected()
+    for (let round = 0; round < 12; round++) {
+      const before = FakeSocket.made.length
+      newest().cut()
+      expect(statuses[statuses.length - 1]).toBe("waiting")
+      let waited = 0
+      for (; FakeSocket.made.length === before; waited += 100) vi.advanceTimersByTime(100)
+      expect(waited).toBeGreaterThanOrEqual(FIRST_RETRY_MS)
+      expect(waited).toBeLessThanOrEqual(LAST_RETRY_MS)
+    }
+  })
+
+  test("does not wait for ever for a welcome", () => {
+    new Connection("secret").start()
+    newest().open()
+    const silent = newest()
+    vi.advanceTimersByTime(10_000 + LAST_RETRY_MS)
+    expect(newest()).not.toBe(silent)
+  })
+
+  test("notices a line that is dead without saying so", async () => {
+    connected()
+    const dead = newest()
+    healthy = false
+    await vi.advanceTimersByTimeAsync(30_001)
+    expect(statuses).toContain("waiting")
+    await vi.advanceTimersByTimeAsync(LAST_RETRY_MS)
+    expect(newest()).not.toBe(dead)
+  })
+
+  test("stays on a line whose gateway answers", async () => {
+    connected()
+    await vi.advanceTimersByTimeAsync(600_000)
+    expect(FakeSocket.made.length).toBe(1)
+  })
+
+  test("gives up, and says why, when its token is refused", () => {
+    const connection = new Connection("old")
+    connection.onStatus = (status) => statuses.push(status.kind)
+    connection.start()
+    newest().open()
+    newest().say({ type: "failure", code: "token-expired", text: "", request: null })
+    expect(connection.status).toEqual({ kind: "signed-out", code: "token-expired" })
+    vi.advanceTimersByTime(600_000)
+    expect(FakeSocket.made.length).toBe(1)
+  })
+
+  test("survives a frame that is not a message", () => {
+    const connection = connected()
+    newest().onmessage?.({ data: "{not json" })
+    expect(connection.status.kind).toBe("online")
+  })
+
+  test("says when it could not send", () => {
+    const connection = connected()
+    expect(connection.send({ type: "receipt", directive: "d1", stage: "shown" })).toBe(true)
+    newest().cut()
+    expect(connection.send({ type: "receipt", directive: "d1", stage: "shown" })).toBe(false)
+  })
+})
+
+describe("a request", () => {
+  test("is answered by its number", async () => {
+    const connection = connected()
+    const first = connection.request({ type: "leave" })
+    const firstNumber = last(newest())["request"]
+    const second = connection.request({ type: "watch", slot: 0, participant: null })
+    newest().say({ type: "done", request: last(newest())["request"] })
+    newest().say({ type: "failure", code: "not-joined", text: "", request: firstNumber })
+    await expect(second).resolves.toMatchObject({ type: "done" })
+    await expect(first).rejects.toMatchObject({ code: "not-joined" })
+  })
+
+  test("without an answer ends as a timeout, and with the line as offline", async () => {
+    const connection = connected()
+    const slow = connection.request({ type: "leave" })
+    const ended = expect(slow).rejects.toMatchObject({ code: "timeout" })
+    await vi.advanceTimersByTimeAsync(15_001)
+    await ended
+    const cut = connection.request({ type: "leave" })
+    newest().cut()
+    await expect(cut).rejects.toMatchObject({ code: "offline" })
+    await expect(connection.request({ type: "leave" })).rejects.toBeInstanceOf(RequestFailed)
+  })
+})

@@ -183,8 +183,14 @@ class Dispatch:
 
     # ---- sessions come and go -------------------------------------------------------------------
 
-    def sign_in(self, token: str) -> Actor:
-        return self._auth.verify(token)
+    def sign_in(self, token: str) -> tuple[Actor, float]:
+        """Return who bears ``token`` and for how many seconds yet.
+
+        Raises:
+            Refused: With a ``token-...`` code.
+        """
+        who = self._auth.verify(token)
+        return who, max(0.0, (self._auth.expires_at(token) - self._clock.at()) / 1000)
 
     def arrived(self, visitor: Visitor) -> Iterator[GatewayMessage]:
         """Return what ``visitor`` is told first; drawn as fast as it reads."""

@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from signaling.errors import RemoteError
-from signaling.ids import ParticipantId, SessionId
+from signaling.ids import Monotonic, ParticipantId, SessionId
 from signaling.messages import MAX_MESSAGE_BYTES, ClientMessage, Failure, GatewayMessage
 from signaling.records import Actor
 from signaling.session import Authenticate, Close, CloseCode, Count, Effect, Handle, Phase, Say, Session
@@ -36,8 +36,8 @@ MAX_SESSIONS = 5_000
 class Desk(Protocol):
     """Where sessions are served: ``Dispatch``."""
 
-    def sign_in(self, token: str) -> Actor:
-        """Return who bears ``token``, or raise Refused."""
+    def sign_in(self, token: str) -> tuple[Actor, float]:
+        """Return who bears ``token`` and for how many seconds yet, or raise Refused."""
         ...
 
     def arrived(self, visitor: Visitor) -> Iterator[GatewayMessage]:
@@ -122,6 +122,8 @@ class _Socket:
         self._clock = clock
         self._machine = Session(clock.now())
         self._outgoing = Outgoing()
+        self._changed = asyncio.Event()
+        """The machine's next deadline moved."""
         self._stop: asyncio.Future[tuple[CloseCode, str]] = asyncio.get_running_loop().create_future()
 
     def stop(self, code: CloseCode, text: str) -> None:
@@ -188,12 +190,15 @@ class _Socket:
         self.stop(CloseCode.TOO_SLOW, "does not read")
 
     async def _watch(self) -> None:
-        """Call the machine at its one deadline: the greeting's."""
-        deadline = self._machine.deadline()
-        if deadline is not None:
-            await asyncio.sleep(max(0.0, deadline - self._clock.now()))
-            await self._carry_out(self._machine.tick(self._clock.now()))
-        await self._stop
+        """Call the machine when its deadline comes."""
+        while True:
+            self._changed.clear()
+            deadline = self._machine.deadline()
+            try:
+                async with asyncio.timeout(None if deadline is None else max(0.0, deadline - self._clock.now())):
+                    await self._changed.wait()
+            except TimeoutError:
+                await self._carry_out(self._machine.tick(self._clock.now()))
 
     async def _carry_out(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
@@ -211,10 +216,11 @@ class _Socket:
 
     def _sign_in(self, token: str) -> Sequence[Effect]:
         try:
-            who = self._desk.sign_in(token)
+            who, seconds = self._desk.sign_in(token)
         except RemoteError as error:
             return self._machine.refused(error.code, str(error))
-        self._machine.accepted()
+        self._machine.accepted(Monotonic(self._clock.now() + seconds))
+        self._changed.set()
         self.visitor = Visitor(self.session, who, self._outgoing)
         self.visitor.tell_all(self._desk.arrived(self.visitor))
         log.info("session open", extra={"session": self.session, "role": who.role, "division": who.division})

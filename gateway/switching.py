@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 SETTLE_S = 0.02
 """Changes within this time are settled together, so that a thousand joins are not a thousand settlings."""
+SPARED = 4
+"""Settling may take one part of the loop's time in this many and one, however many people there are."""
 MAX_TRACKS = 8
 MAX_WANTED = 2_000
 
@@ -98,6 +100,7 @@ class Switching:
         self._told_wants: dict[NodeCode, frozenset[TrackId]] = {}
         self._pending: asyncio.TimerHandle | None = None
         self._settled_at = clock.now()
+        self._cost_s = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
 
     # ---- seats ----------------------------------------------------------------------------------
@@ -224,7 +227,7 @@ class Switching:
     def unsettled(self) -> None:
         """Something changed: settle soon."""
         if self._pending is None:
-            wait_s = max(0.0, self._settled_at + SETTLE_S - self._clock.now())
+            wait_s = max(0.0, self._settled_at + max(SETTLE_S, SPARED * self._cost_s) - self._clock.now())
             self._pending = asyncio.get_running_loop().call_later(wait_s, self.settle)
 
     def settle(self) -> None:
@@ -232,7 +235,7 @@ class Switching:
         if self._pending is not None:
             self._pending.cancel()
             self._pending = None
-        self._settled_at = self._clock.now()
+        began = self._clock.now()
         plan = self.plan = self._cascade.settle(self._rooms())
         for peer, trunk in self.trunks.items():
             self._tell(peer, trunk, plan)
@@ -241,6 +244,8 @@ class Switching:
         for guest in self.guests.values():
             self._tell_slots(guest)
         self._settled(plan)
+        self._settled_at = self._clock.now()
+        self._cost_s = self._settled_at - began
 
     def _tell(self, peer: NodeCode, trunk: Trunk, plan: Plan) -> None:
         told = self._told_rosters.get(peer, {})

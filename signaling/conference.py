@@ -230,7 +230,8 @@ class _Offer:
 
     pictures: Sequence[Known]
     voices: Sequence[Known]
-    loudness: Mapping[TrackId, int]
+    ranks: Mapping[TrackId, tuple[int, Known]]
+    """Of each voice: minus its loudness, by which they are sorted, and itself."""
 
 
 def _offer(
@@ -242,15 +243,14 @@ def _offer(
         for track in view.tracks
         if (known := tracks[track.track]).flows and known.participant == view.participant
     ]
-    loudness = {known.track.track: room.loudness.get(known.track.track, room.unknown) for known in flowing}
+    voices = [known for known in flowing if known.track.kind == AUDIO]
+    ranks = {k.track.track: (-room.loudness.get(k.track.track, room.unknown), k) for k in voices}
     return _Offer(
         pictures=sorted(
             (known for known in flowing if known.track.kind != AUDIO), key=lambda known: _picture_rank(known, room)
         ),
-        voices=sorted(
-            (known for known in flowing if known.track.kind == AUDIO), key=lambda known: -loudness[known.track.track]
-        ),
-        loudness=loudness,
+        voices=sorted(voices, key=lambda known: ranks[known.track.track][0]),
+        ranks=ranks,
     )
 
 
@@ -261,19 +261,21 @@ def _picture_rank(known: Known, room: Room) -> tuple[bool, bool]:
 
 def _seat(seat: Seat, offer: _Offer, before: Seating) -> Seating:
     """Return what the slots of ``seat`` show; what stays in view stays in its slot."""
-    pinned = _pinned(seat, offer.pictures)
-    pictures = _best(seat, offer.pictures, seat.pictures)
-    heard = set(before.voices)
-    voices = [known for known in offer.voices if known.track.track in heard and _may_have(seat, known)]
-    voices += [known for known in _best(seat, offer.voices, seat.voices) if known not in voices]
-    loud = sorted(
-        (known.track.track for known in voices),
-        key=lambda track: -(offer.loudness[track] + (STICKY_DB if track in heard else 0)),
-    )
+    pinned = _pinned(seat, offer.pictures) if seat.pins else {}
+    pictures = [known.track.track for known in _best(seat, offer.pictures, seat.pictures)]
     return Seating(
-        pictures=_place(seat.pictures, pinned, [known.track.track for known in pictures], before.pictures),
-        voices=_place(seat.voices, {}, loud, before.voices),
+        pictures=_place(seat.pictures, pinned, pictures, before.pictures),
+        voices=_place(seat.voices, {}, _loudest(seat, offer, before.voices), before.voices),
     )
+
+
+def _loudest(seat: Seat, offer: _Offer, before: Sequence[TrackId | None]) -> list[TrackId]:
+    """Return the voices ``seat`` may have, loudest first; those it hears count for a little more."""
+    known = [track for track in before if track is not None and track in offer.ranks]
+    heard = {track for track in known if _may_have(seat, offer.ranks[track][1])}
+    candidates = dict.fromkeys(best.track.track for best in _best(seat, offer.voices, seat.voices))
+    candidates.update(dict.fromkeys(track for track in known if track in heard))
+    return sorted(candidates, key=lambda track: offer.ranks[track][0] - (STICKY_DB if track in heard else 0))
 
 
 def _may_have(seat: Seat, known: Known) -> bool:

@@ -83,17 +83,24 @@ class Session:
         self._bucket = BURST
         self._filled = now
         self._strikes = 0
+        self._expires: Monotonic | None = None
 
     def deadline(self) -> Monotonic | None:
         """Return when ``tick`` must be called, or None."""
-        if self.phase in (Phase.GREETING, Phase.CHECKING):
-            return Monotonic(self._opened + HELLO_S)
-        return None
+        match self.phase:
+            case Phase.GREETING | Phase.CHECKING:
+                return Monotonic(self._opened + HELLO_S)
+            case Phase.LIVE:
+                return self._expires
+            case Phase.CLOSED:
+                return None
 
     def tick(self, now: Monotonic) -> tuple[Effect, ...]:
         deadline = self.deadline()
         if deadline is None or now < deadline:
             return ()
+        if self.phase is Phase.LIVE:
+            return self.refused("token-expired", "the sign-in is over; sign in again")
         return self._close(CloseCode.HELLO_TIMEOUT, f"no hello within {HELLO_S:.0f} s")
 
     def receive(self, data: bytes, now: Monotonic) -> tuple[Effect, ...]:
@@ -107,11 +114,12 @@ class Session:
         except MalformedMessage as error:
             return self._forgive(error.code, str(error))
 
-    def accepted(self) -> None:
-        """The token was good."""
+    def accepted(self, expires: Monotonic | None = None) -> None:
+        """The token was good; it ends at ``expires``, and the session with it."""
         if self.phase is not Phase.CHECKING:
             raise LocalError(f"accepted while {self.phase.value}")
         self.phase = Phase.LIVE
+        self._expires = expires
 
     def refused(self, code: str, text: str) -> tuple[Effect, ...]:
         """The token was not."""

@@ -61,6 +61,17 @@ def test_a_socket_that_says_nothing_is_closed_at_its_deadline(tmp_path: Path, mo
     story(tmp_path, tell)
 
 
+def test_a_session_is_over_when_its_token_is(tmp_path: Path) -> None:
+    async def tell(tiers: Cluster) -> None:
+        page = await tiers.connect(tiers.village)
+        await page.say(Hello(version=1, token=tiers.village.node.auth.mint(terminal(VILLAGE), 1)))
+        await page.hear(Welcome)
+        assert await page.closed() == CloseCode.REFUSED
+        assert [m.code for m in page.heard if isinstance(m, Failure)] == ["token-expired"]
+
+    story(tmp_path, tell)
+
+
 @pytest.mark.parametrize(
     "nonsense", ["{", "null", '"' + "x" * 60_000 + '"', '{"type":"teleport"}', "[" * 10_000, '{"a":' * 10_000]
 )

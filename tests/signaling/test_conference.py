@@ -281,7 +281,10 @@ class Tree(RuleBasedStateMachine):
 
     @invariant()
     def a_link_carries_only_what_somebody_beyond_it_wants_and_in_one_direction(self) -> None:
-        for name, plan in getattr(self, "plans", {}).items():
+        if not hasattr(self, "nodes"):
+            return
+        self.quiesce()
+        for name, plan in self.plans.items():
             for side, carried in plan.carries.items():
                 assert not carried & self.plans[side].carries[name]
                 for track in carried:

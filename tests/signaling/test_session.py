@@ -100,3 +100,14 @@ def test_fifty_messages_a_second_pass_forever_and_a_flood_is_closed() -> None:
 def test_a_token_cannot_be_accepted_that_nobody_showed() -> None:
     with pytest.raises(LocalError):
         Session(START).accepted()
+
+
+def test_a_session_ends_with_its_token_and_says_so() -> None:
+    session = Session(START)
+    session.receive(encode(HELLO), START)
+    session.accepted(Monotonic(START + 60))
+    assert session.deadline() == START + 60
+    assert session.tick(Monotonic(START + 59)) == ()
+    effects = session.tick(Monotonic(START + 60))
+    assert effects[0] == Count("token-expired")
+    assert closes(effects) == [CloseCode.REFUSED]

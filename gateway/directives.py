@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -459,13 +460,8 @@ class Directives(admission.Facts):
 
     def open_for(self, division: NodeCode, limit: int = 200) -> Sequence[DirectiveView]:
         """Return the directives a terminal of ``division`` must show, oldest first: issued, and not yet done."""
-        found: list[DirectiveView] = []
-        for entry in self._matrix.newest():
-            if len(found) >= limit:
-                break
-            if entry.header.state is Header.ISSUED and division in entry.recipients:
-                found.append(self._matrix.mine(entry, division))
-        return found[::-1]
+        newest = itertools.islice(self._matrix.open_for(division), limit)
+        return [self._matrix.mine(entry, division) for entry in newest][::-1]
 
     def mine(self, directive_id: DirectiveId, recipient: NodeCode) -> DirectiveView:
         """Return a directive as the terminal of one recipient shows it, whatever its state.

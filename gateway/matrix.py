@@ -5,6 +5,7 @@ A report touches one row and two counters, whatever the size of the directive.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -28,11 +29,16 @@ from signaling.records import (
     Stage,
 )
 
+WIDE = 1_000
+"""A directive to more recipients than this is looked through, not entered in an index for each of them."""
+
 
 @dataclass(slots=True)
 class Entry:
     """One directive.  ``rows`` holds only the recipients that have moved; the others are queued."""
 
+    number: int
+    """Place in the order of issue, as this node learned of it."""
     header: Directive
     recipients: frozenset[NodeCode]
     cover: frozenset[NodeCode]
@@ -69,6 +75,8 @@ class Matrix:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._entries: dict[DirectiveId, Entry] = {}
+        self._open_for: dict[NodeCode, dict[int, Entry]] = {}
+        self._open_wide: dict[int, Entry] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -85,16 +93,34 @@ class Matrix:
             case DirectiveIssued():
                 header = directive.evolve(None, record)
                 cover = frozenset(c for r in record.recipients for c in self._tree.path_up(r))
-                entry = Entry(header, frozenset(record.recipients), cover)
+                entry = Entry(len(self._entries), header, frozenset(record.recipients), cover)
                 entry.counts[Stage.QUEUED] = entry.total
                 self._entries[record.directive] = entry
+                for index in self._indices(entry):
+                    index[entry.number] = entry
             case DirectiveRecalled() | DirectiveExpired() | DirectiveClosed():
                 entry = self._entries[record.directive]
                 entry.header = directive.evolve(entry.header, record)
+                for index in self._indices(entry):
+                    index.pop(entry.number, None)
             case DeliveryAdvanced():
                 self._entries[record.directive].advance(record)
             case _:
                 pass
+
+    def _indices(self, entry: Entry) -> Iterator[dict[int, Entry]]:
+        """Yield where an open directive is found by those it is addressed to."""
+        if entry.total > WIDE:
+            yield self._open_wide
+        else:
+            for recipient in entry.recipients:
+                yield self._open_for.setdefault(recipient, {})
+
+    def open_for(self, recipient: NodeCode) -> Iterator[Entry]:
+        """Yield the directives addressed to ``recipient`` that are issued and not ended, newest first."""
+        wide = (entry for entry in reversed(self._open_wide.values()) if recipient in entry.recipients)
+        own = reversed(self._open_for.get(recipient, {}).values())
+        return heapq.merge(own, wide, key=lambda entry: -entry.number)
 
     # ---- who may see what ------------------------------------------------------------------------
 

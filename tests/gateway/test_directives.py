@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway import matrix
 from gateway.directives import DirectiveRequest
 from signaling.directive import EXPIRES_MS
 from signaling.errors import Refused
@@ -391,6 +392,29 @@ async def test_orders_come_from_above_and_receipts_from_below(tmp_path: Path) ->
     assert stages(township, order.directive)[VILLAGE] is Stage.SHOWN
     for node in (county, township):
         await node.close()
+
+
+@on_loop
+async def test_a_terminal_is_shown_what_is_open_in_the_order_of_issue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrix, "WIDE", 3)  # directives to more than three places are kept apart
+    county = Node(COUNTY, tmp_path)
+    everybody = (ScopeItem(node=TOWNSHIP, mode=Mode.SUBTREE),)
+    orders = []
+    for number in range(12):
+        changes = {"scope": everybody} if number % 3 == 0 else {}
+        order, _ = await county.directives.issue(commander(), request(VILLAGE, click_id=f"{number}", **changes))
+        orders.append(order.directive)
+    for ended in (orders.pop(9), orders.pop(4), orders.pop(0)):
+        await county.directives.recall(commander(), ended, "撤回")
+    assert [v.directive for v in county.directives.open_for(VILLAGE)] == orders
+    assert [v.directive for v in county.directives.open_for(VILLAGE, 4)] == orders[-4:]
+    county = await county.restart()
+    assert [v.directive for v in county.directives.open_for(VILLAGE)] == orders
+    assert len(county.directives.open_for(SIBLING)) == 2
+    assert county.directives.open_for(OTHER_VILLAGE) == []
+    await county.close()
 
 
 @on_loop

@@ -120,6 +120,14 @@ async def test_one_process_writes_one_journal(tmp_path: Path) -> None:
     await opened(tmp_path).close()
 
 
+def test_every_connection_waits_for_the_disk(tmp_path: Path) -> None:
+    """A kill cannot show it, only a power cut could: a commit is synced before it is told (2 is FULL)."""
+    connection = logfile.connect(tmp_path / "journal.sqlite")
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
 @on_loop
 async def test_another_nodes_journal_and_no_journal_are_refused(tmp_path: Path) -> None:
     await opened(tmp_path).close()

@@ -6,137 +6,31 @@ drivers; errors leave as problem documents (``http.py``).  ``openapi.py`` descri
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from media.snapshot import Pictures, jpeg_from_keyframe, sanitise_jpeg
-from signaling.division import Tree
 from signaling.errors import Refused
-from signaling.ids import AlarmId, ConferenceId, DirectiveId, NodeCode, ParticipantId, Seq, Sha256
-from signaling.messages import ConferenceView
+from signaling.ids import AlarmId, ConferenceId, DirectiveId, ParticipantId, Seq, Sha256
 from signaling.permission import Action, permit
-from signaling.records import Actor, AlarmState, ConferenceConvened, ScopeItem
+from signaling.records import Actor, AlarmState
 
 from . import bodies, forms, problems, telemetry
-from .alarms import AlarmRequest, Alarms
-from .audit import MAX_PAGE, Audit
+from .alarms import AlarmRequest
+from .audit import MAX_PAGE
 from .auth import Auth, SignIn
-from .bodies import Limits
-from .clock import Clock
-from .config import Config
-from .directives import DirectiveRequest, Directives
+from .calls import Call, Endpoint, Services, as_json, bearer, plain
+from .directives import DirectiveRequest
 from .problems import ProblemError
-from .templates import Template
+
+__all__ = ["BASE", "ENDPOINTS", "Endpoint", "Services", "bearer", "routes"]
 
 BASE = "/api/v1"
 MAX_REASON = 500
 _ID = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,79}"
 """What generated ids look like: nothing else reaches a handler."""
-
-
-# ---- whom it asks --------------------------------------------------------------------------------
-
-
-class Conferences(Protocol):
-    """What the interface needs of ``gateway/conferences.py``."""
-
-    async def convene(
-        self, actor: Actor, title: str, scope: tuple[ScopeItem, ...], exercise: bool
-    ) -> ConferenceConvened: ...
-    async def end(self, actor: Actor, conference: ConferenceId) -> None: ...
-    def view(self, actor: Actor, conference: ConferenceId) -> ConferenceView: ...
-    def list(self, actor: Actor) -> Iterable[ConferenceView]: ...
-    def whip(self, actor: Actor, conference: ConferenceId, sdp: str, name: str) -> tuple[str, str]: ...
-    def whep(
-        self, actor: Actor, conference: ConferenceId, participant: ParticipantId | None, sdp: str
-    ) -> tuple[str, str]: ...
-    def hang_up(self, resource: str, actor: Actor) -> None: ...
-    async def keyframe(
-        self, actor: Actor, conference: ConferenceId, participant: ParticipantId
-    ) -> tuple[str, bytes]: ...
-
-
-class Presence(Protocol):
-    """What the interface needs of ``gateway/presence.py``."""
-
-    def online(self) -> Mapping[NodeCode, int]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
-    """Everything a handler may ask."""
-
-    config: Config
-    clock: Clock
-    auth: Auth
-    tree: Tree
-    directives: Directives
-    alarms: Alarms
-    audit: Audit
-    conferences: Conferences
-    presence: Presence
-    templates: tuple[Template, ...] = ()
-
-    @property
-    def node(self) -> NodeCode:
-        return self.auth.node
-
-    @property
-    def limits(self) -> Limits:
-        http = self.config.http
-        return Limits(http.json_bytes, http.sdp_bytes, http.alarm_bytes, http.body_deadline_s)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request whose sender is known."""
-
-    services: Services
-    request: web.Request
-    actor: Actor
-
-    def id(self, name: str = "id") -> str:
-        return self.request.match_info[name]
-
-    async def form(self, kind: type[bodies.T]) -> bodies.T:
-        return await bodies.read_json(self.request, kind, self.services.limits)
-
-
-Answer = Callable[[Call], Awaitable[web.StreamResponse]]
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One row of the interface.
-
-    ``body``: the form, or "sdp" or "alarm"; ``gives``: what a success carries, in words;
-    ``query``: parameter to meaning.
-    """
-
-    method: str
-    path: str
-    summary: str
-    answer: Answer
-    status: int = 200
-    body: type[msgspec.Struct] | str | None = None
-    gives: str = "JSON object"
-    query: Mapping[str, str] = field(default_factory=dict)
-
-
-def bearer(request: web.Request, auth: Auth) -> Actor:
-    """Return who sent ``request``.
-
-    Raises:
-        Refused: With a ``token-...`` code.
-    """
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        raise Refused("token-missing", "sign in first: Authorization: Bearer")
-    return auth.verify(token.strip())
 
 
 def routes(services: Services) -> list[web.RouteDef]:
@@ -150,19 +44,6 @@ def _handler(endpoint: Endpoint, services: Services) -> Callable[[web.Request], 
         return await endpoint.answer(Call(services, request, bearer(request, services.auth)))
 
     return handle
-
-
-def _json(value: object, status: int = 200, **headers: str) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(value), status=status, content_type="application/json", headers=headers
-    )
-
-
-def _plain(view: msgspec.Struct, identity: str) -> dict[str, Any]:
-    """Return a view as a JSON object: its fields, ``id``, and no message ``type``."""
-    fields: dict[str, Any] = msgspec.to_builtins(view)
-    fields.pop("type", None)
-    return {"id": identity, **fields}
 
 
 # ---- signing in ----------------------------------------------------------------------------------
@@ -179,7 +60,7 @@ def _sign_in(services: Services) -> Callable[[web.Request], Awaitable[web.Stream
             telemetry.count("sign_ins", way=way, outcome=error.code)
             raise
         telemetry.count("sign_ins", way=way, outcome="ok")
-        return _json(_session(made.who, services, made))
+        return as_json(_session(made.who, services, made))
 
     return sign_in
 
@@ -204,13 +85,13 @@ def _session(who: Actor, services: Services, made: SignIn | None = None) -> dict
 
 
 async def _me(call: Call) -> web.Response:
-    return _json(_session(call.actor, call.services))
+    return as_json(_session(call.actor, call.services))
 
 
 async def _describe(request: web.Request) -> web.Response:
     from .openapi import document
 
-    return _json(document())
+    return as_json(document())
 
 
 # ---- places and templates ------------------------------------------------------------------------
@@ -235,11 +116,11 @@ async def _nodes(call: Call) -> web.Response:
                 "terminals": online.get(code, 0),
             }
         )
-    return _json({"self": services.node, "nodes": rows})
+    return as_json({"self": services.node, "nodes": rows})
 
 
 async def _templates(call: Call) -> web.Response:
-    return _json({"templates": call.services.templates})
+    return as_json({"templates": call.services.templates})
 
 
 # ---- conferences ---------------------------------------------------------------------------------
@@ -249,29 +130,29 @@ async def _convene(call: Call) -> web.Response:
     form = await call.form(forms.ConveneForm)
     made = await call.services.conferences.convene(call.actor, form.title, form.scope, form.exercise)
     body = {"id": made.conference, "title": made.title, "sites": len(made.sites), "exercise": made.exercise}
-    return _json(body, 201, Location=f"{BASE}/conferences/{made.conference}")
+    return as_json(body, 201, Location=f"{BASE}/conferences/{made.conference}")
 
 
 async def _conferences(call: Call) -> web.Response:
     found = call.services.conferences.list(call.actor)
-    return _json({"conferences": [_plain(view, view.conference) for view in found]})
+    return as_json({"conferences": [plain(view, view.conference) for view in found]})
 
 
 async def _conference(call: Call) -> web.Response:
     view = call.services.conferences.view(call.actor, ConferenceId(call.id()))
-    return _json(_plain(view, view.conference))
+    return as_json(plain(view, view.conference))
 
 
 async def _end_conference(call: Call) -> web.Response:
     await call.form(forms.EmptyForm)
     await call.services.conferences.end(call.actor, ConferenceId(call.id()))
-    return _json({"id": call.id(), "ended": True})
+    return as_json({"id": call.id(), "ended": True})
 
 
 async def _participants(call: Call) -> web.Response:
     conference = call.request.query.get("conference", "")
     view = call.services.conferences.view(call.actor, ConferenceId(conference[:80]))
-    return _json({"conference": view.conference, "participants": view.participants, "speaker": view.speaker})
+    return as_json({"conference": view.conference, "participants": view.participants, "speaker": view.speaker})
 
 
 async def _snapshot(call: Call) -> web.Response:
@@ -292,7 +173,7 @@ async def _snapshot(call: Call) -> web.Response:
     )
     raised, _ = await services.alarms.raise_alarm(call.actor, request)
     await services.alarms.picture(raised.alarm, pictures)
-    return _json({"alarm": raised.alarm}, 201, Location=f"{BASE}/alarms/{raised.alarm}")
+    return as_json({"alarm": raised.alarm}, 201, Location=f"{BASE}/alarms/{raised.alarm}")
 
 
 # ---- directives ----------------------------------------------------------------------------------
@@ -306,17 +187,17 @@ async def _issue(call: Call) -> web.Response:
         "issued_at": issued.at,
         "expires_at": issued.expires_at,
     }
-    return _json(body, 201 if made else 200, Location=f"{BASE}/directives/{issued.directive}")
+    return as_json(body, 201 if made else 200, Location=f"{BASE}/directives/{issued.directive}")
 
 
 async def _directives(call: Call) -> web.Response:
     found = call.services.directives.list(call.actor)
-    return _json({"directives": [_plain(view, view.directive) for view in found]})
+    return as_json({"directives": [plain(view, view.directive) for view in found]})
 
 
 async def _directive(call: Call) -> web.Response:
     view = call.services.directives.view(DirectiveId(call.id()), call.actor)
-    return _json(_plain(view, view.directive))
+    return as_json(plain(view, view.directive))
 
 
 async def _sign(call: Call) -> web.Response:
@@ -361,16 +242,16 @@ async def _raise_alarm(call: Call) -> web.Response:
     raised, made = await services.alarms.raise_alarm(call.actor, request)
     if pictures is not None and made:
         await services.alarms.picture(raised.alarm, pictures)
-    return _json({"id": raised.alarm}, 201 if made else 200, Location=f"{BASE}/alarms/{raised.alarm}")
+    return as_json({"id": raised.alarm}, 201 if made else 200, Location=f"{BASE}/alarms/{raised.alarm}")
 
 
 async def _alarms(call: Call) -> web.Response:
-    return _json({"alarms": [_plain(view, view.alarm) for view in call.services.alarms.list(call.actor)]})
+    return as_json({"alarms": [plain(view, view.alarm) for view in call.services.alarms.list(call.actor)]})
 
 
 async def _alarm(call: Call) -> web.Response:
     view = call.services.alarms.view(AlarmId(call.id()), call.actor)
-    return _json(_plain(view, view.alarm))
+    return as_json(plain(view, view.alarm))
 
 
 async def _advance_alarm(call: Call) -> web.Response:
@@ -402,21 +283,21 @@ def _number(call: Call, name: str, default: int, high: int) -> int:
 async def _audit_records(call: Call) -> web.Response:
     after, limit = _number(call, "after", 0, 2**53), _number(call, "limit", 100, MAX_PAGE)
     page = await call.services.audit.records(call.actor, Seq(after), limit, _reason(call))
-    return _json({"records": page.lines, "next": page.next, "head": page.head})
+    return as_json({"records": page.lines, "next": page.next, "head": page.head})
 
 
 async def _audit_sessions(call: Call) -> web.Response:
-    return _json({"sessions": await call.services.audit.sessions(call.actor, _reason(call))})
+    return as_json({"sessions": await call.services.audit.sessions(call.actor, _reason(call))})
 
 
 async def _audit_chain(call: Call) -> web.Response:
-    return _json(await call.services.audit.chain(call.actor, _reason(call)))
+    return as_json(await call.services.audit.chain(call.actor, _reason(call)))
 
 
 async def _recordings(call: Call) -> web.Response:
     """List recordings: there are none while this version does not record."""
     permit(call.actor, Action.READ_AUDIT, call.actor.division, call.services.tree)
-    return _json({"recordings": []})
+    return as_json({"recordings": []})
 
 
 # ---- WHIP and WHEP -------------------------------------------------------------------------------

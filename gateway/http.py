@@ -73,7 +73,7 @@ def application(
             web.get("/healthz", _healthz),
             web.get("/readyz", _readyz(readiness)),
             web.get("/metrics", _metrics(readiness)),
-            web.get("/ws", _same_origin(ws, frozenset(config.http.allowed_origins))),
+            web.get("/ws", _same_origin(ws, frozenset(map(str.lower, config.http.allowed_origins)))),
             web.get("/link", _no_page(link)),
         ]
     )

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import tomllib
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ NOBODY = f"scrypt${SCRYPT_N}${SCRYPT_R}${SCRYPT_P}${'A' * 22}==${'A' * 43}="
 """Checked against for names without an account: takes as long, and no password makes 32 zero bytes."""
 QUEUE = 8
 """Checks waiting per worker until further ones are told to come back."""
+QUEUE_PER_ADDRESS = 2
+"""Of these for one address: a flood from one place leaves room for the others."""
 
 
 def hash_password(password: str, salt: bytes) -> str:
@@ -109,6 +112,7 @@ class Accounts:
         self._by_address = Patience(address_attempts, lockout_s)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="password")
         self._room = workers * (1 + QUEUE)
+        self._waiting: Counter[str] = Counter()
 
     async def sign_in(self, name: str, password: str, address: str) -> Actor:
         """Return who ``name`` is.
@@ -117,22 +121,29 @@ class Accounts:
             Refused: ``sign-in-wrong``, ``sign-in-locked`` or ``sign-in-busy``.
         """
         self._refuse_impatient(name, address)
-        if self._room == 0:
-            raise Refused("sign-in-busy", "many people are signing in; try again in a few seconds")
-        self._room -= 1
         who, stored = self._accounts.get(name, (None, NOBODY))
-        try:
+        with self._a_place_in_the_queue(address):
             right = await asyncio.get_running_loop().run_in_executor(
                 self._pool, check_password, password[:MAX_PASSWORD], stored
             )
-        finally:
-            self._room += 1
         self._refuse_impatient(name, address)
         if who is None or not right:
             self.strike(name, address)
             raise Refused("sign-in-wrong", "name or password is wrong")
         self._by_account.clear((name, address))
         return who
+
+    @contextlib.contextmanager
+    def _a_place_in_the_queue(self, address: str) -> Iterator[None]:
+        if sum(self._waiting.values()) >= self._room or self._waiting[address] >= QUEUE_PER_ADDRESS:
+            raise Refused("sign-in-busy", "many people are signing in; try again in a few seconds")
+        self._waiting[address] += 1
+        try:
+            yield
+        finally:
+            self._waiting[address] -= 1
+            if not self._waiting[address]:
+                del self._waiting[address]
 
     def strike(self, name: str, address: str) -> None:
         """Count one failed sign-in (an unknown link code too, with an empty name)."""

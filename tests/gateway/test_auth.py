@@ -175,6 +175,18 @@ def test_a_flood_of_sign_ins_is_bounded_and_told_to_come_back(auth: Auth) -> Non
     assert set(codes) == {"sign-in-busy", "sign-in-wrong"}
 
 
+def test_one_address_cannot_fill_the_queue(auth: Auth) -> None:
+    async def crowd() -> tuple[list[object], Actor]:
+        flood = [asyncio.ensure_future(auth.login(f"nobody{index}", "x", "10.1.0.1")) for index in range(10)]
+        await asyncio.sleep(0)
+        made = await auth.login("刘", "正确的密码", "10.0.0.7")
+        return await asyncio.gather(*flood, return_exceptions=True), made.who
+
+    outcomes, who = asyncio.run(crowd())
+    assert who.name == "刘"
+    assert [o.code for o in outcomes if isinstance(o, Refused)].count("sign-in-busy") == 8
+
+
 def test_patience_forgets_and_stays_small() -> None:
     patience = Patience(2, lockout_s=10)
     for index in range(20_000):

@@ -34,6 +34,7 @@ AT_ONCE = 4
 STALE_S = 30.0
 """A picture of which nothing came for this long gives way to the next; it is asked for again in turn."""
 SWEEP_S = 5.0
+NEVER = Monotonic(-1.0)
 MAX_QUEUED = 256
 """Pieces ready for one neighbour; beyond, its askings are passed over until it has read."""
 
@@ -127,7 +128,7 @@ class Transfers:
         if side is None:
             return
         waiting = [known for known in self._blobs.wanted(peer) if known.sha256 not in side.incoming]
-        waiting.sort(key=lambda known: side.tried.get(known.sha256, 0.0))
+        waiting.sort(key=lambda known: side.tried.get(known.sha256, NEVER))
         for known in waiting[: AT_ONCE - len(side.incoming)]:
             now = self._clock.now()
             side.tried[known.sha256] = now

@@ -29,6 +29,23 @@ SALT = {GCM: 12, CM: 14}
 PATIENCE_S = 5.0
 
 
+OPENED: list[socket.socket] = []
+
+
+def open_udp(host: str = "127.0.0.1") -> socket.socket:
+    """A bound socket with a large buffer, closed by ``close_all``."""
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    OPENED.append(found)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    found.bind((host, 0))
+    return found
+
+
+def close_all() -> None:
+    while OPENED:
+        OPENED.pop().close()
+
+
 def wait_for(probe: Callable[[], T], what: str, patience_s: float = PATIENCE_S) -> T:
     """Poll ``probe`` until it answers something true."""
     until = time.monotonic() + patience_s
@@ -157,9 +174,7 @@ class Peer:
         self.keys = Keys(profile)
         self.local = (f"us{number}", "password-of-the-engine")
         self.remote = (f"them{number}", "password-of-the-peer")
-        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        self.socket.bind((host, 0))
+        self.socket = open_udp(host)
         self.address = (host, engine.port)
         self.sender = self.keys.session(self.keys.rx, Policy.SSRC_ANY_OUTBOUND)
         self.receiver = self.keys.session(self.keys.tx, Policy.SSRC_ANY_INBOUND)
@@ -174,9 +189,6 @@ class Peer:
             controlling=False,
             extensions=extensions,
         )
-
-    def close(self) -> None:
-        self.socket.close()
 
     @property
     def username(self) -> str:

@@ -23,7 +23,7 @@ pub struct Batch {
     pub urgent: bool,
 }
 
-/// The batch being filled for one transport.
+/// The batch being filled.
 #[derive(Debug, Default)]
 pub struct Open {
     octets: Vec<u8>,
@@ -37,11 +37,6 @@ pub struct Open {
 impl Open {
     pub fn is_empty(&self) -> bool {
         self.count == 0
-    }
-
-    /// Whether exactly one packet is inside.
-    pub fn is_first(&self) -> bool {
-        self.count == 1
     }
 
     /// The buffer to append the next packet to, and where it starts.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
-use crate::batch::{Batch, Gathering, Ready};
+use crate::batch::{Batch, Gathering, Open, Ready};
 use crate::counters::{Counters, Stats};
 use crate::demux::{classify, Class};
 use crate::levels;
@@ -26,7 +26,10 @@ pub struct Engine {
     pub(crate) limits: Limits,
     pub(crate) tables: Tables,
     pub(crate) ready: Ready,
+    pub(crate) open: Open,
     pub(crate) gathering: Gathering,
+    /// Slab keys of transports whose waiting packets are to be written.
+    pub(crate) due: VecDeque<usize>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) counters: Counters,
     pub(crate) rng: StdRng,
@@ -46,7 +49,9 @@ impl Engine {
             limits,
             tables: Tables::default(),
             ready: Ready::default(),
+            open: Open::default(),
             gathering: Gathering::default(),
+            due: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
             rng: StdRng::seed_from_u64(seed),
@@ -85,6 +90,8 @@ impl Engine {
 
     /// Carry out an operation.  The driver has checked ids; an unknown one is counted.
     pub fn apply(&mut self, op: Op, now: Micros) {
+        // What waits was taken in under the routes and paths that may now change.
+        self.drain_all(now);
         let done = match op {
             Op::AddTransport(id, config) => self.add_transport(id, *config, now),
             Op::SetKeys {
@@ -107,9 +114,16 @@ impl Engine {
         }
     }
 
-    /// The next batch to send, if any.
-    pub fn poll_transmit(&mut self) -> Option<Batch> {
-        self.ready.pop()
+    /// The next batch to send, if any.  Batches are written as they are asked for, so that what
+    /// is sent next is still in the processor's cache.
+    pub fn poll_transmit(&mut self, now: Micros) -> Option<Batch> {
+        loop {
+            if let Some(batch) = self.ready.pop() {
+                return Some(batch);
+            }
+            let key = self.due.pop_front()?;
+            self.drain(key, now);
+        }
     }
 
     /// Give a sent batch's buffer back.
@@ -165,14 +179,10 @@ impl Engine {
         }
     }
 
-    /// Hand over the batches whose gathering time is over.
+    /// Let go of packets whose gathering time is over.
     pub fn flush(&mut self, now: Micros) {
         while let Some(key) = self.gathering.pop_due(now) {
-            if let Some(transport) = self.tables.transports.get_mut(key) {
-                if let Some(path) = transport.in_use {
-                    transport.batch.close(path, &mut self.ready);
-                }
-            }
+            self.due.push_back(key);
         }
     }
 

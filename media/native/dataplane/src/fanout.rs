@@ -1,15 +1,15 @@
 //! One packet to everyone who is to have it: numbers rewritten, encrypted in place, gathered.
 
-use crate::batch::{Gathering, Ready};
+use crate::batch::{Open, Ready, MAX_SEGMENTS};
 use crate::cache::Packet;
 use crate::counters::Counters;
 use crate::engine::Engine;
 use crate::ext::{Extension, Writer};
 use crate::rtp::Fixed;
 use crate::sink::{Epoch, Sink, Wanted};
-use crate::source::{Layer, Source};
-use crate::transport::{Binding, Transport};
-use crate::types::{Codec, Kind, Micros, Path};
+use crate::source::Source;
+use crate::transport::{Binding, Pending, Transport};
+use crate::types::{Codec, Kind, Micros};
 
 /// How a packet is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,77 +25,160 @@ pub(crate) enum Form {
 /// Where packets go once written.
 pub(crate) struct Egress<'a> {
     pub ready: &'a mut Ready,
-    pub gathering: &'a mut Gathering,
+    /// The batch being written; empty between calls of the engine.
+    pub open: &'a mut Open,
     pub counters: &'a mut Counters,
-    pub gather_us: Micros,
     pub wall_us: u64,
     pub now: Micros,
 }
 
 impl Engine {
-    /// Send a packet just put into a layer's cache to the source's sinks.
+    /// Send a packet just put into a layer's cache to the source's sinks: sound at once, pictures
+    /// when their destination's gathering time is over.
     pub(crate) fn fan_out(&mut self, source_key: usize, layer: usize, index: u64, now: Micros) {
         let Some(source) = self.tables.sources.get(source_key) else {
             return;
-        };
-        let Some(feed) = source.layers.get(layer) else {
-            return;
-        };
-        let Some(packet) = feed.cache.get(index) else {
-            return;
-        };
-        let mut egress = Egress {
-            ready: &mut self.ready,
-            gathering: &mut self.gathering,
-            counters: &mut self.counters,
-            gather_us: self.limits.gather_us,
-            wall_us: self.wall_us,
-            now,
         };
         let here = Wanted {
             source: source_key,
             layer,
         };
-        let mut left: Vec<(usize, usize)> = Vec::new();
+        let pending = Pending {
+            sink: 0,
+            source: source_key,
+            layer,
+            index,
+        };
+        let urgent = source.config.kind == Kind::Audio;
+        let mut joining: Vec<usize> = Vec::new();
         for &sink_key in &source.sinks {
-            let Some(sink) = self.tables.sinks.get_mut(sink_key) else {
-                continue;
-            };
-            let key = sink.transport;
-            let Some(transport) = self.tables.transports.get_mut(key) else {
+            let Some(sink) = self.tables.sinks.get(sink_key) else {
                 continue;
             };
             if sink.wanted == Some(here) {
-                let before = sink.live;
-                if join(
-                    source,
-                    feed,
-                    packet,
-                    (key, transport),
-                    sink,
-                    here,
-                    &mut egress,
-                ) {
-                    left.extend(before.map(|epoch| (sink_key, epoch.source_key)));
-                    continue;
+                joining.push(sink_key);
+                continue;
+            }
+            let live = sink.live.as_ref();
+            if !live.is_some_and(|e| e.source_key == source_key && e.layer == layer) {
+                continue;
+            }
+            let key = sink.transport;
+            if let Some(transport) = self.tables.transports.get_mut(key) {
+                transport.pending.push(Pending {
+                    sink: sink_key,
+                    ..pending
+                });
+                match transport.pending.len() {
+                    _ if urgent => self.due.push_back(key),
+                    1 => self.gathering.opened(now + self.limits.gather_us, key),
+                    MAX_SEGMENTS => self.due.push_back(key),
+                    _ => {}
                 }
             }
-            let live = sink
-                .live
-                .filter(|e| e.source_key == source_key && e.layer == layer);
-            if let Some(epoch) = live {
-                transmit(
-                    sink,
-                    (key, transport),
-                    packet,
-                    &epoch,
-                    Form::First,
-                    &mut egress,
-                );
+        }
+        for sink_key in joining {
+            self.join(sink_key, here, pending, now);
+        }
+    }
+
+    /// Begin feeding a waiting sink if the layer offers a start; until then its old feed, if it is
+    /// another layer of the same source, goes on by itself.
+    fn join(&mut self, sink_key: usize, here: Wanted, pending: Pending, now: Micros) {
+        let Some(sink) = self.tables.sinks.get(sink_key) else {
+            return;
+        };
+        let (key, before) = (sink.transport, sink.live);
+        // What waits was counted under the feed that now ends.
+        self.drain(key, now);
+        if self.start(sink_key, here, pending, now).is_some() {
+            if let Some(old) = before.filter(|e| e.source_key != here.source) {
+                self.leave(sink_key, old.source_key);
             }
         }
-        for (sink_key, old) in left.into_iter().filter(|(_, old)| *old != source_key) {
-            self.leave(sink_key, old);
+    }
+
+    /// Audio starts anywhere; video at a key frame just begun, from which everything since is sent.
+    fn start(
+        &mut self,
+        sink_key: usize,
+        here: Wanted,
+        pending: Pending,
+        now: Micros,
+    ) -> Option<()> {
+        let sink = self.tables.sinks.get_mut(sink_key)?;
+        let transport = self.tables.transports.get_mut(sink.transport)?;
+        let source = self.tables.sources.get(here.source)?;
+        let feed = source.layers.get(here.layer)?;
+        let index = match source.config.kind {
+            Kind::Audio => pending.index,
+            Kind::Video => {
+                let fresh = |at| now.saturating_sub(at) <= Source::FRESH_KEYFRAME_US;
+                feed.keyframe.filter(|k| fresh(k.arrived))?.index
+            }
+        };
+        let first = feed.cache.get(index)?;
+        sink.payload_type(first.codec)?;
+        if transport.tx.is_none() || transport.in_use.is_none() {
+            return None;
+        }
+        sink.begin(source.id, here, first);
+        sink.wanted = None;
+        self.counters.keyframe_joins += u64::from(index < pending.index);
+        let came = (index..=feed.highest?).filter(|index| feed.cache.get(*index).is_some());
+        transport.pending.extend(came.map(|index| Pending {
+            sink: sink_key,
+            index,
+            ..pending
+        }));
+        self.due.push_back(sink.transport);
+        Some(())
+    }
+
+    /// Write what waits for a transport into batches.
+    pub(crate) fn drain(&mut self, key: usize, now: Micros) {
+        let tables = &mut self.tables;
+        let Some(transport) = tables.transports.get_mut(key) else {
+            return;
+        };
+        if transport.pending.is_empty() {
+            return;
+        }
+        let mut egress = Egress {
+            ready: &mut self.ready,
+            open: &mut self.open,
+            counters: &mut self.counters,
+            wall_us: self.wall_us,
+            now,
+        };
+        let mut waiting = std::mem::take(&mut transport.pending);
+        for next in waiting.drain(..) {
+            let source = tables.sources.get(next.source);
+            let feed = source.and_then(|source| source.layers.get(next.layer));
+            let packet = feed.and_then(|feed| feed.cache.get(next.index));
+            let (Some(packet), Some(sink)) = (packet, tables.sinks.get_mut(next.sink)) else {
+                continue;
+            };
+            let live = sink
+                .live
+                .filter(|e| e.source_key == next.source && e.layer == next.layer);
+            if let Some(epoch) = live {
+                transmit(sink, transport, packet, &epoch, Form::First, &mut egress);
+            }
+        }
+        transport.pending = waiting;
+        if let Some(path) = transport.in_use {
+            self.open.close(path, &mut self.ready);
+        }
+    }
+
+    /// Write everything that waits, whomever for.
+    pub(crate) fn drain_all(&mut self, now: Micros) {
+        while let Some(key) = self.gathering.pop_due(Micros::MAX) {
+            self.drain(key, now);
+        }
+        while let Some(key) = self.due.pop_front() {
+            self.drain(key, now);
         }
     }
 
@@ -134,53 +217,15 @@ impl Engine {
     }
 }
 
-/// Begin feeding a waiting sink if the layer offers a start.  Audio starts anywhere; video at a
-/// key frame just begun, from which everything since is sent.
-fn join(
-    source: &Source,
-    feed: &Layer,
-    packet: &Packet,
-    to: (usize, &mut Transport),
-    sink: &mut Sink,
-    here: Wanted,
-    egress: &mut Egress<'_>,
-) -> bool {
-    let start = match source.config.kind {
-        Kind::Audio => Some(packet.index),
-        Kind::Video => feed
-            .keyframe
-            .filter(|k| egress.now.saturating_sub(k.arrived) <= Source::FRESH_KEYFRAME_US)
-            .map(|k| k.index),
-    };
-    let first = start.and_then(|index| feed.cache.get(index));
-    let (Some(first), Some(highest)) = (first, feed.highest) else {
-        return false;
-    };
-    if sink.payload_type(first.codec).is_none() || to.1.tx.is_none() || to.1.in_use.is_none() {
-        return false;
-    }
-    let epoch = sink.begin(source.id, here, first);
-    sink.wanted = None;
-    egress.counters.keyframe_joins += u64::from(first.index < packet.index);
-    let (key, transport) = to;
-    for index in first.index..=highest {
-        if let Some(packet) = feed.cache.get(index) {
-            transmit(sink, (key, transport), packet, &epoch, Form::First, egress);
-        }
-    }
-    true
-}
-
-/// Write one packet for one sink into its transport's batch.
+/// Write one packet for one sink into the open batch.
 pub(crate) fn transmit(
     sink: &mut Sink,
-    to: (usize, &mut Transport),
+    transport: &mut Transport,
     packet: &Packet,
     epoch: &Epoch,
     form: Form,
     egress: &mut Egress<'_>,
 ) -> Option<()> {
-    let (key, transport) = to;
     let out = epoch.out(packet.index)?;
     let Some(path) = transport.in_use else {
         egress.counters.drop_no_path += 1;
@@ -210,14 +255,10 @@ pub(crate) fn transmit(
     let (start, size) = write(
         sink, transport, packet, epoch, fixed, original, index, egress,
     )?;
-    transport.batch.commit(start, path, egress.ready);
-    settle(
-        transport,
-        key,
-        path,
-        packet.codec == Codec::Opus || form != Form::First,
-        egress,
-    );
+    if packet.codec == Codec::Opus || form != Form::First {
+        egress.open.hurry();
+    }
+    egress.open.commit(start, path, egress.ready);
     account(sink, transport, packet, epoch, form, out, size, egress);
     Some(())
 }
@@ -235,7 +276,7 @@ fn write(
     egress: &mut Egress<'_>,
 ) -> Option<(usize, usize)> {
     let varying = !sink.repeats_plainly();
-    let (out, start) = transport.batch.begin();
+    let (out, start) = egress.open.begin();
     fixed.write(out);
     let mid = sink.config.mid.as_deref().unwrap_or("").as_bytes();
     let mut writer = Writer::new(out, &transport.ids, mid.len());
@@ -285,23 +326,6 @@ fn write(
         transport.twcc_seq = transport.twcc_seq.wrapping_add(1);
     }
     Some((start, size))
-}
-
-/// Let the batch wait for company, or send it off at once.
-fn settle(
-    transport: &mut Transport,
-    key: usize,
-    path: Path,
-    urgent: bool,
-    egress: &mut Egress<'_>,
-) {
-    if urgent {
-        transport.batch.hurry();
-        transport.batch.close(path, egress.ready);
-    } else if transport.batch.is_first() {
-        let due = egress.now + egress.gather_us;
-        egress.gathering.opened(due, key);
-    }
 }
 
 #[allow(clippy::too_many_arguments)]

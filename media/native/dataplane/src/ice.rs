@@ -144,9 +144,6 @@ impl Engine {
         if transport.nominated && transport.in_use == Some(path) {
             return;
         }
-        if let Some(old) = transport.in_use.filter(|old| *old != path) {
-            transport.batch.close(old, &mut self.ready);
-        }
         transport.nominated = true;
         transport.in_use = Some(path);
         let transport = transport.id;

@@ -43,12 +43,14 @@ impl Engine {
         }
         let mut egress = Egress {
             ready: &mut self.ready,
-            gathering: &mut self.gathering,
+            open: &mut self.open,
             counters: &mut self.counters,
-            gather_us: self.limits.gather_us,
             wall_us: self.wall_us,
             now,
         };
-        transmit(sink, (key, transport), packet, &epoch, form, &mut egress)
+        let path = transport.in_use?;
+        transmit(sink, transport, packet, &epoch, form, &mut egress);
+        self.open.close(path, &mut self.ready);
+        Some(())
     }
 }

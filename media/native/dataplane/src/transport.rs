@@ -1,9 +1,8 @@
-//! One peer: its ICE credentials, verified paths, SRTP keys and streams, and its open batch.
+//! One peer: its ICE credentials, verified paths, SRTP keys and streams, and what waits for it.
 
 use aws_lc_rs::hmac;
 use hashbrown::HashMap;
 
-use crate::batch::Open;
 use crate::counters::TransportStats;
 use crate::ext::Ids;
 use crate::reception::Reception;
@@ -34,6 +33,15 @@ pub struct Stream {
     pub window: ReplayWindow,
     pub binding: Option<Binding>,
     pub reception: Reception,
+}
+
+/// A packet in a source's cache that waits to be written for a sink (slab keys).
+#[derive(Clone, Copy, Debug)]
+pub struct Pending {
+    pub sink: usize,
+    pub source: usize,
+    pub layer: usize,
+    pub index: u64,
 }
 
 /// A connectivity check we sent and have no answer to.
@@ -68,7 +76,8 @@ pub struct Transport {
     pub arrivals: Arrivals,
     pub next_feedback: Micros,
     pub next_report: Micros,
-    pub batch: Open,
+    /// Pictures waiting for company, in order of arrival.
+    pub pending: Vec<Pending>,
     /// Slab keys.
     pub sources: Vec<usize>,
     pub sinks: Vec<usize>,
@@ -107,7 +116,7 @@ impl Transport {
             arrivals: Arrivals::default(),
             next_feedback: 0,
             next_report: 0,
-            batch: Open::default(),
+            pending: Vec::new(),
             sources: Vec::new(),
             sinks: Vec::new(),
             sink_by_ssrc: HashMap::new(),

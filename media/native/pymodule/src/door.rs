@@ -155,7 +155,7 @@ impl Engine {
     ) -> PyResult<Self> {
         let limits = Limits {
             gather_us: limit("gather_us", gather_us, 0, 10_000)?,
-            cache_packets: limit("cache_packets", cache_packets, 16, 16_384)?,
+            cache_packets: limit("cache_packets", cache_packets, 128, 16_384)?,
             max_ssrcs: limit("max_ssrcs", max_ssrcs, 1, 1_024)?,
             max_sinks: limit("max_sinks", max_sinks, 1, 4_096)?,
             max_transports: limit("max_transports", max_transports, 1, 100_000)?,

@@ -2,6 +2,7 @@
 //!
 //! Small ints, strings and bytes cross it; packets never do.  `media/_native.pyi` is the contract.
 
+mod bench;
 mod clock;
 mod door;
 mod names;
@@ -17,6 +18,8 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     names::add(module)?;
     module.add_class::<door::Engine>()?;
+    module.add_function(wrap_pyfunction!(bench::bench_relay, module)?)?;
+    module.add_function(wrap_pyfunction!(bench::bench_hops, module)?)?;
     module.add("EngineError", module.py().get_type::<door::EngineError>())?;
     Ok(())
 }

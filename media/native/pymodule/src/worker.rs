@@ -12,6 +12,8 @@ use crate::wake::Wake;
 
 /// Bursts taken from one socket before the others and the timers have their turn.
 const TURNS: usize = 4;
+/// Octets written before they are sent.
+const PORTION: usize = 96 * 1024;
 /// Datagrams held back while a socket's buffer is full.
 const MAX_BACKLOG: usize = 16_384;
 
@@ -155,11 +157,30 @@ impl Worker {
         }
     }
 
-    /// Send what is ready, behind what is held back.
+    /// Send what is ready, behind what is held back, in portions the processor's cache holds.
     fn send(&mut self) {
-        while let Some(batch) = self.engine.poll_transmit() {
-            self.backlog.push_back(batch);
+        let now = self.clock.now();
+        loop {
+            let mut octets = 0;
+            while octets < PORTION {
+                let Some(batch) = self.engine.poll_transmit(now) else {
+                    break;
+                };
+                octets += batch.octets.len();
+                self.backlog.push_back(batch);
+            }
+            let stuck = !self.send_backlog();
+            if stuck {
+                self.shed();
+            }
+            if octets == 0 {
+                return;
+            }
         }
+    }
+
+    /// False when a socket takes no more.
+    fn send_backlog(&mut self) -> bool {
         while let Some(first) = self.backlog.front() {
             let socket = first.path.socket;
             let batches = self.backlog.make_contiguous();
@@ -176,10 +197,10 @@ impl Worker {
                 self.engine.recycle(batch.octets);
             }
             if done < run {
-                break;
+                return false;
             }
         }
-        self.shed();
+        true
     }
 
     /// Drop pictures, newest first, when too much is held back.  Sound and control stay.

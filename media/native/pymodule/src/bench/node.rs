@@ -1,0 +1,178 @@
+//! An engine with its worker thread, driven without Python.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::mpsc::channel;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use dataplane::{
+    Codec, Kind, Limits, MasterKey, Op, Path, Profile, SinkConfig, SourceConfig, Stats,
+    TransportConfig,
+};
+
+use crate::bench::BenchError;
+use crate::socket::Udp;
+use crate::worker::{Command, Driver, Shared, Worker};
+
+pub const PROFILE: Profile = Profile::AeadAes128Gcm;
+pub const PAYLOAD_TYPE: u8 = 96;
+pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Keys of one transport: what its engine receives with, and sends with.
+#[derive(Clone)]
+pub struct KeyPair {
+    pub rx: MasterKey,
+    pub tx: MasterKey,
+}
+
+impl KeyPair {
+    /// Distinct for every (engine, transport) of a run.
+    pub fn of(engine: u32, transport: u32) -> Self {
+        let half = |tag: u8| {
+            let mut key = [tag; 16];
+            key[..4].copy_from_slice(&engine.to_be_bytes());
+            key[4..8].copy_from_slice(&transport.to_be_bytes());
+            MasterKey {
+                key,
+                salt: vec![tag; PROFILE.salt_len()],
+            }
+        };
+        KeyPair {
+            rx: half(1),
+            tx: half(2),
+        }
+    }
+
+    /// The other end's view.
+    pub fn flipped(&self) -> Self {
+        KeyPair {
+            rx: self.tx.clone(),
+            tx: self.rx.clone(),
+        }
+    }
+}
+
+pub fn ufrag(engine: u32, transport: u32) -> String {
+    format!("node{engine}t{transport}")
+}
+
+pub const PASSWORD: &str = "a-password-for-loopback";
+
+pub struct Node {
+    pub number: u32,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    pub address: SocketAddr,
+}
+
+impl Node {
+    pub fn start(number: u32, seed: u64) -> Result<Self, BenchError> {
+        let socket = Udp::bind(LOOPBACK, 0)?;
+        let address = socket.address;
+        let shared = Shared::new()?;
+        let limits = Limits {
+            max_sinks: 4096,
+            ..Limits::default()
+        };
+        let worker = Worker::new(shared.clone(), vec![socket], limits, seed);
+        let thread = std::thread::Builder::new()
+            .name(format!("packets-{number}"))
+            .spawn(move || worker.run())?;
+        Ok(Node {
+            number,
+            shared,
+            thread: Some(thread),
+            address,
+        })
+    }
+
+    pub fn apply(&self, op: Op) {
+        self.shared.command(Command::Apply(op));
+    }
+
+    /// Add a transport with keys; `towards` makes it the controlling end of a link.
+    pub fn transport(&self, id: u32, remote: String, towards: Option<SocketAddr>, keys: &KeyPair) {
+        let candidates = towards.map(|peer| Path { socket: 0, peer });
+        let config = TransportConfig {
+            local_ufrag: ufrag(self.number, id),
+            local_pwd: PASSWORD.to_owned(),
+            remote_ufrag: remote,
+            remote_pwd: PASSWORD.to_owned(),
+            controlling: towards.is_some(),
+            candidates: candidates.into_iter().collect(),
+            extensions: Vec::new(),
+        };
+        self.apply(Op::AddTransport(id, Box::new(config)));
+        self.apply(Op::SetKeys {
+            transport: id,
+            profile: PROFILE,
+            rx: keys.rx.clone(),
+            tx: keys.tx.clone(),
+        });
+    }
+
+    pub fn source(&self, id: u32, transport: u32, ssrc: u32) {
+        let config = SourceConfig {
+            transport,
+            kind: Kind::Video,
+            mid: None,
+            ssrcs: vec![(ssrc, None)],
+            rids: Vec::new(),
+            codecs: vec![(PAYLOAD_TYPE, Codec::Vp8, None)],
+        };
+        self.apply(Op::AddSource(id, Box::new(config)));
+    }
+
+    pub fn sink(&self, id: u32, transport: u32, ssrc: u32, source: u32) {
+        let config = SinkConfig {
+            transport,
+            kind: Kind::Video,
+            mid: None,
+            ssrc,
+            rtx_ssrc: None,
+            cname: "bench".to_owned(),
+            codecs: vec![(Codec::Vp8, PAYLOAD_TYPE, None)],
+        };
+        self.apply(Op::AddSink(id, Box::new(config)));
+        self.apply(Op::Route {
+            sink: id,
+            source: Some(source),
+        });
+    }
+
+    pub fn stats(&self) -> Result<(Stats, Driver), BenchError> {
+        let (sender, receiver) = channel();
+        self.shared.command(Command::Stats(sender));
+        receiver
+            .recv_timeout(PATIENCE)
+            .map_err(|_| BenchError::Stuck("the engine's counters"))
+    }
+
+    /// Wait until the counters satisfy `enough`.
+    pub fn until(
+        &self,
+        what: &'static str,
+        enough: impl Fn(&Stats) -> bool,
+    ) -> Result<(), BenchError> {
+        let start = Instant::now();
+        while !enough(&self.stats()?.0) {
+            if start.elapsed() > PATIENCE {
+                return Err(BenchError::Stuck(what));
+            }
+            crate::socket::wait(&mut [], Some(1_000));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.shared.command(Command::Stop);
+        if let Some(thread) = self.thread.take() {
+            // A worker that panicked has printed its trace.
+            let _ = thread.join();
+        }
+    }
+}

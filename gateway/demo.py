@@ -36,7 +36,7 @@ from .supervisor import Child
 TIERS = ("province", "city", "county", "township", "village")
 BASE_PORT = 8801
 MEETING = "防汛视频调度会"
-READY_S = 60.0
+READY_S = 120.0
 POLL_S = 0.1
 CAMERAS = ("湘江水位摄像头", "镇政府广场摄像头")
 PEOPLE: tuple[tuple[str, Role, str], ...] = (

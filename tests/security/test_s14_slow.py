@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 from aiohttp import web
 
 from gateway import bodies, telemetry
@@ -48,32 +50,45 @@ async def left(sockets: list[Socket], within: float) -> int:
     return len(sockets) - len(done)
 
 
-def test_500_slow_sockets_do_not_delay_anybody_behind_the_same_address(tmp_path: Path) -> None:
-    async def story() -> None:
-        config = settings(tmp_path)
-        before = telemetry.value("http_refused", reason="displaced")
-        async with serving(config) as port, sockets(port, 500, HALF), aiohttp.ClientSession() as http:
-            took = []
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_500_slow_sockets_do_not_delay_anybody_behind_the_same_address(
+    tmp_path: Path, run: Callable[[Coroutine[Any, Any, None]], None]
+) -> None:
+    async def p99_of_health(port: int) -> float:
+        took = []
+        async with aiohttp.ClientSession() as http:
             for _ in range(100):
                 started = time.perf_counter()
                 async with http.get(f"http://127.0.0.1:{port}/healthz", headers={"Connection": "close"}) as answer:
                     assert answer.status == 200
                 took.append(time.perf_counter() - started)
-            assert telemetry.value("http_connections") <= config.http.connections_per_address
+        return sorted(took)[98]
+
+    async def story() -> None:
+        config = settings(tmp_path)
+        before = telemetry.value("http_refused", reason="displaced")
+        async with serving(config) as port:
+            quiet = await p99_of_health(port)
+            async with sockets(port, 500, HALF):
+                beset = await p99_of_health(port)
+                assert telemetry.value("http_connections") <= config.http.connections_per_address
         assert telemetry.value("http_refused", reason="displaced") - before >= 500 - 64
-        assert sorted(took)[98] < 0.1, "p99 of /healthz"
+        assert beset < max(0.1, 5 * quiet), "p99 of /healthz; on a busy machine, beside the same without slow sockets"
 
-    asyncio.run(story())
+    run(story())
 
 
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 @pytest.mark.parametrize("first", [b"", b"G", HALF, b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 10])
-def test_headers_that_are_not_whole_in_time_end_the_connection(tmp_path: Path, first: bytes) -> None:
+def test_headers_that_are_not_whole_in_time_end_the_connection(
+    tmp_path: Path, first: bytes, run: Callable[[Coroutine[Any, Any, None]], None]
+) -> None:
     async def story() -> None:
         config = settings(tmp_path, http={"header_deadline_s": 0.3})
         async with serving(config) as port, sockets(port, 5, first) as slow:
             assert await left(slow, within=5) == 0
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_drip_feeding_headers_does_not_move_the_deadline(tmp_path: Path) -> None:

@@ -188,7 +188,8 @@ async def test_a_failed_write_is_told_to_everybody_who_waits(tmp_path: Path) -> 
 
 def test_kill_9_loses_nothing_acknowledged(tmp_path: Path) -> None:
     """Twelve times: eight writers, killed after so many acknowledgements; then everything said is looked for."""
-    path, said = tmp_path / "journal.sqlite", {}
+    path = tmp_path / "journal.sqlite"
+    said: dict[str, int] = {}
     for run in range(12):
         child = subprocess.Popen(
             [sys.executable, "-m", "tests.support.journal_child", str(path), f"run{run}"],
@@ -211,10 +212,10 @@ def check(path: Path, said: dict[str, int]) -> None:
     async def look() -> None:
         journal = Journal.open(path, COUNTY, FakeClock())
         rows = list(journal.replay())
-        there = {row.record.what: row for row in rows if isinstance(row.record, AuditRead)}
+        there = {row.record.what: row.via for row in rows if isinstance(row.record, AuditRead)}
         assert len(there) == len(rows)
         assert said.keys() <= there.keys()
-        newest = {row.via: int(row.record.what.split(":")[2]) for row in there.values()}
+        newest = {via: int(what.split(":")[2]) for what, via in there.items()}
         for peer, number in newest.items():
             assert peer is not None
             assert journal.cursor(peer)[1] == number

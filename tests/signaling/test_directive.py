@@ -12,6 +12,7 @@ from signaling.directive import (
     Deny,
     Directive,
     End,
+    Ending,
     Header,
     Issue,
     Repeat,
@@ -28,7 +29,7 @@ from tests.support.places import COUNTY, VILLAGE
 ORDER = order()
 CLOSED = DirectiveClosed(node=COUNTY, at=UtcMs(6_000), directive=ORDER.directive)
 EXPIRED = DirectiveExpired(node=VILLAGE, at=ORDER.expires_at, directive=ORDER.directive)
-ENDINGS = {Header.RECALLED: recall(), Header.EXPIRED: EXPIRED, Header.CLOSED: CLOSED}
+ENDINGS: dict[Header, Ending] = {Header.RECALLED: recall(), Header.EXPIRED: EXPIRED, Header.CLOSED: CLOSED}
 NOW = UtcMs(2_000)
 
 

@@ -38,7 +38,7 @@ ALL = list(TREE)
 def flood(record: AnyRecord, *before: AnyRecord) -> dict[NodeCode, int]:
     """Carry ``record`` from the node that wrote it as links would; return how often each node got it."""
     got = {record.node: 1}
-    edge = [(record.node, None)]
+    edge: list[tuple[NodeCode, NodeCode | None]] = [(record.node, None)]
     while edge:
         here, via = edge.pop()
         router = Router(here, TREE)

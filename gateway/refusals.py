@@ -14,7 +14,7 @@ from signaling.records import Actor, RefusalRecorded
 log = logging.getLogger(__name__)
 
 PER_MINUTE = 60
-"""Refusals journalled per neighbour or session in a minute; the rest are only counted."""
+"""Refusals journalled per neighbour or person in a minute; the rest are only counted."""
 
 WINDOW_S = 60.0
 MAX_SOURCES = 1_024
@@ -32,10 +32,10 @@ class Refusals:
         self._recent: dict[str, tuple[Monotonic, int]] = {}
 
     def record(self, by: Actor | None, action: str, target: str, error: RemoteError, via: str = "") -> None:
-        """Count the refusal, and journal it unless ``via`` has had its share of this minute."""
+        """Count the refusal, and journal it unless the neighbour or person has had their share of this minute."""
         self._telemetry.count("refused", code=error.code)
         log.info("refused", extra={"action": action, "code": error.code, "via": via})
-        if not self._has_room(via):
+        if not self._has_room(via or (f"{by.division} {by.name}" if by else "")):
             self._telemetry.count("refusals_not_journalled")
             return
         record = RefusalRecorded(
@@ -49,14 +49,14 @@ class Refusals:
         )
         self._journal.append(record)
 
-    def _has_room(self, via: str) -> bool:
+    def _has_room(self, source: str) -> bool:
         now = self._clock.now()
-        begun, count = self._recent.get(via, (now, 0))
+        begun, count = self._recent.get(source, (now, 0))
         if now - begun >= WINDOW_S:
             begun, count = now, 0
-        if via not in self._recent and len(self._recent) >= MAX_SOURCES:
+        if source not in self._recent and len(self._recent) >= MAX_SOURCES:
             self._recent.clear()
-        self._recent[via] = (begun, count + 1)
+        self._recent[source] = (begun, count + 1)
         return count < PER_MINUTE
 
 

@@ -427,6 +427,12 @@ async def test_refusals_are_bounded_and_counted(tmp_path: Path) -> None:
     assert len(refusals(township)) == 60
     assert township.telemetry.value("refused", code="wrong-direction") == 500
     assert township.telemetry.value("refusals_not_journalled") == 440
+    with pytest.raises(Refused):  # what one source spends, another still has
+        await township.directives.issue(terminal(TOWNSHIP), request())
+    township.clock.advance(60_000)
+    township.directives.receive(township.directives._word(DirectiveId("d-y"), VILLAGE, Stage.SHOWN), VILLAGE)
+    await township.settle()
+    assert [r.target for r in refusals(township)[60:]] == ["click-1", "d-y"]
     await township.close()
 
 

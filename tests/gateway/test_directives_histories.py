@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -257,4 +258,13 @@ class BadLines(RuleBasedStateMachine):
 
 
 TestBadLines = BadLines.TestCase
-TestBadLines.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestBadLines.settings = settings(max_examples=80, stateful_step_count=15, deadline=None)
+"""Short histories: long ones heal themselves before anybody looks."""
+
+
+class ManyBadLines(BadLines):
+    """The same machine, searched for long."""
+
+
+TestManyBadLines = pytest.mark.long(pytest.mark.timeout(3_600)(ManyBadLines.TestCase))
+TestManyBadLines.settings = settings(max_examples=3_000, stateful_step_count=20, deadline=None)

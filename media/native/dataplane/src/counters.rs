@@ -19,10 +19,10 @@ counted! {
     /// The engine's own counters; each reason to drop something has its own.
     Counters {
         packets_in, bytes_in, packets_out, bytes_out, packets_forwarded,
-        stun_answered, rtcp_in, rtcp_out, dtls_in, dtls_out, keyframe_joins, sent_padding,
+        stun_answered, rtcp_in, rtcp_out, dtls_in, dtls_out, keyframe_joins,
         drop_short, drop_unknown, drop_oversize,
         drop_stun_malformed, drop_stun_cookie, drop_stun_fingerprint, drop_stun_ufrag,
-        drop_stun_integrity, drop_stun_response, drop_stun_role, drop_paths_full,
+        drop_stun_integrity, drop_stun_response, drop_stun_role, drop_path_taken,
         drop_unverified_dtls, drop_unverified_srtp, drop_unverified_srtcp, drop_dtls_no_path,
         drop_events_full, drop_no_keys, drop_bad_key,
         drop_malformed_rtp, drop_malformed_rtcp, drop_srtp_auth, drop_srtcp_auth,

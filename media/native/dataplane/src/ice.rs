@@ -118,7 +118,7 @@ impl Engine {
                         .is_some_and(|at| now.saturating_sub(at) < self.limits.silent_us)
                 });
                 if alive {
-                    self.counters.drop_paths_full += 1;
+                    self.counters.drop_path_taken += 1;
                     return false;
                 }
             }

@@ -36,7 +36,7 @@ enum Cipher {
         salt: GcmSalt,
     },
     Cm {
-        key: EncryptingKey,
+        key: Box<EncryptingKey>,
         salt: [u8; 14],
         auth: Box<hmac::Key>,
     },
@@ -102,7 +102,7 @@ impl Cipher {
                 let mut auth = [0u8; 20];
                 derive(master, base + label::AUTHENTICATION, &mut auth)?;
                 Ok(Cipher::Cm {
-                    key: aes_ctr(&key)?,
+                    key: Box::new(aes_ctr(&key)?),
                     salt,
                     auth: Box::new(hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &auth)),
                 })

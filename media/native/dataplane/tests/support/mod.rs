@@ -1,0 +1,161 @@
+//! A terminal in virtual time: keys, checks, VP8 out, packets and reports in.
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+
+use dataplane::ext::Extension;
+use dataplane::rtp::{Fixed, Header};
+use dataplane::srtp::Protection;
+use dataplane::stun::{integrity_key, Builder, BINDING_REQUEST};
+use dataplane::{
+    Codec, Engine, Kind, MasterKey, Micros, Op, Path, Profile, SinkConfig, SourceConfig,
+    TransportConfig,
+};
+
+pub const PROFILE: Profile = Profile::AeadAes128Gcm;
+
+fn master(seed: u8) -> MasterKey {
+    MasterKey {
+        key: [seed; 16],
+        salt: vec![seed; PROFILE.salt_len()],
+    }
+}
+
+pub struct Terminal {
+    pub id: u32,
+    pub path: Path,
+    out: Protection,
+    back: Protection,
+    rtcp_index: u32,
+    /// Highest index of each SSRC received.
+    highest: BTreeMap<u32, u64>,
+}
+
+impl Terminal {
+    /// Add a transport to the engine, verify its path and give it keys.
+    pub fn connect(engine: &mut Engine, id: u8, now: Micros) -> Terminal {
+        let config = TransportConfig {
+            local_ufrag: format!("us{id}"),
+            local_pwd: "ours".to_owned(),
+            remote_ufrag: "them".to_owned(),
+            remote_pwd: "theirs".to_owned(),
+            controlling: false,
+            candidates: Vec::new(),
+            extensions: vec![(Extension::Mid, 3), (Extension::Twcc, 5)],
+        };
+        let number = u32::from(id);
+        engine.apply(Op::AddTransport(number, Box::new(config)), now);
+        let keys = Op::SetKeys {
+            transport: number,
+            profile: PROFILE,
+            rx: master(id),
+            tx: master(id + 100),
+        };
+        engine.apply(keys, now);
+        let path = Path {
+            socket: 0,
+            peer: ([10, 0, 0, id], 5000).into(),
+        };
+        let mut check = Builder::new(BINDING_REQUEST, &[id; 12])
+            .username(&format!("us{id}"), "them")
+            .use_candidate()
+            .finish(&integrity_key("ours"));
+        engine.receive(&mut check, path, now);
+        let protection = |seed| Protection::new(PROFILE, &master(seed)).expect("key fits");
+        Terminal {
+            id: number,
+            path,
+            out: protection(id),
+            back: protection(id + 100),
+            rtcp_index: 0,
+            highest: BTreeMap::new(),
+        }
+    }
+
+    pub fn source(&self, engine: &mut Engine, id: u32, ssrc: u32, now: Micros) {
+        let config = SourceConfig {
+            transport: self.id,
+            kind: Kind::Video,
+            mid: None,
+            ssrcs: vec![(ssrc, None)],
+            rids: Vec::new(),
+            codecs: vec![(96, Codec::Vp8, None)],
+        };
+        engine.apply(Op::AddSource(id, Box::new(config)), now);
+    }
+
+    pub fn sink(&self, engine: &mut Engine, id: u32, ssrc: u32, source: u32, now: Micros) {
+        let config = SinkConfig {
+            transport: self.id,
+            kind: Kind::Video,
+            mid: Some("0".to_owned()),
+            ssrc,
+            rtx_ssrc: Some(ssrc + 1),
+            cname: "slot".to_owned(),
+            codecs: vec![(Codec::Vp8, 96, Some(97))],
+        };
+        engine.apply(Op::AddSink(id, Box::new(config)), now);
+        let source = Some(source);
+        engine.apply(Op::Route { sink: id, source }, now);
+    }
+
+    /// A protected RTP packet; `index` also numbers it.
+    pub fn rtp(&self, ssrc: u32, index: u64, timestamp: u32, payload: &[u8]) -> Vec<u8> {
+        let mut packet = Vec::new();
+        let fixed = Fixed {
+            extended: false,
+            marker: true,
+            payload_type: 96,
+            seq: index as u16,
+            timestamp,
+            ssrc,
+        };
+        fixed.write(&mut packet);
+        packet.extend_from_slice(payload);
+        self.out
+            .seal_rtp(&mut packet, 0, 12, ssrc, index)
+            .expect("seals");
+        packet
+    }
+
+    pub fn rtcp(&mut self, mut packet: Vec<u8>) -> Vec<u8> {
+        self.out
+            .seal_rtcp(&mut packet, self.rtcp_index)
+            .expect("seals");
+        self.rtcp_index += 1;
+        packet
+    }
+
+    /// Decrypt an RTP packet from the engine: header, index and payload.
+    pub fn open(&mut self, data: &[u8]) -> (Header, u64, Vec<u8>) {
+        let header = Header::parse(data).expect("RTP");
+        let known = self.highest.get(&header.ssrc).copied();
+        let index = match known {
+            Some(highest) => dataplane::seqmap::unwrap(highest, header.seq).expect("near"),
+            None => u64::from(header.seq),
+        };
+        let mut plain = data.to_vec();
+        let len = self
+            .back
+            .open_rtp(&mut plain, header.len, header.ssrc, index)
+            .expect("the engine's packets authenticate");
+        let highest = self.highest.entry(header.ssrc).or_insert(index);
+        *highest = (*highest).max(index);
+        (header, index, plain[header.len..len].to_vec())
+    }
+
+    pub fn open_rtcp(&self, data: &[u8]) -> Vec<u8> {
+        let mut plain = data.to_vec();
+        let (len, _, _) = self.back.open_rtcp(&mut plain).expect("authenticates");
+        plain.truncate(len);
+        plain
+    }
+}
+
+/// A one-packet VP8 frame with a 15-bit picture id.
+pub fn vp8(picture: u16, key: bool, body: &[u8]) -> Vec<u8> {
+    let [high, low] = (picture | 0x8000).to_be_bytes();
+    let mut payload = vec![0x90, 0xE0, high, low, picture as u8, 0, u8::from(!key)];
+    payload.extend_from_slice(body);
+    payload
+}

@@ -12,7 +12,7 @@ from OpenSSL import SSL
 
 from media import peer as door
 from media.answer import Codec
-from media.engine import Engine
+from media.engine import EVENTS_PER_TURN, Engine
 from media.peer import LinkParameters, LinkPeer, PeerLimit, Peers, PeerState, SdpError
 from media.transport import DATAGRAM_BYTES, PIPE_DATAGRAMS, Deadlines, Pipe, datagrams
 
@@ -382,3 +382,14 @@ async def test_an_engine_is_typed_as_the_native_one() -> None:
     assert [engine.new_id() for _ in range(3)] == [1, 2, 3]
     assert engine.stats().engine == {"dtls_sent": 0}
     engine.close()
+
+
+async def test_more_events_than_one_turn_takes_are_all_delivered() -> None:
+    wire, engine, _, other = joined()
+    heard: list[object] = []
+    engine.on(1, heard.append)
+    for _ in range(2 * EVENTS_PER_TURN):
+        wire.tell("alive", 1)
+    await until(lambda: len(heard) == 2 * EVENTS_PER_TURN)
+    engine.close()
+    other.close()

@@ -5,6 +5,7 @@ know each other's user fragment", SRTP keys are only kept.
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ class MemoryEngine:
         self.sinks: dict[int, dict[str, Any]] = {}
         self.closed = False
         self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
         self._events: list[tuple[Any, ...]] = []
 
     def event_fd(self) -> int:
@@ -42,7 +44,8 @@ class MemoryEngine:
     def poll_events(self, limit: int = 1024) -> list[tuple[Any, ...]]:
         taken, self._events = self._events[:limit], self._events[limit:]
         if not self._events:
-            os.read(self._read, 1)
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._read, 1)
         return taken
 
     def close(self) -> None:

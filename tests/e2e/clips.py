@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def write_y4m(source: Path, target: Path, *, frames: int) -> None:
             if index == frames:
                 break
             picture = frame.reformat(width=WIDTH, height=HEIGHT, format="yuv420p")
-            picture.pts, picture.time_base = None, None
+            picture.pts, picture.time_base = index, Fraction(1, 25)
             out.mux(stream.encode(picture))
         out.mux(stream.encode(None))
 

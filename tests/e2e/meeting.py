@@ -7,12 +7,13 @@ from typing import Any
 
 from tests.e2e.running import COUNTY, Demo, call, send_json, until
 
-PROVINCE = "430000000000"
+PROVINCE, CITY = "430000000000", "430400000000"
 
 
 def convene(demo: Demo, title: str) -> str:
     """Convene at the county over its subtree and the tiers above; return the id once all tiers know it."""
-    order = {"title": title, "scope": [{"node": COUNTY, "mode": "subtree"}, {"node": PROVINCE, "mode": "self"}]}
+    scope = [{"node": COUNTY, "mode": "subtree"}, {"node": CITY, "mode": "self"}, {"node": PROVINCE, "mode": "self"}]
+    order = {"title": title, "scope": scope}
     answer = send_json(demo.url("county", "/api/v1/conferences"), order, token=demo.token("county", "commander"))
     assert answer.status == 201, answer.body
     conference = str(answer.json["id"])

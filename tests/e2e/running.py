@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import json
 import os
 import queue
@@ -18,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
 T = TypeVar("T")
@@ -43,6 +45,12 @@ def until(probe: Callable[[], T | None], *, within: float, what: str) -> T:
         if time.monotonic() > deadline:
             raise TimeoutError(what)
         time.sleep(0.05)
+
+
+def run_async(scenario: Coroutine[Any, Any, T]) -> T:
+    """Run ``scenario`` on a loop of its own: a synchronous browser driver may hold this thread's."""
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, scenario).result()
 
 
 def free_ports(count: int) -> int:
@@ -190,6 +198,13 @@ class Demo:
         pid = self.node_pid(tier)
         os.kill(pid, signal.SIGKILL)
         return pid
+
+    def restarted(self, tier: str, old: int) -> bool:
+        """Return whether the node runs again as another process than ``old``."""
+        try:
+            return self.node_pid(tier) != old
+        except LookupError:
+            return False
 
     def stop(self) -> int:
         """Press Ctrl-C and return the exit code."""

@@ -116,7 +116,7 @@ def test_a_village_that_was_offline_gets_it_once_when_it_returns(demo: Demo, com
     old = demo.kill("village")
     status, issued = issue(demo, commander, scope=[{"node": VILLAGE, "mode": "self"}])
     assert (status, issued["recipients"]) == (201, 1)
-    until(lambda: demo.node_pid("village") != old, within=20, what="the village gateway was not started again")
+    until(lambda: demo.restarted("village", old), within=20, what="the village gateway was not started again")
 
     terminal = Terminal(demo.url("village"), token)
     try:

@@ -11,7 +11,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection
 
 from tests.e2e.clips import path_of
 from tests.e2e.meeting import convene, participant
-from tests.e2e.running import Demo, call
+from tests.e2e.running import Demo, call, run_async
 from tests.e2e.second_stack import exchange, publishing
 
 if TYPE_CHECKING:
@@ -81,6 +81,6 @@ def test_killing_the_city_and_starting_it_heals_without_touching_the_others(demo
                     task.cancel()
                 return healed - back, watching["county"][1].longest_gap(killed, healed)
 
-    gap_after_return, county_gap = asyncio.run(scenario())
+    gap_after_return, county_gap = run_async(scenario())
     assert gap_after_return < 3.0
     assert county_gap < 1.0

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from tests.e2e.clips import likeness, path_of, thumbnails
 from tests.e2e.meeting import convene, participant
-from tests.e2e.running import Demo
+from tests.e2e.running import Demo, run_async
 from tests.e2e.second_stack import Viewed, publishing, view
 
 
@@ -28,7 +26,7 @@ def test_across_five_tiers_and_back(demo: Demo, conference: str, source: str, vi
             seen = await participant(demo, viewer, conference, watcher, f"终端{source}")
             return await view(demo.url(viewer, f"/whep/{conference}/{seen}"), watcher, pictures=20, within=40)
 
-    viewed = asyncio.run(meet())
+    viewed = run_async(meet())
     match = likeness(viewed.pictures, thumbnails(clip, frames=100), thumbnails(path_of("bigbuckbunny.mp4"), frames=125))
     assert match.own > 0.9
     assert match.own > match.other + 0.1

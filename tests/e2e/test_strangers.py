@@ -20,7 +20,7 @@ from OpenSSL import SSL
 
 from tests.e2e.clips import path_of
 from tests.e2e.meeting import convene, participant
-from tests.e2e.running import Demo, call
+from tests.e2e.running import Demo, call, run_async
 from tests.e2e.second_stack import ClipTrack, exchange, publishing
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def test_s01_a_strangers_client_hello_never_stops_a_call(demo: Demo, conference:
         return sum([await connects(url, token) for _ in range(calls)])
 
     with flood(port, [client_hello()], 50) as sent:
-        connected = asyncio.run(scenario())
+        connected = run_async(scenario())
     assert connected == calls
     assert sent[0] > 10
 
@@ -117,7 +117,7 @@ def test_s02_no_datagram_of_any_size_disturbs_a_running_call(demo: Demo, confere
                 return max(b - a for a, b in itertools.pairwise(times))
 
     # 30 pictures at 25/s went on after 4,608 hostile datagrams, half of them from the viewer's own address.
-    assert asyncio.run(scenario()) < 1.0
+    assert run_async(scenario()) < 1.0
     assert demo.metric("county", "wuji_engine_drops_total") > 0
     assert call(demo.url("county", "/healthz")).status == 200
 
@@ -165,6 +165,6 @@ def test_s04_forged_rtp_and_rtcp_from_the_peers_own_address_are_dropped(demo: De
             names = [p["name"] for p in listed.json["participants"]]
             return after - before, names.count("被冒充")
 
-    dropped, still_there = asyncio.run(scenario())
+    dropped, still_there = run_async(scenario())
     assert dropped >= 100
     assert still_there == 1

@@ -1,0 +1,158 @@
+"""The pages as people use them, in Chromium: a meeting over five tiers, a directive, an alarm, a snapshot."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.e2e.browser import inbound_video, watch
+from tests.e2e.clips import likeness, path_of, thumbnails
+from tests.e2e.running import VILLAGE, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.e2e.browser import Browsers
+    from tests.e2e.running import Demo
+
+pytestmark = pytest.mark.timeout(240)
+
+CLIP_FRAMES = 100
+expect.set_options(timeout=20_000)
+_TIME = re.compile(r"\d{1,2}:\d{2}")
+
+
+@pytest.fixture(scope="module")
+def county(demo: Demo, browsers: Browsers) -> Iterator[Page]:
+    page = browsers.open(demo.link("county", "commander"))
+    expect(page.get_by_test_id("connection")).to_have_attribute("data-status", "online")
+    yield page
+    page.context.close()
+
+
+@pytest.fixture(scope="module")
+def village(demo: Demo, browsers: Browsers) -> Iterator[Page]:
+    page = browsers.open(demo.link("village", "terminal"), width=1024, height=700)
+    page.get_by_test_id("enter-duty").click()
+    expect(page.get_by_test_id("connection")).to_have_attribute("data-status", "online")
+    yield page
+    page.context.close()
+
+
+@pytest.fixture(scope="module")
+def province(demo: Demo, browsers: Browsers) -> Iterator[Page]:
+    page = browsers.open(demo.link("province", "commander"))
+    expect(page.get_by_test_id("connection")).to_have_attribute("data-status", "online")
+    yield page
+    page.context.close()
+
+
+def tile_of(page: Page, part: str) -> str:
+    """Return a selector of the video of the participant whose name contains ``part``, once there is one."""
+    tile = f'[data-testid="meeting-tile"][data-name*="{part}"]'
+    page.wait_for_selector(tile)
+    return f"{tile} video"
+
+
+def test_the_first_page_opened_shows_moving_pictures_of_both_cameras(county: Page, artifacts: Path) -> None:
+    tiles = county.get_by_test_id("meeting-tile")
+    expect(tiles.nth(1)).to_be_visible()
+    names = tiles.evaluate_all("nodes => nodes.map(n => n.dataset.name)")
+    for name in names[:2]:
+        assert len(watch(county, tile_of(county, name), pictures=4)) == 4
+    county.screenshot(path=artifacts / "county-live.png")
+
+
+def test_the_villages_camera_is_seen_at_the_province(village: Page, province: Page, artifacts: Path) -> None:
+    village.get_by_test_id("camera-toggle").click()
+    selector = tile_of(province, "赵")
+    seen = watch(province, selector, pictures=12)
+    match = likeness(
+        seen,
+        thumbnails(path_of("bikes.mp4"), frames=CLIP_FRAMES),
+        thumbnails(path_of("bigbuckbunny.mp4"), frames=125),
+    )
+    province.screenshot(path=artifacts / "province-sees-village.png")
+    village.screenshot(path=artifacts / "village-meeting.png")
+    assert match.own > 0.9
+    assert match.own > match.other + 0.1
+    assert inbound_video(province)["framesDecoded"] > 60
+
+
+def test_the_province_is_seen_at_the_village(village: Page, province: Page) -> None:
+    province.get_by_test_id("camera-toggle").click()
+    watched = until(
+        lambda: village.locator('[data-testid="meeting-tile"]').count(), within=20, what="no tile at the village"
+    )
+    assert watched
+    assert len(watch(village, '[data-testid="meeting-tile"] video', pictures=4)) == 4
+
+
+def test_a_directive_rings_is_signed_and_fills_the_matrix(county: Page, village: Page, artifacts: Path) -> None:
+    county.get_by_test_id("issue-open").click()
+    template = county.get_by_test_id("template")
+    template.select_option(index=1)
+    county.get_by_test_id("urgency-P1").click()
+    county.get_by_test_id("scope-all").click()
+    county.screenshot(path=artifacts / "county-issue.png")
+    county.get_by_test_id("issue").click()
+    expect(county.get_by_test_id("issued")).to_be_visible()
+    expect(county.get_by_test_id("issued")).to_contain_text("已签发")
+
+    overlay = village.get_by_test_id("directive-overlay")
+    expect(overlay).to_be_visible()
+    village.screenshot(path=artifacts / "village-directive.png")
+    row = county.get_by_test_id(f"matrix-row-{VILLAGE}").first
+    expect(row.get_by_test_id("matrix-shown")).to_have_text(_TIME)
+    overlay.get_by_test_id("sign-name").fill("赵大山")
+    overlay.get_by_test_id("directive-sign").click()
+    expect(overlay).to_be_hidden()
+    expect(row.get_by_test_id("matrix-signed")).to_contain_text("赵大山")
+    expect(row.get_by_test_id("matrix-delivered")).to_have_text(_TIME)
+    county.screenshot(path=artifacts / "county-matrix.png")
+
+
+def test_a_reload_does_not_ring_again(village: Page) -> None:
+    village.reload()
+    expect(village.get_by_test_id("directive-row").first).to_be_visible()
+    expect(village.get_by_test_id("directive-overlay")).to_be_hidden()
+
+
+def test_a_snapshot_of_a_live_picture_becomes_an_alarm_everywhere(
+    county: Page, province: Page, village: Page, artifacts: Path
+) -> None:
+    before = {page: page.get_by_test_id("alarm-card").count() for page in (county, province)}
+    tile = county.get_by_test_id("meeting-tile").first
+    tile.hover()
+    tile.get_by_test_id("tile-snapshot").click()
+    for page in (county, province):
+        expect(page.get_by_test_id("alarm-card")).to_have_count(before[page] + 1)
+        picture = page.get_by_test_id("alarm-card").first.get_by_test_id("alarm-picture")
+        expect(picture).to_be_visible()
+        until(
+            lambda picture=picture: picture.evaluate("image => image.naturalWidth"),  # type: ignore[misc]
+            within=10,
+            what="the picture never loaded",
+        )
+    county.screenshot(path=artifacts / "county-alarm.png")
+    province.screenshot(path=artifacts / "province-alarm.png")
+
+
+def test_a_photo_from_the_village_page_arrives_at_the_province(
+    village: Page, province: Page, artifacts: Path, tmp_path: Path
+) -> None:
+    photo = tmp_path / "photo.jpg"
+    Image.radial_gradient("L").convert("RGB").resize((800, 600)).save(photo)
+    village.get_by_test_id("alarm-open").click()
+    village.get_by_test_id("alarm-text").fill("河堤有裂缝")
+    village.get_by_test_id("alarm-photo").set_input_files(photo)
+    village.get_by_test_id("alarm-submit").click()
+    card = province.locator(f'[data-testid="alarm-card"][data-place="{VILLAGE}"]').filter(has_text="河堤有裂缝")
+    expect(card).to_be_visible()
+    expect(card.get_by_test_id("alarm-picture")).to_be_visible()
+    province.screenshot(path=artifacts / "province-photo.png")

@@ -77,6 +77,7 @@ class Matrix:
         self._entries: dict[DirectiveId, Entry] = {}
         self._open_for: dict[NodeCode, dict[int, Entry]] = {}
         self._open_wide: dict[int, Entry] = {}
+        self._shared: dict[frozenset[NodeCode], frozenset[NodeCode]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -93,7 +94,8 @@ class Matrix:
             case DirectiveIssued():
                 header = directive.evolve(None, record)
                 cover = frozenset(c for r in record.recipients for c in self._tree.path_up(r))
-                entry = Entry(len(self._entries), header, frozenset(record.recipients), cover)
+                recipients = self._share(frozenset(record.recipients))
+                entry = Entry(len(self._entries), header, recipients, self._share(cover))
                 entry.counts[Stage.QUEUED] = entry.total
                 self._entries[record.directive] = entry
                 for index in self._indices(entry):
@@ -107,6 +109,10 @@ class Matrix:
                 self._entries[record.directive].advance(record)
             case _:
                 pass
+
+    def _share(self, places: frozenset[NodeCode]) -> frozenset[NodeCode]:
+        """Return the one copy of ``places``: many directives go to the same few circles of recipients."""
+        return self._shared.setdefault(places, places)
 
     def _indices(self, entry: Entry) -> Iterator[dict[int, Entry]]:
         """Yield where an open directive is found by those it is addressed to."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import msgspec
 
@@ -59,12 +60,17 @@ LEVELS_S = 0.25
 LEVELS_TOLD = 8
 PICTURE_S = 4.0
 PICTURE_POLL_S = 0.05
-MAX_ROSTER = 5_000
+MAX_PEOPLE = 1_000
+"""Participants of one conference, on all sides: its rosters must fit into a link's longest message."""
+MAX_ROSTER = 1_500
 MAX_ID = 64
 MAX_NAME = 60
 MAX_STRANGE = 256
 """Rosters of meetings we have not heard of yet, per neighbour: their records are on the way."""
 MAX_SEATS = 2_000
+MAX_SEATS_OF_ONE = 64
+"""Connections of one person or device: a stolen token cannot fill the node."""
+MAY_JOIN_REMEMBERED = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +114,14 @@ class Conferences(Facts):
         self._shown: dict[ConferenceId, tuple[ParticipantView, ...]] = {}
         self._unshown: set[ConferenceId] = set()
         self._showing: asyncio.TimerHandle | None = None
+        self._attending: dict[ParticipantId, ConferenceId] = {}
+        """Joined and not left, by the journal."""
+        self._may_join = lru_cache(MAY_JOIN_REMEMBERED)(self._invited)
         engine.on_started = self._started
         engine.on_levels = self._levels
-        journal.follow(self._fold, ("conference:",))
+        journal.follow(self._fold, ("conference:", "participant:"))
+        for participant, conference in self._attending.items():
+            self._record_left(participant, conference, "node restarted")
 
     # ---- records --------------------------------------------------------------------------------
 
@@ -125,6 +136,10 @@ class Conferences(Facts):
                     self._meetings[record.conference] = replace(known, ended=True)
                     self._end(record.conference)
                     self._changed(record.conference)
+                case ParticipantJoined() as record:
+                    self._attending[record.participant] = record.conference
+                case ParticipantLeft() as record:
+                    self._attending.pop(record.participant, None)
                 case _:
                     pass
 
@@ -212,10 +227,13 @@ class Conferences(Facts):
     # ---- views ----------------------------------------------------------------------------------
 
     def may_join(self, actor: Actor, conference: ConferenceId) -> bool:
-        meeting = self._meetings.get(conference)
-        return meeting is not None and any(
-            permitted(actor, Action.JOIN, site, self._tree) for site in (meeting.record.node, *meeting.record.sites)
-        )
+        return conference in self._meetings and self._may_join(actor.role, actor.division, conference)
+
+    def _invited(self, role: Role, division: NodeCode, conference: ConferenceId) -> bool:
+        """Return what never changes: whether such people are at a site of the conference."""
+        record = self._meetings[conference].record
+        anybody = Actor("", role, division)
+        return any(permitted(anybody, Action.JOIN, site, self._tree) for site in (record.node, *record.sites))
 
     def list(self, actor: Actor) -> list[ConferenceView]:
         """Return the conferences ``actor`` may join, running ones first, then the newest."""
@@ -277,16 +295,15 @@ class Conferences(Facts):
         guest = self._switching.leave(participant)
         if guest is None:
             return
+        self._record_left(participant, guest.seat.conference, reason)
+        log.info("participant left", extra={"participant": participant, "reason": reason})
+
+    def _record_left(self, participant: ParticipantId, conference: ConferenceId, reason: str) -> None:
         self._journal.append(
             ParticipantLeft(
-                node=self._node,
-                at=self._clock.at(),
-                conference=guest.seat.conference,
-                participant=participant,
-                reason=reason,
+                node=self._node, at=self._clock.at(), conference=conference, participant=participant, reason=reason
             )
         )
-        log.info("participant left", extra={"participant": participant, "reason": reason})
 
     def watch(self, participant: ParticipantId, slot: int, target: ParticipantId | None) -> None:
         """Pin ``target`` into a video slot, or give the slot back.
@@ -411,8 +428,7 @@ class Conferences(Facts):
     ) -> Guest:
         if self._seen(actor, conference).ended:
             raise Refused("conference-ended", "the meeting is over")
-        if len(self._switching.guests) >= MAX_SEATS:
-            raise Refused("media-full", f"{MAX_SEATS} connections")
+        self._make_sure_of_room(actor, conference)
         shown = text.line(name or actor.name, "name", MAX_NAME)
         try:
             peer = self._peers.accept(sdp)
@@ -438,6 +454,15 @@ class Conferences(Facts):
         guest = Guest(seat, actor, peer, listener, {source: track.track for source, track in tracks.items()})
         self._welcome(guest)
         return guest
+
+    def _make_sure_of_room(self, actor: Actor, conference: ConferenceId) -> None:
+        guests = self._switching.guests.values()
+        if len(guests) >= MAX_SEATS:
+            raise Refused("media-full", f"{MAX_SEATS} connections")
+        if len(self._switching.plan.present.get(conference, ())) >= MAX_PEOPLE:
+            raise Refused("conference-full", f"{MAX_PEOPLE} participants")
+        if sum(guest.who == actor for guest in guests) >= MAX_SEATS_OF_ONE:
+            raise Refused("media-full", f"{MAX_SEATS_OF_ONE} connections of one person")
 
     def _welcome(self, guest: Guest) -> None:
         guest.peer.on_state = lambda _, state: self._connection(guest.id, state)

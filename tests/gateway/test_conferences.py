@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
-from signaling.ids import ConferenceId, NodeCode
+from signaling.errors import Refused
+from signaling.ids import ConferenceId, NodeCode, ParticipantId, UtcMs
 from signaling.messages import ConferenceView, Done, Failure, Join, Joined, Leave, Publishing, Slots, Watch, Welcome
 from signaling.records import Actor, ParticipantJoined, ParticipantLeft, Role
 from tests.support.cluster import Cluster, Running, cluster, until
@@ -258,6 +260,40 @@ def test_an_auditor_may_watch_but_what_he_sends_is_nobodys_picture(tmp_path: Pat
         await page.hear(Joined)
         (person,) = tiers.county.node.conferences.view(commander(COUNTY), conference).participants
         assert person.tracks == ()
+        await pc.close()
+
+    story(tmp_path, tell)
+
+
+def test_who_was_there_when_a_node_died_is_recorded_as_gone_when_it_is_back(tmp_path: Path) -> None:
+    async def tell(tiers: Cluster) -> None:
+        conference = await convene(tiers)
+        left = ParticipantJoined(
+            node=VILLAGE, at=UtcMs(1), conference=conference, participant=ParticipantId("p-1"), who=terminal(VILLAGE)
+        )
+        await tiers.village.node.journal.append(left)
+        await tiers.village.stop()
+        await tiers.village.start()
+        await until(lambda: [r for r in tiers.village.node.journal.replay() if isinstance(r.record, ParticipantLeft)])
+        gone = [r.record for r in tiers.village.node.journal.replay() if isinstance(r.record, ParticipantLeft)]
+        assert [(record.participant, record.reason) for record in gone] == [("p-1", "node restarted")]
+
+    story(tmp_path, tell)
+
+
+def test_one_person_cannot_fill_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.conferences.MAX_SEATS_OF_ONE", 2)
+
+    async def tell(tiers: Cluster) -> None:
+        conference = await convene(tiers)
+        pc = offer()
+        await pc.setLocalDescription(await pc.createOffer())
+        conferences = tiers.village.node.conferences
+        for _ in range(2):
+            conferences.whip(device(VILLAGE), conference, pc.localDescription.sdp)
+        with pytest.raises(Refused, match="one person"):
+            conferences.whip(device(VILLAGE), conference, pc.localDescription.sdp)
+        conferences.whip(terminal(VILLAGE), conference, pc.localDescription.sdp)
         await pc.close()
 
     story(tmp_path, tell)

@@ -16,13 +16,17 @@ use support::{vp8, Terminal};
 const IN: u32 = 1000;
 const OUT: u32 = 2000;
 const FRAMES: u64 = 300;
+/// Near the wrap of the sequence number, so that the roll-over counter has to be right.
+const FIRST: u64 = 65_400;
 const FRAME_US: Micros = 10 * MS;
 
-/// Datagrams under way: when they arrive, a tie breaker, to the engine or from it, octets.
+/// A datagram under way: when it arrives, a tie breaker, to the engine or from it, whose, octets.
+type Datagram = (Micros, u64, bool, u32, Vec<u8>);
+
 struct Network {
     rng: StdRng,
     loss: f64,
-    under_way: BinaryHeap<Reverse<(Micros, u64, bool, u32, Vec<u8>)>>,
+    under_way: BinaryHeap<Reverse<Datagram>>,
     number: u64,
 }
 
@@ -95,8 +99,8 @@ impl World {
         let payload = vp8(frame as u16, frame % 100 == 0, &frame.to_be_bytes());
         let data = self
             .sender
-            .rtp(IN, 40_000 + frame, 3_000 * frame as u32, &payload);
-        self.sent.insert((40_000 + frame) as u16, data.clone());
+            .rtp(IN, FIRST + frame, 3_000 * frame as u32, &payload);
+        self.sent.insert((FIRST + frame) as u16, data.clone());
         self.network.carry(now, true, 1, data);
     }
 

@@ -18,7 +18,7 @@ from media.engine import Engine, Levels
 from media.peer import PeerLimit, Peers, PeerState
 from signaling import floor, text
 from signaling.admission import Facts, admit, check_conference
-from signaling.conference import AUDIO, CONTENT, Plan, Room, Seat, Seating
+from signaling.conference import AUDIO, CONTENT, Plan, Room, Seat
 from signaling.division import Tree
 from signaling.errors import Refused
 from signaling.floor import Floor
@@ -44,12 +44,14 @@ from signaling.records import (
     Role,
     ScopeItem,
 )
+from signaling.roster import MAX_ID, MAX_NAME, check_roster
 from signaling.routing import Router
 
 from .clock import Clock
 from .journal import Journal, Row
+from .keyframes import Keyframes
 from .refusals import Refusals
-from .switching import MAX_TRACKS, Guest, Listener, Switching, tracks_of
+from .switching import Guest, Listener, Switching, tracks_of
 from .trunks import Port
 
 log = logging.getLogger(__name__)
@@ -58,13 +60,8 @@ VIEWS_S = 0.4
 """How often a changing roster is shown to the sessions."""
 LEVELS_S = 0.25
 LEVELS_TOLD = 8
-PICTURE_S = 4.0
-PICTURE_POLL_S = 0.05
 MAX_PEOPLE = 1_000
 """Participants of one conference, on all sides: its rosters must fit into a link's longest message."""
-MAX_ROSTER = 1_500
-MAX_ID = 64
-MAX_NAME = 60
 MAX_STRANGE = 256
 """Rosters of meetings we have not heard of yet, per neighbour: their records are on the way."""
 MAX_SEATS = 2_000
@@ -111,6 +108,7 @@ class Conferences(Facts):
         self._coming: dict[ConferenceId, ConferenceConvened] = {}
         """Received and not yet durable."""
         self._switching = Switching(clock, engine, peers, self._rooms, self._show)
+        self._keyframes = Keyframes(node, clock, engine, self._switching)
         self._shown: dict[ConferenceId, tuple[ParticipantView, ...]] = {}
         self._unshown: set[ConferenceId] = set()
         self._showing: asyncio.TimerHandle | None = None
@@ -384,35 +382,7 @@ class Conferences(Facts):
         self._seen(actor, conference)
         view = self._present(conference, participant)
         permit(actor, Action.SNAPSHOT, view.division, self._tree)
-        looker = ParticipantView(
-            participant=ParticipantId(self._clock.new_id("look")), node=self._node, division=self._node, name=""
-        )
-        pins = {0: participant}
-        self._switching.look(Seat(conference, looker, pictures=1, voices=0, only=participant, pins=pins, hidden=True))
-        try:
-            return await self._wait_for_frame(looker.participant)
-        finally:
-            self._switching.look_away(looker.participant)
-
-    async def _wait_for_frame(self, looker: ParticipantId) -> tuple[str, bytes]:
-        """The engine has no event for a keyframe, so it is asked again and again."""
-        for _ in range(round(PICTURE_S / PICTURE_POLL_S)):
-            frame = self._frame(looker)
-            if frame is not None:
-                return frame
-            await asyncio.sleep(PICTURE_POLL_S)
-        raise Refused("no-picture", "no picture came from there")
-
-    def _frame(self, looker: ParticipantId) -> tuple[str, bytes] | None:
-        seating = self._switching.plan.seatings.get(looker, Seating())
-        track = seating.pictures[0] if seating.pictures else None
-        source = None if track is None else self._switching.source(track)
-        if source is None:
-            return None
-        frame = self._engine.keyframe(source)
-        if frame is None:
-            self._engine.request_keyframe(source)
-        return frame
+        return await self._keyframes.newest(conference, participant)
 
     # ---- seats ----------------------------------------------------------------------------------
 
@@ -559,16 +529,13 @@ class Conferences(Facts):
                 self._switching.link_said(port, message)
 
     def _roster(self, peer: NodeCode, said: LinkRosters) -> None:
-        if len(said.participants) > MAX_ROSTER:
-            raise Refused("bad-roster", f"{len(said.participants)} participants, limit {MAX_ROSTER}")
+        check_roster(said, peer, self._node, self._tree)
         known = self._switching.rosters(peer)
         meeting = self._meetings.get(said.conference)
         if meeting is None and said.conference not in known and len(known) >= MAX_STRANGE + len(self._meetings):
             raise Refused("bad-roster", "too many unknown conferences")
         if meeting is not None and not self._router.concerns(meeting.record, peer):
             raise Refused("bad-roster", f"{peer} has no part in {said.conference}")
-        for view in said.participants:
-            _check_participant(view, peer, self._node, self._tree)
         self._switching.roster(peer, said.conference, said.participants)
 
     def _link_levels(self, peer: NodeCode, said: LinkLevels) -> None:
@@ -653,19 +620,3 @@ class Conferences(Facts):
         if self._showing is not None:
             self._showing.cancel()
         await self._switching.close()
-
-
-def _check_participant(view: ParticipantView, peer: NodeCode, here: NodeCode, tree: Tree) -> None:
-    """Return if ``peer`` may speak for this participant.
-
-    Raises:
-        Refused: ``bad-roster`` or ``bad-text``.
-    """
-    if tree.next_hop(here, view.node) != peer or not tree.is_within(view.division, view.node):
-        raise Refused("bad-roster", f"{peer} does not speak for {view.node[:20]}")
-    if len(view.participant) > MAX_ID or len(view.tracks) > MAX_TRACKS:
-        raise Refused("bad-roster", "an id or a list of tracks is too long")
-    for track in view.tracks:
-        if len(track.track) > MAX_ID or track.kind not in ("audio", "video") or len(track.label + track.codec) > MAX_ID:
-            raise Refused("bad-roster", "a track is not well formed")
-    text.line(view.name, "name", MAX_NAME)

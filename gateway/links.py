@@ -263,7 +263,7 @@ class Wire:
         self.machine = Link(links.journal.epoch, links.clock.now())
         self._links = links
         self._socket = socket
-        self._outgoing = Outgoing()
+        self._outgoing = Outgoing(longest=MAX_LINK_MESSAGE_BYTES)
         self._changed = asyncio.Event()
         """The machine's next deadline may have moved."""
         self._asked = ""

@@ -8,11 +8,16 @@ replaced is cut off, not waited for; it learns everything again when it returns.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 
 from signaling import codec
 from signaling.messages import Message
+
+from . import telemetry
+
+log = logging.getLogger(__name__)
 
 MAX_MESSAGES = 2_000
 MAX_BYTES = 8 * 1024 * 1024
@@ -21,13 +26,15 @@ MAX_BYTES = 8 * 1024 * 1024
 class Outgoing:
     """The queue of one socket.  One reader; ``put`` never waits."""
 
-    def __init__(self, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES, longest: int = MAX_BYTES) -> None:
+        """``longest``: bytes the reader takes in one message; what is longer is not sent, since it ends the socket."""
         self.overflowed = False
         self._waiting: OrderedDict[Hashable, bytes] = OrderedDict()
         self._bytes = 0
         self._numbers = 0
         self._max_messages = max_messages
         self._max_bytes = max_bytes
+        self._longest = longest
         self._feed: Iterator[Message] = iter(())
         self._ready = asyncio.Event()
 
@@ -39,6 +46,10 @@ class Outgoing:
             self._numbers += 1
             key = self._numbers
         data = codec.encode(message)
+        if len(data) > self._longest:
+            log.error("message too long to send", extra={"type": type(message).__name__, "bytes": len(data)})
+            telemetry.count("messages_too_long", type=type(message).__name__)
+            return
         self._bytes += len(data) - len(self._waiting.get(key, b""))
         self._waiting[key] = data
         if len(self._waiting) > self._max_messages or self._bytes > self._max_bytes:

@@ -31,6 +31,7 @@ from signaling.messages import (
     TrackView,
 )
 from signaling.records import Actor
+from signaling.roster import MAX_TRACKS
 
 from .clock import Clock
 from .trunks import Port, Trunk
@@ -41,7 +42,6 @@ SETTLE_S = 0.02
 """Changes within this time are settled together, so that a thousand joins are not a thousand settlings."""
 SPARED = 4
 """Settling may take one part of the loop's time in this many and one, however many people there are."""
-MAX_TRACKS = 8
 MAX_WANTED = 2_000
 
 

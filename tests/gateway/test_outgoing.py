@@ -1,0 +1,63 @@
+"""The queue of one socket."""
+
+from gateway.outgoing import Outgoing
+from signaling.ids import Epoch, NodeCode, Seq
+from signaling.messages import Done, LinkAck, LinkPresence, NodeView
+from tests.support.loop import on_loop
+
+
+def drain(queue: Outgoing) -> list[bytes]:
+    found = []
+    while (data := queue.pop()) is not None:
+        found.append(data)
+    return found
+
+
+@on_loop
+async def test_the_newest_of_a_kind_takes_the_place_of_the_older() -> None:
+    queue = Outgoing()
+    queue.put(LinkAck(epoch=Epoch("e"), seq=Seq(1)), "ack")
+    queue.put(Done(request=1))
+    queue.put(LinkAck(epoch=Epoch("e"), seq=Seq(2)), "ack")
+    assert [b"link_ack" in data for data in drain(queue)] == [True, False]
+    queue.put(LinkAck(epoch=Epoch("e"), seq=Seq(3)), "ack")
+    assert b":3" in drain(queue)[0]
+
+
+@on_loop
+async def test_what_waits_goes_before_what_is_drawn() -> None:
+    queue = Outgoing()
+    queue.feed(iter([Done(request=1), Done(request=2)]))
+    queue.put(Done(request=0))
+    assert [b":%d" % number in data for number, data in enumerate(drain(queue))] == [True, True, True]
+
+
+@on_loop
+async def test_too_many_or_too_much_overflows_and_nothing_more_is_kept() -> None:
+    many = Outgoing(max_messages=3)
+    for number in range(4):
+        many.put(Done(request=number))
+    much = Outgoing(max_bytes=100)
+    for _ in range(10):
+        much.put(Done(request=1))
+    for queue in (many, much):
+        assert queue.overflowed
+        queue.put(Done(request=9))
+        assert drain(queue) == []
+
+
+@on_loop
+async def test_replacing_does_not_grow_the_count_of_bytes() -> None:
+    queue = Outgoing(max_bytes=200)
+    for number in range(1_000):
+        queue.put(NodeView(node=NodeCode("n"), online=True, terminals=number), "node")
+    assert not queue.overflowed
+    assert len(drain(queue)) == 1
+
+
+@on_loop
+async def test_a_message_its_reader_would_not_take_is_not_sent() -> None:
+    queue = Outgoing(longest=1_000)
+    queue.put(LinkPresence(online={NodeCode(f"{number:012}"): 0 for number in range(1_000)}))
+    queue.put(Done(request=1))
+    assert len(drain(queue)) == 1

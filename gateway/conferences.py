@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import msgspec
 
-from media.engine import Engine, Levels
+from media.engine import Engine
 from media.peer import PeerLimit, Peers, PeerState
-from signaling import floor, text
+from signaling import text
 from signaling.admission import Facts, admit, check_conference
 from signaling.conference import AUDIO, CONTENT, Plan, Room, Seat
 from signaling.division import Tree
 from signaling.errors import Refused
-from signaling.floor import Floor
-from signaling.ids import ConferenceId, NodeCode, ParticipantId, TrackId
+from signaling.floor import UNKNOWN_DBOV
+from signaling.ids import ConferenceId, NodeCode, ParticipantId
 from signaling.messages import (
     ConferenceView,
     Joined,
@@ -48,6 +48,7 @@ from signaling.roster import MAX_ID, MAX_NAME, check_roster
 from signaling.routing import Router
 
 from .clock import Clock
+from .floors import Floors
 from .journal import Journal, Row
 from .keyframes import Keyframes
 from .refusals import Refusals
@@ -59,7 +60,7 @@ log = logging.getLogger(__name__)
 VIEWS_S = 0.4
 """How often a changing roster is shown to the sessions."""
 LEVELS_S = 0.25
-LEVELS_TOLD = 8
+"""How often it is decided who speaks, and neighbours are told how loud it is here."""
 MAX_PEOPLE = 1_000
 """Participants of one conference, on all sides: its rosters must fit into a link's longest message."""
 MAX_STRANGE = 256
@@ -76,7 +77,6 @@ class Meeting:
 
     record: ConferenceConvened
     ended: bool = False
-    floor: Floor = field(default_factory=Floor)
 
 
 class Conferences(Facts):
@@ -108,6 +108,7 @@ class Conferences(Facts):
         self._coming: dict[ConferenceId, ConferenceConvened] = {}
         """Received and not yet durable."""
         self._switching = Switching(clock, engine, peers, self._rooms, self._show)
+        self._floors = Floors(clock, self._switching)
         self._keyframes = Keyframes(node, clock, engine, self._switching)
         self._shown: dict[ConferenceId, tuple[ParticipantView, ...]] = {}
         self._unshown: set[ConferenceId] = set()
@@ -116,7 +117,7 @@ class Conferences(Facts):
         """Joined and not left, by the journal."""
         self._may_join = lru_cache(MAY_JOIN_REMEMBERED)(self._invited)
         engine.on_started = self._started
-        engine.on_levels = self._levels
+        engine.on_levels = self._floors.levels
         journal.follow(self._fold, ("conference:", "participant:"))
         for participant, conference in self._attending.items():
             self._record_left(participant, conference, "node restarted")
@@ -133,6 +134,7 @@ class Conferences(Facts):
                 case ConferenceEnded() as record if (known := self._meetings.get(record.conference)) is not None:
                     self._meetings[record.conference] = replace(known, ended=True)
                     self._end(record.conference)
+                    self._floors.forget(record.conference)
                     self._changed(record.conference)
                 case ParticipantJoined() as record:
                     self._attending[record.participant] = record.conference
@@ -263,7 +265,7 @@ class Conferences(Facts):
             ended=meeting.ended,
             exercise=meeting.record.exercise,
             participants=self._switching.plan.present.get(conference, ()),
-            speaker=meeting.floor.speaker,
+            speaker=self._floors.speaker(conference),
         )
 
     # ---- terminals and consoles -----------------------------------------------------------------
@@ -490,22 +492,6 @@ class Conferences(Facts):
                 ),
             )
 
-    def _levels(self, levels: Levels) -> None:
-        heard: dict[ConferenceId, dict[TrackId, int]] = {}
-        for source, dbov in levels:
-            owner = self._switching.owner(source)
-            if owner is not None:
-                guest, track = owner
-                heard.setdefault(guest.seat.conference, {})[track] = dbov
-        for conference, found in heard.items():
-            self._hear(conference, found)
-
-    def _hear(self, conference: ConferenceId, levels: Mapping[TrackId, int]) -> None:
-        meeting = self._meetings.get(conference)
-        if meeting is not None and not meeting.ended:
-            heard = floor.hear(meeting.floor, levels, self._clock.now())
-            self._meetings[conference] = replace(meeting, floor=heard)
-
     # ---- links ----------------------------------------------------------------------------------
 
     def link_up(self, port: Port) -> None:
@@ -524,7 +510,7 @@ class Conferences(Facts):
             case LinkRosters():
                 self._roster(port.peer, message)
             case LinkLevels():
-                self._link_levels(port.peer, message)
+                self._floors.link_levels(port.peer, message)
             case _:
                 self._switching.link_said(port, message)
 
@@ -538,15 +524,6 @@ class Conferences(Facts):
             raise Refused("bad-roster", f"{peer} has no part in {said.conference}")
         self._switching.roster(peer, said.conference, said.participants)
 
-    def _link_levels(self, peer: NodeCode, said: LinkLevels) -> None:
-        tracks = self._switching.plan.tracks
-        levels = {
-            track: dbov
-            for track, dbov in said.levels[:LEVELS_TOLD]
-            if (known := tracks.get(track)) is not None and (known.side, known.conference) == (peer, said.conference)
-        }
-        self._hear(said.conference, levels)
-
     # ---- settling and showing -------------------------------------------------------------------
 
     def _rooms(self) -> dict[ConferenceId, Room]:
@@ -555,9 +532,9 @@ class Conferences(Facts):
     def _room(self, meeting: Meeting) -> Room:
         return Room(
             concerned=frozenset(p for p in self._switching.trunks if self._router.concerns(meeting.record, p)),
-            speaker=meeting.floor.speaker,
-            loudness={track: heard[0] for track, heard in meeting.floor.levels.items()},
-            unknown=floor.UNKNOWN_DBOV,
+            speaker=self._floors.speaker(meeting.record.conference),
+            loudness=self._floors.loudness(meeting.record.conference),
+            unknown=UNKNOWN_DBOV,
         )
 
     def _changed(self, conference: ConferenceId) -> None:
@@ -594,24 +571,12 @@ class Conferences(Facts):
             await asyncio.sleep(LEVELS_S)
             for conference, meeting in list(self._meetings.items()):
                 if not meeting.ended and self._switching.plan.present.get(conference):
-                    self._listen(conference, meeting)
+                    self._listen(conference)
 
-    def _listen(self, conference: ConferenceId, meeting: Meeting) -> None:
-        now = self._clock.now()
-        known = self._switching.plan.tracks.values()
-        tracks = {k.track.track: k for k in known if k.conference == conference and k.track.kind == AUDIO}
-        voices = {track: k.participant for track, k in tracks.items() if k.flows}
-        settled = floor.settle(floor.hear(meeting.floor, {}, now), voices, now)
-        self._meetings[conference] = replace(meeting, floor=settled)
-        if settled.speaker != meeting.floor.speaker and self.on_speaker is not None:
-            self.on_speaker(Speaking(conference=conference, speaker=settled.speaker))
-        loud = sorted(((t, dbov) for t, (dbov, _) in settled.levels.items() if t in tracks), key=lambda i: -i[1])
-        for peer, trunk in self._switching.trunks.items():
-            told = tuple(item for item in loud if tracks[item[0]].side != peer)[:LEVELS_TOLD]
-            if told and self._switching.knows(peer, conference):
-                trunk.port.say(LinkLevels(conference=conference, levels=told), ("levels", conference))
-        if loud:
-            self._switching.unsettled()
+    def _listen(self, conference: ConferenceId) -> None:
+        speaker = self._floors.speaker(conference)
+        if self._floors.settle(conference) != speaker and self.on_speaker is not None:
+            self.on_speaker(Speaking(conference=conference, speaker=self._floors.speaker(conference)))
 
     async def close(self) -> None:
         """End every connection."""

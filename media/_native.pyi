@@ -8,6 +8,8 @@ order on the engine's worker.  ``media/engine.py`` is the only importer.
 from collections.abc import Sequence
 from typing import Any, Literal, final
 
+__all__ = ["Codec", "Engine", "EngineError", "Event", "Extension", "Kind", "Profile", "bench_hops", "bench_relay"]
+
 Kind = Literal["audio", "video"]
 Codec = Literal["opus", "vp8", "h264"]
 Profile = Literal["AEAD_AES_128_GCM", "AES128_CM_HMAC_SHA1_80"]
@@ -35,8 +37,8 @@ class EngineError(ValueError):
 class Engine:
     """One node's UDP port and the worker that serves it."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         hosts: Sequence[str],
         port: int,
         *,
@@ -46,7 +48,7 @@ class Engine:
         max_sinks: int = 64,
         max_transports: int = 10_000,
         silent_ms: int = 3_000,
-    ) -> None:
+    ) -> Engine:
         """Bind ``port`` (0: any) on every host (IPv4 or IPv6 literal) and start the worker.
 
         Raises:

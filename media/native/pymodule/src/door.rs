@@ -209,7 +209,7 @@ impl Engine {
         py.detach(|| self.stop());
     }
 
-    #[pyo3(signature = (transport, *, local_ufrag, local_pwd, remote_ufrag, remote_pwd, controlling, candidates=Vec::new(), extensions=Vec::new()))]
+    #[pyo3(signature = (transport, *, local_ufrag, local_pwd, remote_ufrag, remote_pwd, controlling, candidates=Vec::new(), extensions=Vec::new()), text_signature = "($self, transport, *, local_ufrag, local_pwd, remote_ufrag, remote_pwd, controlling, candidates=(), extensions=())")]
     #[allow(clippy::too_many_arguments)]
     fn add_transport(
         &self,

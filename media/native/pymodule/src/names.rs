@@ -27,8 +27,10 @@ pub fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let typing = py.import("typing")?;
     let literal = typing.getattr("Literal")?;
+    let union = typing.getattr("Union")?;
     for (name, words) in ALIASES {
-        module.add(name, literal.get_item(PyTuple::new(py, words)?)?)?;
+        let each: PyResult<Vec<_>> = words.iter().map(|w| literal.get_item(w)).collect();
+        module.add(name, union.get_item(PyTuple::new(py, each?)?)?)?;
     }
     let any = typing.getattr("Any")?;
     let tuple = py.import("builtins")?.getattr("tuple")?;

@@ -22,7 +22,7 @@ LINK_CODECS: Mapping[Kind, tuple[tuple[Codec, int, int | None], ...]] = {
 }
 
 
-class PeerLimit(Exception):  # noqa: N818  a limit is not an error of anybody
+class PeerLimit(Exception):
     """The node serves as many peers as it may."""
 
 
@@ -217,6 +217,9 @@ class LinkPeer(End):
         self.parameters = LinkParameters(ufrag, pwd, f"sha-256 {host.fingerprint}")
         self._dials = dials
         self._cname = cname(host.session())
+        self._carried: dict[int, tuple[Kind, tuple[int, int, int | None]]] = {}
+        self._spare: dict[Kind, list[tuple[int, int, int | None]]] = {"audio": [], "video": []}
+        self._expected: dict[int, int] = {}
 
     def start(self, remote: LinkParameters, candidates: Sequence[tuple[str, int]] = ()) -> Self:
         """Connect to ``remote``; a dialling link sends checks to ``candidates`` (IP literal, port).
@@ -239,9 +242,22 @@ class LinkPeer(End):
         return self
 
     def carry(self, kind: Kind) -> tuple[int, int, int | None]:
-        """Open a stream to the neighbour: (sink, ssrc, rtx_ssrc).  Feed the sink with a route."""
-        sink, ssrc = self._host.engine.new_id(), self._host.ssrc()
-        repair = self._host.ssrc() if kind == "video" else None
+        """Open a stream to the neighbour: (sink, ssrc, rtx_ssrc).  Feed the sink with a route.
+
+        A stream given back by ``uncarry`` is used again: the neighbour holds an SRTP context for each SSRC it
+        ever heard on this transport, and holds only so many.
+        """
+        spare = self._spare[kind]
+        if spare:
+            stream = spare.pop()
+        else:
+            stream = self._host.engine.new_id(), self._host.ssrc(), self._host.ssrc() if kind == "video" else None
+            self._open(kind, stream)
+        self._carried[stream[0]] = (kind, stream)
+        return stream
+
+    def _open(self, kind: Kind, stream: tuple[int, int, int | None]) -> None:
+        sink, ssrc, repair = stream
         self._host.engine.native.add_sink(
             sink,
             self.id,
@@ -252,13 +268,20 @@ class LinkPeer(End):
             cname=self._cname,
             codecs=LINK_CODECS[kind],
         )
-        return sink, ssrc, repair
 
     def uncarry(self, sink: int) -> None:
-        self._host.engine.native.drop_sink(sink)
+        """Stop a stream and keep it for the next ``carry``.  Its sequence goes on: an SRTP index is never repeated."""
+        carried = self._carried.pop(sink, None)
+        if carried is not None and self.state not in FINAL:
+            self._host.engine.route(sink, None)
+            kind, stream = carried
+            self._spare[kind].append(stream)
 
     def expect(self, kind: Kind, ssrc: int, rtx_ssrc: int | None) -> int:
-        """Describe a stream the neighbour carries to us; returns its source."""
+        """Describe a stream the neighbour carries to us; returns its source.  Replaces what that SSRC was before."""
+        before = self._expected.get(ssrc)
+        if before is not None:
+            self.unexpect(before)
         source = self._host.engine.new_id()
         self._host.engine.native.add_source(
             source,
@@ -269,10 +292,17 @@ class LinkPeer(End):
             rids=(),
             codecs=[(pt, codec, rtx) for codec, pt, rtx in LINK_CODECS[kind]],
         )
+        self._expected[ssrc] = source
         return source
 
     def unexpect(self, source: int) -> None:
-        self._host.engine.native.drop_source(source)
+        """Forget a stream.  A source already replaced or gone with its transport is ignored."""
+        for ssrc, known in self._expected.items():
+            if known == source:
+                del self._expected[ssrc]
+                if self.state not in FINAL:
+                    self._host.engine.native.drop_source(source)
+                return
 
     def _tell(self, state: PeerState) -> None:
         if self.on_state is not None:

@@ -104,6 +104,23 @@ async def test_a_picture_crosses_four_links(clip: Path) -> None:
         await viewer.close()
 
 
+async def test_a_link_outlives_more_streams_than_it_may_hold_at_once(clip: Path) -> None:
+    """A transport holds 16 SSRCs; 20 streams after each other are 40."""
+    async with node() as lower, node() as upper:
+        caller, sender = await publish(lower, clip)
+        video = next(u.source for u in sender.upstreams if u.kind == "video")
+        up, down = link(upper, lower)
+        for _ in range(20):
+            sink, ssrc, repair = down.carry("video")
+            source = up.expect("video", ssrc, repair)
+            lower.engine.route(sink, video)
+            await until(lambda source=source: upper.engine.stats().sources[source]["packets"] > 5, 20)
+            down.uncarry(sink)
+            up.unexpect(source)
+        assert upper.engine.stats().drops["ssrc_cap"] == 0
+        await caller.close()
+
+
 async def test_a_wrong_fingerprint_moves_no_packet(clip: Path) -> None:
     async with node() as on:
         caller = publisher(clip)

@@ -310,8 +310,27 @@ async def test_a_link_carries_and_expects_streams_by_ssrc() -> None:
         assert child.carry("audio")[2] is None
         child.uncarry(sink)
         parent.unexpect(source)
-        assert sink not in on.child_wire.sinks
+        parent.unexpect(source)
+        assert on.child_wire.sinks[sink]["from"] is None
         assert on.parent_wire.sources == {}
+
+
+async def test_a_stream_given_back_is_used_again() -> None:
+    """A link lives for weeks; the neighbour keeps a context for each SSRC it ever heard."""
+    async with pair() as on:
+        parent, child = on.connect()
+        first = child.carry("video")
+        child.uncarry(first[0])
+        child.uncarry(first[0])
+        assert child.carry("audio") != first
+        assert child.carry("video") == first
+        assert child.carry("video") != first
+        old = parent.expect("video", first[1], first[2])
+        new = parent.expect("video", first[1], first[2])
+        parent.unexpect(old)
+        assert list(on.parent_wire.sources) == [new]
+        await child.close()
+        child.uncarry(first[0])
 
 
 async def test_a_transport_has_fewer_than_all_the_datagrams_a_flooder_sends() -> None:

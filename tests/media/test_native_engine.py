@@ -5,6 +5,7 @@ import select
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -36,7 +37,7 @@ MID, TWCC, SEND_TIME = 3, 5, 2
 
 @contextmanager
 def running(host: str = "127.0.0.1", **limits: int) -> Iterator[_native.Engine]:
-    engine = _native.Engine([host], 0, **limits)  # type: ignore[arg-type]
+    engine = _native.Engine([host], 0, **limits)
     try:
         yield engine
     finally:
@@ -85,6 +86,17 @@ def add_video(engine: _native.Engine, source: int, transport: int, ssrc: int) ->
 def frame(number: int, *, key: bool = False, ssrc: int = IN_SSRC, first_picture: int = 100) -> Rtp:
     """One-packet frames, 30 a second."""
     return Rtp(96, 500 + number, 9_000 + 3_000 * number, ssrc, vp8(first_picture + number, number, key=key), True)
+
+
+def arrived(engine: _native.Engine, total: int) -> bool:
+    """Whether that many datagrams have reached the engine."""
+    return counters(engine)["packets_in"] >= total
+
+
+def happened(engine: _native.Engine, seen: list[_native.Event], *wanted: object) -> bool:
+    """Collect events; whether one that begins with ``wanted`` is among them."""
+    seen.extend(engine.poll_events())
+    return any(event[: len(wanted)] == wanted for event in seen)
 
 
 def count(engine: _native.Engine, name: str) -> Callable[[], int]:
@@ -136,7 +148,7 @@ def test_dtls_comes_up_only_from_a_verified_path(engine: _native.Engine) -> None
     peer.send(hello)
     ip, port = peer.socket.getsockname()
     events: list[_native.Event] = []
-    wait_for(lambda: events.extend(engine.poll_events()) or len(events) >= 3, "three events")
+    wait_for(lambda: happened(engine, events, "dtls"), "the datagram")
     assert events == [("path", 1, ip, port), ("nominated", 1, ip, port), ("dtls", 1, hello)]
     engine.send_dtls(1, b"\x16answer")
     assert peer.receive() == b"\x16answer"
@@ -170,7 +182,7 @@ def test_an_unauthenticated_check_is_counted_and_never_answered(engine: _native.
     for reason, datagram in unauthentic(peer).items():
         before = counters(engine)
         peer.send(datagram)
-        wait_for(lambda seen=before: counters(engine)["packets_in"] > seen["packets_in"], reason)
+        wait_for(partial(arrived, engine, before["packets_in"] + 1), reason)
         after = counters(engine)
         dropped = {name for name in after if name.startswith("drop_") and after[name] > before[name]}
         expected = "drop_stun_fingerprint" if reason == "drop_stun_response" else reason
@@ -212,8 +224,8 @@ def test_no_datagram_of_any_size_or_first_octet_ends_a_call(engine: _native.Engi
         for first in range(256):
             rogue.sendto((bytes([first]) + secrets.token_bytes(size))[:size], sender.address)
             if size > 60_000 and first % 16 == 15:
-                wait_for(lambda n=before + first: counters(engine)["packets_in"] > n, "large datagrams")
-        wait_for(lambda n=before + 256: counters(engine)["packets_in"] >= n, f"{size}-octet datagrams")
+                wait_for(partial(arrived, engine, before + first + 1), "large datagrams")
+        wait_for(partial(arrived, engine, before + 256), f"{size}-octet datagrams")
     sender.send_rtp(frame(1))
     assert len(viewer.collect(1)) == 1
     assert counters(engine)["packets_forwarded"] == 2
@@ -265,7 +277,7 @@ def test_a_hundred_thousand_ssrcs_leave_sixteen_and_little_memory(engine: _nativ
             packet = bytes(Rtp(96, 1, 1, 1_000_000 + 1000 * batch + at, b"x"))
             # A tag only costs the sender; past the cap the engine does not look at it.
             peer.send(peer.sender.protect(packet) if batch == 0 and at < 40 else packet + bytes(16))
-        wait_for(lambda n=base: counters(engine)["packets_in"] >= n + 1000, "a thousand SSRCs")
+        wait_for(partial(arrived, engine, base + 1000), "a thousand SSRCs")
     stats = engine.stats()
     assert stats["transports"][1]["ssrcs_now"] == 16
     assert stats["engine"]["drop_ssrc_cap"] == 100_000 - 16
@@ -462,10 +474,10 @@ def test_a_silent_peer_is_told_within_the_limit_and_again_when_alive() -> None:
     with running(silent_ms=200) as engine:
         peer = Peer(engine, 1)
         peer.send(peer.check())
-        seen: list[str] = []
-        wait_for(lambda: seen.extend(e[0] for e in engine.poll_events()) or "silent" in seen, "silence")
+        seen: list[_native.Event] = []
+        wait_for(lambda: happened(engine, seen, "silent", 1), "silence")
         peer.send(peer.check())
-        wait_for(lambda: seen.extend(e[0] for e in engine.poll_events()) or "alive" in seen, "life")
+        wait_for(lambda: happened(engine, seen, "alive", 1), "life")
 
 
 def test_two_engines_join_over_a_link_and_pass_a_picture_on() -> None:
@@ -488,13 +500,8 @@ def test_two_engines_join_over_a_link_and_pass_a_picture_on() -> None:
             )
             tx, rx = (up, down) if controlling else (down, up)
             engine.set_keys(9, GCM, rx_key=rx[:16], rx_salt=rx[16:], tx_key=tx[:16], tx_salt=tx[16:])
-            wanted = ("nominated", 9)
-            seen: list[_native.Event] = []
             if not controlling:
-                wait_for(
-                    lambda e=engine, s=seen, w=wanted: s.extend(e.poll_events()) or any(x[:2] == w for x in s),
-                    "nomination",
-                )
+                wait_for(partial(happened, engine, [], "nominated", 9), "nomination")
         lower.add_sink(30, 9, kind="video", mid=None, ssrc=777, rtx_ssrc=None, cname="link", codecs=[("vp8", 96, None)])
         lower.route(30, SOURCE)
         add_video(upper, 40, 9, 777)

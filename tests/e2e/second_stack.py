@@ -113,11 +113,11 @@ async def publishing(url: str, token: str, clip: Path) -> AsyncIterator[None]:
 async def view(url: str, token: str, *, pictures: int, within: float) -> Viewed:
     """Decode until ``pictures`` different pictures and 50 loud sounds came, or fail after ``within`` seconds."""
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    tracks = [pc.addTransceiver(kind, direction="recvonly").receiver.track for kind in ("audio", "video")]
+    receivers = [pc.addTransceiver(kind, direction="recvonly").receiver for kind in ("audio", "video")]
     viewed = Viewed()
     async with exchange(url, token, pc), asyncio.timeout(within):
         with contextlib.suppress(MediaStreamError):
-            await asyncio.gather(_hear(tracks[0], viewed), _see(tracks[1], viewed, pictures))
+            await asyncio.gather(_hear(receivers[0].track, viewed), _see(receivers[1].track, viewed, pictures))
     return viewed
 
 

@@ -15,19 +15,19 @@ from tests.e2e.running import Demo, call, run_async
 from tests.e2e.second_stack import exchange, publishing
 
 if TYPE_CHECKING:
-    from aiortc import MediaStreamTrack
+    from aiortc import RTCRtpReceiver
 
 
 class Arrivals:
     """When pictures were decoded, seconds on the steady clock."""
 
-    def __init__(self, track: MediaStreamTrack) -> None:
+    def __init__(self, receiver: RTCRtpReceiver) -> None:
         self.times: list[float] = []
-        self._track = track
+        self._receiver = receiver
 
     async def run(self) -> None:
         while True:
-            await self._track.recv()
+            await self._receiver.track.recv()
             self.times.append(time.monotonic())
 
     async def after(self, moment: float, count: int) -> float:
@@ -66,7 +66,7 @@ def test_killing_the_city_and_starting_it_heals_without_touching_the_others(demo
             for tier, token in tokens.items():
                 seen = await participant(demo, tier, conference, token, "八里村终端")
                 pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-                arrivals = Arrivals(pc.addTransceiver("video", direction="recvonly").receiver.track)
+                arrivals = Arrivals(pc.addTransceiver("video", direction="recvonly").receiver)
                 watching[tier] = (exchange(demo.url(tier, f"/whep/{conference}/{seen}"), token, pc), arrivals)
             async with watching["province"][0], watching["county"][0], asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(arrivals.run()) for _, arrivals in watching.values()]

@@ -102,9 +102,9 @@ def test_s02_no_datagram_of_any_size_disturbs_a_running_call(demo: Demo, confere
         async with publishing(demo.url("county", f"/whip/{conference}"), sender, path_of("carphone_pristine.mp4")):
             seen = await participant(demo, "county", conference, watcher, "发送")
             pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-            track = pc.addTransceiver("video", direction="recvonly").receiver.track
+            receiver = pc.addTransceiver("video", direction="recvonly").receiver
             async with exchange(demo.url("county", f"/whep/{conference}/{seen}"), watcher, pc), asyncio.timeout(60):
-                await track.recv()
+                await receiver.track.recv()
                 await asyncio.to_thread(_send_all, port, datagrams)
                 own = _own_socket(pc)
                 before = time.monotonic()
@@ -112,7 +112,7 @@ def test_s02_no_datagram_of_any_size_disturbs_a_running_call(demo: Demo, confere
                     own.sendto(datagram, ("127.0.0.1", port))
                 times = [before]
                 while len(times) < 30:
-                    await track.recv()
+                    await receiver.track.recv()
                     times.append(time.monotonic())
                 return max(b - a for a, b in itertools.pairwise(times))
 

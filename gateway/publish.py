@@ -35,7 +35,7 @@ class PublishError(Exception):
     """The gateway will not have us, now or later: wrong token, no right, unusable offer."""
 
 
-class _Unavailable(Exception):  # noqa: N818  expected, and answered by trying again
+class _Unavailable(Exception):
     """Not now."""
 
 

@@ -30,7 +30,7 @@ PROBE_PACKETS = 400
 VIDEO_CLOCK = Fraction(1, 90_000)
 
 
-class UnusableFile(ValueError):  # noqa: N818  whose fault it is: the file's
+class UnusableFile(ValueError):
     """The file has no video that can be sent."""
 
 

@@ -22,7 +22,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
 
 
-class Unusable(Exception):  # noqa: N818  a verdict, not an error of ours
+class Unusable(Exception):
     """The picture cannot be used; ``args[0]`` is a stable code."""
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 from tests.e2e.running import COUNTY, Demo, call, send_json, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROVINCE, CITY = "430000000000", "430400000000"
 
@@ -27,6 +31,18 @@ def convene(demo: Demo, title: str) -> str:
             what=f"the {tier} never heard of the meeting",
         )
     return conference
+
+
+@contextlib.contextmanager
+def convened(demo: Demo, title: str) -> Iterator[str]:
+    """Convene, and end it afterwards: a page enters the newest running meeting by itself."""
+    conference = convene(demo, title)
+    try:
+        yield conference
+    finally:
+        token = demo.token("county", "commander")
+        ended = send_json(demo.url("county", f"/api/v1/conferences/{conference}/end"), {}, token=token)
+        assert ended.status < 300, ended.body
 
 
 async def participant(demo: Demo, tier: str, conference: str, token: str, name: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aiortc import RTCConfiguration, RTCPeerConnection
 
 from tests.e2e.clips import path_of
-from tests.e2e.meeting import convene, participant
+from tests.e2e.meeting import convened, participant
 from tests.e2e.running import Demo, call, run_async
 from tests.e2e.second_stack import exchange, publishing
 
@@ -56,31 +56,34 @@ async def ready(demo: Demo, tier: str) -> float:
 
 
 def test_killing_the_city_and_starting_it_heals_without_touching_the_others(demo: Demo) -> None:
-    conference = convene(demo, "断点演练")
-    sender = demo.token("village", "terminal", name="八里村终端")
-    tokens = {tier: demo.token(tier, "terminal", name=f"观看{tier}") for tier in ("province", "county")}
-
-    async def scenario() -> tuple[float, float]:
-        async with publishing(demo.url("village", f"/whip/{conference}"), sender, path_of("bikes.mp4")):
-            watching = {}
-            for tier, token in tokens.items():
-                seen = await participant(demo, tier, conference, token, "八里村终端")
-                pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-                arrivals = Arrivals(pc.addTransceiver("video", direction="recvonly").receiver)
-                watching[tier] = (exchange(demo.url(tier, f"/whep/{conference}/{seen}"), token, pc), arrivals)
-            async with watching["province"][0], watching["county"][0], asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(arrivals.run()) for _, arrivals in watching.values()]
-                async with asyncio.timeout(60):
-                    for _, arrivals in watching.values():
-                        await arrivals.after(0, 25)
-                    killed = time.monotonic()
-                    demo.kill("city")
-                    back = await ready(demo, "city")
-                    healed = await watching["province"][1].after(back, 10)
-                for task in running:
-                    task.cancel()
-                return healed - back, watching["county"][1].longest_gap(killed, healed)
-
-    gap_after_return, county_gap = run_async(scenario())
+    with convened(demo, "断点演练") as conference:
+        gap_after_return, county_gap = run_async(cut(demo, conference))
     assert gap_after_return < 3.0
     assert county_gap < 1.0
+
+
+async def cut(demo: Demo, conference: str) -> tuple[float, float]:
+    """Kill the city; return how long after its return the province sees again, and the county's longest gap, s."""
+    sender = demo.token("village", "terminal", name="八里村终端")
+    tokens = {tier: demo.token(tier, "terminal", name=f"观看{tier}") for tier in ("province", "county")}
+    async with publishing(demo.url("village", f"/whip/{conference}"), sender, path_of("bikes.mp4")):
+        watching = {}
+        for tier, token in tokens.items():
+            seen = await participant(demo, tier, conference, token, "八里村终端")
+            pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+            arrivals = Arrivals(pc.addTransceiver("video", direction="recvonly").receiver)
+            watching[tier] = (exchange(demo.url(tier, f"/whep/{conference}/{seen}"), token, pc), arrivals)
+        async with watching["province"][0], watching["county"][0], asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(arrivals.run()) for _, arrivals in watching.values()]
+            async with asyncio.timeout(60):
+                for _, arrivals in watching.values():
+                    await arrivals.after(0, 25)
+                killed = time.monotonic()
+                old = demo.kill("city")
+                while not demo.restarted("city", old):
+                    await asyncio.sleep(0.05)
+                back = await ready(demo, "city")
+                healed = await watching["province"][1].after(back, 10)
+            for task in running:
+                task.cancel()
+            return healed - back, watching["county"][1].longest_gap(killed, healed)

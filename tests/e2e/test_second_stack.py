@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.e2e.clips import likeness, path_of, thumbnails
-from tests.e2e.meeting import convene, participant
+from tests.e2e.meeting import convened, participant
 from tests.e2e.running import Demo, run_async
 from tests.e2e.second_stack import Viewed, publishing, view
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 @pytest.fixture(scope="module")
-def conference(demo: Demo) -> str:
-    return convene(demo, "五级联调")
+def conference(demo: Demo) -> Iterator[str]:
+    with convened(demo, "五级联调") as meeting:
+        yield meeting
 
 
 @pytest.mark.parametrize(("source", "viewer"), [("village", "province"), ("province", "village")])

@@ -19,7 +19,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection
 from OpenSSL import SSL
 
 from tests.e2e.clips import path_of
-from tests.e2e.meeting import convene, participant
+from tests.e2e.meeting import convened, participant
 from tests.e2e.running import Demo, call, run_async
 from tests.e2e.second_stack import ClipTrack, exchange, publishing
 
@@ -30,8 +30,9 @@ SIZES = (0, 1, 2, 3, 11, 12, 19, 20, 65_507)
 
 
 @pytest.fixture(scope="module")
-def conference(demo: Demo) -> str:
-    return convene(demo, "陌生数据包")
+def conference(demo: Demo) -> Iterator[str]:
+    with convened(demo, "陌生数据包") as meeting:
+        yield meeting
 
 
 def client_hello() -> bytes:

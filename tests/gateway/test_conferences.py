@@ -34,7 +34,8 @@ async def convene(tiers: Cluster, scope: NodeCode = COUNTY, mode: str = "subtree
     status, meeting = await tiers.call(tiers.county, commander(COUNTY), "POST", "conferences", body)
     assert status == 201
     if mode == "subtree":
-        await until(lambda: tiers.village.node.conferences.convened(meeting["id"]), "the record in the village")
+        village = tiers.village.node.conferences
+        await until(lambda: village.may_join(terminal(VILLAGE), meeting["id"]), "the record in the village")
     return ConferenceId(meeting["id"])
 
 

@@ -24,7 +24,7 @@ def convene(demo: Demo, title: str) -> str:
     for tier in ("province", "city", "township", "village"):
         token = demo.token(tier, "terminal")
         until(
-            lambda tier=tier, token=token: (  # type: ignore[misc]
+            lambda tier=tier, token=token: (
                 call(demo.url(tier, f"/api/v1/conferences/{conference}"), token=token).status == 200
             ),
             within=15,

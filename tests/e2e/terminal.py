@@ -24,7 +24,7 @@ class Terminal:
         self._reads = reads
         self.messages: list[Json] = []
         self.rung: list[str] = []
-        """Directives that came with a stage below ``shown``, each time they came so."""
+        """Directives in the order they rang.  As on a page: what this terminal has put on its screen rings no more."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -58,6 +58,8 @@ class Terminal:
     async def _answer(self, socket: aiohttp.ClientWebSocketResponse, message: Json) -> None:
         stage = message["mine"]["stage"]
         if stage not in ("queued", "relayed", "delivered") or message["state"] != "issued":
+            return
+        if message["directive"] in self.rung:
             return
         self.rung.append(message["directive"])
         for stage in ("delivered", "shown"):

@@ -57,7 +57,7 @@ def test_an_alarm_reaches_every_tier_above_with_place_and_picture(demo: Demo, jp
     for above in TIERS[: TIERS.index(tier)]:
         token = demo.token(above, "commander")
         until(
-            lambda above=above, token=token: (card(demo, above, alarm, token) or {}).get("thumbnail"),  # type: ignore[misc]
+            lambda above=above, token=token: (card(demo, above, alarm, token) or {}).get("thumbnail"),
             within=15,
             what=f"no card with a picture at the {above}",
         )
@@ -72,7 +72,7 @@ def test_an_alarm_reaches_every_tier_above_with_place_and_picture(demo: Demo, jp
         picture = Image.open(io.BytesIO(until(thumbnail, within=15, what=f"no thumbnail at the {above}")))
         assert picture.format == "JPEG"
         full = until(
-            lambda above=above, token=token, sha=shown["picture"]: (  # type: ignore[misc]
+            lambda above=above, token=token, sha=shown["picture"]: (
                 answer if (answer := call(demo.url(above, f"/api/v1/blobs/{sha}"), token=token)).status == 200 else None
             ),
             within=20,

@@ -135,7 +135,7 @@ def test_a_snapshot_of_a_live_picture_becomes_an_alarm_everywhere(
         picture = page.get_by_test_id("alarm-card").first.get_by_test_id("alarm-picture")
         expect(picture).to_be_visible()
         until(
-            lambda picture=picture: picture.evaluate("image => image.naturalWidth"),  # type: ignore[misc]
+            lambda picture=picture: picture.evaluate("image => image.naturalWidth"),
             within=10,
             what="the picture never loaded",
         )

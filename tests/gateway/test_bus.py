@@ -75,7 +75,7 @@ async def test_a_killed_server_is_started_again_and_listeners_are_told(tmp_path:
             assert bus._server.pid != pid
             assert heard[-1] == 0  # look at the journal: rings were missed
             bus.ring(Seq(200 + round_))
-            await eventually(lambda n=200 + round_: n in heard)  # type: ignore[misc]
+            await eventually(lambda n=200 + round_: n in heard)
 
 
 @on_loop

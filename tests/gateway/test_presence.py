@@ -122,7 +122,7 @@ async def test_the_hash_in_redis_says_who_is_here_and_expires(tmp_path: Path) ->
     county = Presence(COUNTY, TREE, bus.client)
     county.opened(VILLAGE)
     task = asyncio.create_task(county.run())
-    found: dict[bytes, bytes] = {}
+    found: dict[bytes | str, bytes | str] = {}
     while not found:
         found = await bus.client.hgetall(county.key)
     assert found == {COUNTY.encode(): b"0", VILLAGE.encode(): b"1"}

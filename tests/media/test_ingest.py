@@ -20,6 +20,7 @@ def video(path: Path, codec: str, *, gop: int = 25, b_frames: int = 0, size: tup
         av.open(str(path), "w") as out,
     ):
         stream = out.add_stream(codec, rate=25)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         stream.gop_size, stream.codec_context.max_b_frames = gop, b_frames
         if codec == "libx264":

@@ -59,7 +59,8 @@ class Running:
         self.node = await Node.build(config)
         started: asyncio.Future[Node] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self.node.run(started))
-        await asyncio.wait([started, self._task], return_when=asyncio.FIRST_COMPLETED)
+        waiting: list[asyncio.Future[Any]] = [started, self._task]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if self._task.done():
             await self._task
         assert self.node.listener is not None

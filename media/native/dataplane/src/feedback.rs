@@ -3,7 +3,6 @@
 use crate::engine::Engine;
 use crate::rtcp::{self, Item, ReportBlock};
 use crate::sink::Wanted;
-use crate::srtp::ReplayWindow;
 use crate::twcc;
 use crate::types::{Micros, Path, SECOND};
 
@@ -17,7 +16,7 @@ impl Engine {
             return;
         };
         let size = data.len();
-        let Some(plain) = self.open_rtcp(key, data) else {
+        let Some(plain) = self.open_rtcp(key, data, now) else {
             return;
         };
         self.heard(key, size, now);
@@ -36,7 +35,7 @@ impl Engine {
     }
 
     /// Authenticate and decrypt.  Returns the length of the plain packet.
-    fn open_rtcp(&mut self, key: usize, data: &mut [u8]) -> Option<usize> {
+    fn open_rtcp(&mut self, key: usize, data: &mut [u8], now: Micros) -> Option<usize> {
         let transport = self.tables.transports.get_mut(key)?;
         let Some(keys) = &transport.rx else {
             self.counters.drop_no_keys += 1;
@@ -47,23 +46,16 @@ impl Engine {
             return None;
         };
         let index = u64::from(index);
-        let full = transport.rtcp_windows.len() >= self.limits.max_ssrcs;
-        match transport.rtcp_windows.get_mut(&ssrc) {
-            Some(window) if window.fresh(index) => window.accept(index),
-            Some(_) => {
-                self.counters.drop_srtcp_replay += 1;
-                return None;
-            }
-            None if full => {
-                self.counters.drop_srtcp_cap += 1;
-                return None;
-            }
-            None => {
-                let mut window = ReplayWindow::default();
-                window.accept(index);
-                transport.rtcp_windows.insert(ssrc, window);
-            }
+        let (windows, max) = (&mut transport.rtcp_windows, self.limits.max_ssrcs);
+        if !windows.room(ssrc, max, now) {
+            self.counters.drop_srtcp_cap += 1;
+            return None;
         }
+        if !windows.fresh(ssrc, index) {
+            self.counters.drop_srtcp_replay += 1;
+            return None;
+        }
+        windows.accept(ssrc, index, max, now);
         Some(plain)
     }
 
@@ -82,7 +74,7 @@ impl Engine {
         let Some(transport) = self.tables.transports.get_mut(key) else {
             return;
         };
-        let Some(stream) = transport.streams.get_mut(&ssrc) else {
+        let Some(stream) = transport.streams.get_mut(ssrc) else {
             return;
         };
         stream.reception.sender_report(ntp, now);
@@ -152,7 +144,7 @@ impl Engine {
             .tables
             .transports
             .get(key)
-            .and_then(|transport| transport.streams.get(&ssrc))
+            .and_then(|transport| transport.streams.get(ssrc))
             .and_then(|stream| stream.binding)
             .filter(|b| !b.repair);
         let layer = binding.and_then(|b| {
@@ -254,7 +246,7 @@ impl Engine {
             return;
         }
         transport.next_feedback = now + twcc::INTERVAL_US;
-        let media = transport.streams.keys().next().copied().unwrap_or(0);
+        let media = transport.streams.ssrcs().next().unwrap_or(0);
         let reporter = transport.reporter;
         let mut reports = Vec::new();
         loop {

@@ -35,7 +35,7 @@ impl Engine {
             return;
         };
         let size = data.len();
-        let Some((index, plain)) = self.open_rtp(key, data, &header) else {
+        let Some((index, plain)) = self.open_rtp(key, data, &header, now) else {
             return;
         };
         self.heard(key, size, now);
@@ -50,33 +50,33 @@ impl Engine {
     }
 
     /// Authenticate and decrypt.  Returns (index, length without tag).
-    fn open_rtp(&mut self, key: usize, data: &mut [u8], header: &Header) -> Option<(u64, usize)> {
+    fn open_rtp(
+        &mut self,
+        key: usize,
+        data: &mut [u8],
+        header: &Header,
+        now: Micros,
+    ) -> Option<(u64, usize)> {
         let transport = self.tables.transports.get_mut(key)?;
         let Some(keys) = &transport.rx else {
             self.counters.drop_no_keys += 1;
             return None;
         };
-        let known = transport.streams.get(&header.ssrc);
-        if known.is_none() && transport.streams.len() >= self.limits.max_ssrcs {
+        let (streams, ssrc, max) = (&mut transport.streams, header.ssrc, self.limits.max_ssrcs);
+        if !streams.room(ssrc, max, now) {
             self.counters.drop_ssrc_cap += 1;
             return None;
         }
-        let highest = known.and_then(|stream| stream.window.highest());
-        let index = match highest {
-            Some(highest) => unwrap(highest, header.seq),
-            None => Some(u64::from(header.seq)),
-        };
-        let fresh = index.filter(|i| known.is_none_or(|stream| stream.window.fresh(*i)));
-        let Some(index) = fresh else {
+        let index = streams.index(ssrc, header.seq);
+        let Some(index) = index.filter(|index| streams.fresh(ssrc, *index)) else {
             self.counters.drop_replay += 1;
             return None;
         };
-        let Ok(plain) = keys.open_rtp(data, header.len, header.ssrc, index) else {
+        let Ok(plain) = keys.open_rtp(data, header.len, ssrc, index) else {
             self.counters.drop_srtp_auth += 1;
             return None;
         };
-        let stream = transport.streams.entry(header.ssrc).or_default();
-        stream.window.accept(index);
+        streams.accept(ssrc, index, max, now);
         Some((index, plain))
     }
 
@@ -109,7 +109,7 @@ impl Engine {
             self.counters.drop_codec += 1;
             return;
         };
-        if let Some(stream) = transport.streams.get_mut(&header.ssrc) {
+        if let Some(stream) = transport.streams.get_mut(header.ssrc) {
             stream
                 .reception
                 .packet(index, header.timestamp, codec.clock(), now);
@@ -287,7 +287,7 @@ fn bind(
     header: &Header,
     values: &Values<'_>,
 ) -> Option<Binding> {
-    let stream: &mut Stream = transport.streams.get_mut(&header.ssrc)?;
+    let stream: &mut Stream = transport.streams.get_mut(header.ssrc)?;
     if stream.binding.is_some() {
         return stream.binding;
     }

@@ -44,16 +44,21 @@ impl Engine {
         }
         transport.next_report = now + EVERY_US;
         let reporter = transport.reporter;
-        let mut blocks: Vec<_> = transport
+        let blocks: Vec<_> = transport
             .streams
             .iter_mut()
             .filter(|(_, stream)| stream.binding.is_some())
-            .filter_map(|(ssrc, stream)| stream.reception.report(*ssrc, now))
+            .filter_map(|(ssrc, stream)| stream.reception.report(ssrc, now))
             .collect();
-        blocks.truncate(rtcp::MAX_BLOCKS);
         let sinks = transport.sinks.clone();
+        let mut reports = blocks.chunks(rtcp::MAX_BLOCKS);
         let mut out = self.ready.buffer();
-        rtcp::put_receiver_report(&mut out, reporter, &blocks);
+        rtcp::put_receiver_report(&mut out, reporter, reports.next().unwrap_or(&[]));
+        for blocks in reports {
+            let full = std::mem::replace(&mut out, self.ready.buffer());
+            self.send_rtcp(key, full);
+            rtcp::put_receiver_report(&mut out, reporter, blocks);
+        }
         for sink_key in sinks {
             if self.put_sender_report(sink_key, &mut out, now).is_some() && out.len() > ENOUGH {
                 let full = std::mem::replace(&mut out, self.ready.buffer());

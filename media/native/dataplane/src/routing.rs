@@ -77,10 +77,13 @@ impl Engine {
         let cache_packets = self.limits.cache_packets;
         let (key, _) = self.tables.transport(config.transport)?;
         let source = Source::new(id, key, config, cache_packets);
+        let declared: Vec<u32> = source.declared().collect();
         let source_key = self.tables.sources.insert(source);
         self.tables.source_keys.insert(id, source_key);
         let transport = self.tables.transports.get_mut(key)?;
         transport.sources.push(source_key);
+        transport.streams.declare(declared.iter().copied());
+        transport.rtcp_windows.declare(declared.into_iter());
         Some(())
     }
 
@@ -94,7 +97,9 @@ impl Engine {
         self.lossy.retain(|(source, _)| *source != key);
         let transport = self.tables.transports.get_mut(source.transport)?;
         transport.sources.retain(|k| *k != key);
-        for stream in transport.streams.values_mut() {
+        transport.streams.revoke(source.declared());
+        transport.rtcp_windows.revoke(source.declared());
+        for stream in transport.streams.all_held() {
             if stream.binding.is_some_and(|b| b.source == key) {
                 stream.binding = None;
             }

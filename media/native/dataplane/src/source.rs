@@ -146,6 +146,12 @@ impl Source {
         })
     }
 
+    /// Every SSRC its description names.
+    pub fn declared(&self) -> impl Iterator<Item = u32> + '_ {
+        let pairs = self.config.ssrcs.iter();
+        pairs.flat_map(|&(media, rtx)| std::iter::once(media).chain(rtx))
+    }
+
     pub fn rid_layer(&self, rid: &[u8]) -> Option<usize> {
         self.config.rids.iter().position(|r| r.as_bytes() == rid)
     }

@@ -358,6 +358,14 @@ pub struct ReplayWindow {
 }
 
 impl ReplayWindow {
+    /// A window in which everything up to `highest` has been seen.
+    pub fn after(highest: u64) -> Self {
+        ReplayWindow {
+            highest: Some(highest),
+            bits: [u64::MAX; WORDS],
+        }
+    }
+
     pub fn highest(&self) -> Option<u64> {
         self.highest
     }

@@ -3,10 +3,11 @@
 use aws_lc_rs::hmac;
 use hashbrown::HashMap;
 
+use crate::contexts::Contexts;
 use crate::counters::TransportStats;
 use crate::ext::Ids;
 use crate::reception::Reception;
-use crate::srtp::{Protection, ReplayWindow};
+use crate::srtp::Protection;
 use crate::stun::{integrity_key, TransactionId};
 use crate::twcc::Arrivals;
 use crate::types::{Micros, Path, TransportConfig, MS};
@@ -30,7 +31,6 @@ pub struct Binding {
 /// One authenticated incoming SSRC.
 #[derive(Default)]
 pub struct Stream {
-    pub window: ReplayWindow,
     pub binding: Option<Binding>,
     pub reception: Reception,
 }
@@ -67,8 +67,8 @@ pub struct Transport {
     pub next_check: Micros,
     pub rx: Option<Protection>,
     pub tx: Option<Protection>,
-    pub streams: HashMap<u32, Stream>,
-    pub rtcp_windows: HashMap<u32, ReplayWindow>,
+    pub streams: Contexts<Stream>,
+    pub rtcp_windows: Contexts<()>,
     /// Next SRTCP index for all our SSRCs together.
     pub rtcp_index: u32,
     /// SSRC of our reports and feedback.
@@ -109,8 +109,8 @@ impl Transport {
             next_check: 0,
             rx: None,
             tx: None,
-            streams: HashMap::new(),
-            rtcp_windows: HashMap::new(),
+            streams: Contexts::default(),
+            rtcp_windows: Contexts::default(),
             rtcp_index: 0,
             reporter,
             arrivals: Arrivals::default(),

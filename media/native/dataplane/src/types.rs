@@ -77,7 +77,7 @@ pub struct Limits {
     pub gather_us: Micros,
     /// Packets remembered per layer; a power of two is not required.
     pub cache_packets: usize,
-    /// SRTP and SRTCP contexts per transport.
+    /// SRTP and SRTCP contexts per transport, those of declared SSRCs not counted.
     pub max_ssrcs: usize,
     pub max_sinks: usize,
     pub max_transports: usize,

@@ -259,6 +259,10 @@ class Alarms(admission.Facts):
 
     # ---- pictures --------------------------------------------------------------------------------
 
+    def pictured(self, alarm_id: AlarmId) -> bool:
+        """Return whether an alarm has a picture, or will have one in a moment."""
+        return bool(self._known(alarm_id).pictures)
+
     def _learn(self, record: AlarmPictured, via: NodeCode | None) -> None:
         """Remember where both pictures can be had, and want the thumbnail at once."""
         for sha256, size in ((record.picture, record.picture_bytes), (record.thumbnail, record.thumbnail_bytes)):

@@ -128,9 +128,11 @@ async def _templates(call: Call) -> web.Response:
 
 async def _convene(call: Call) -> web.Response:
     form = await call.form(forms.ConveneForm)
-    made = await call.services.conferences.convene(call.actor, form.title, form.scope, form.exercise)
-    body = {"id": made.conference, "title": made.title, "sites": len(made.sites), "exercise": made.exercise}
-    return as_json(body, 201, Location=f"{BASE}/conferences/{made.conference}")
+    meeting, made = await call.services.conferences.convene(
+        call.actor, form.title, form.scope, form.exercise, form.click_id
+    )
+    body = {"id": meeting.conference, "title": meeting.title, "sites": len(meeting.sites), "exercise": meeting.exercise}
+    return as_json(body, 201 if made else 200, Location=f"{BASE}/conferences/{meeting.conference}")
 
 
 async def _conferences(call: Call) -> web.Response:
@@ -169,11 +171,24 @@ async def _snapshot(call: Call) -> web.Response:
     pictures = await jpeg_from_keyframe(codec, frame)
     place = seen.division if services.tree.is_within(seen.division, call.actor.division) else call.actor.division
     request = AlarmRequest(
-        kind=form.kind, text=form.text, urgency=form.urgency, source=seen.name, place=place, exercise=form.exercise
+        kind=form.kind,
+        text=form.text,
+        urgency=form.urgency,
+        source=seen.name,
+        place=place,
+        exercise=form.exercise,
+        event=form.event,
     )
-    raised, _ = await services.alarms.raise_alarm(call.actor, request)
-    await services.alarms.picture(raised.alarm, pictures)
-    return as_json({"alarm": raised.alarm}, 201, Location=f"{BASE}/alarms/{raised.alarm}")
+    raised, made = await services.alarms.raise_alarm(call.actor, request)
+    await _picture(call, raised.alarm, pictures, made=made)
+    return as_json({"alarm": raised.alarm}, 201 if made else 200, Location=f"{BASE}/alarms/{raised.alarm}")
+
+
+async def _picture(call: Call, alarm: AlarmId, pictures: Pictures, *, made: bool) -> None:
+    """Give an alarm its picture; a repeat brings it only when the first attempt did not come so far."""
+    alarms = call.services.alarms
+    if made or not alarms.pictured(alarm):
+        await alarms.picture(alarm, pictures)
 
 
 # ---- directives ----------------------------------------------------------------------------------
@@ -240,8 +255,8 @@ async def _raise_alarm(call: Call) -> web.Response:
     permit(call.actor, Action.RAISE_ALARM, request.place or call.actor.division, services.tree)
     pictures: Pictures | None = None if snapshot is None else await sanitise_jpeg(snapshot)
     raised, made = await services.alarms.raise_alarm(call.actor, request)
-    if pictures is not None and made:
-        await services.alarms.picture(raised.alarm, pictures)
+    if pictures is not None:
+        await _picture(call, raised.alarm, pictures, made=made)
     return as_json({"id": raised.alarm}, 201 if made else 200, Location=f"{BASE}/alarms/{raised.alarm}")
 
 

@@ -22,7 +22,7 @@ from signaling.conference import AUDIO, CONTENT, Plan, Room, Seat
 from signaling.division import Tree
 from signaling.errors import Refused
 from signaling.floor import UNKNOWN_DBOV
-from signaling.ids import ConferenceId, NodeCode, ParticipantId
+from signaling.ids import ConferenceId, NodeCode, ParticipantId, Seq
 from signaling.messages import (
     ConferenceView,
     Joined,
@@ -47,12 +47,14 @@ from signaling.records import (
 from signaling.roster import MAX_ID, MAX_NAME, check_roster
 from signaling.routing import Router
 
+from .clicks import conference_of
 from .clock import Clock
 from .floors import Floors
 from .journal import Journal, Row
 from .keyframes import Keyframes
 from .refusals import Refusals
 from .switching import Guest, Listener, Switching, tracks_of
+from .tentative import Tentative
 from .trunks import Port
 
 log = logging.getLogger(__name__)
@@ -107,6 +109,7 @@ class Conferences(Facts):
         self._meetings: dict[ConferenceId, Meeting] = {}
         self._coming: dict[ConferenceId, ConferenceConvened] = {}
         """Received and not yet durable."""
+        self._calling: Tentative[ConferenceId, tuple[ConferenceConvened, asyncio.Future[Seq]]] = Tentative()
         self._switching = Switching(clock, engine, peers, self._rooms, self._show)
         self._floors = Floors(clock, self._switching)
         self._keyframes = Keyframes(node, clock, engine, self._switching)
@@ -174,17 +177,23 @@ class Conferences(Facts):
     # ---- commands -------------------------------------------------------------------------------
 
     async def convene(
-        self, actor: Actor, title: str, scope: Sequence[ScopeItem], exercise: bool = False
-    ) -> ConferenceConvened:
-        """Call a meeting; returns when it is durable.
+        self, actor: Actor, title: str, scope: Sequence[ScopeItem], exercise: bool = False, click_id: str = ""
+    ) -> tuple[ConferenceConvened, bool]:
+        """Call a meeting; return it once it is durable, and whether this call made it.
+
+        Args:
+            click_id: The press of a button this comes from: the same one again is the same meeting.  Empty: none.
 
         Raises:
             Refused: ``not-permitted``, ``bad-text`` or a scope that cannot be.
         """
+        conference = conference_of(self._node, actor, click_id) if click_id else None
+        if conference is not None and (known := await self._called(conference)) is not None:
+            return known, False
         record = ConferenceConvened(
             node=self._node,
             at=self._clock.at(),
-            conference=ConferenceId(self._clock.new_id("c")),
+            conference=conference or ConferenceId(self._clock.new_id("c")),
             title=title,
             by=actor,
             scope=tuple(scope),
@@ -196,9 +205,19 @@ class Conferences(Facts):
         except Refused as error:
             self._refuse(actor, Action.CONVENE, "", error)
             raise
-        await self._journal.append(record)
+        durable = self._journal.append(record)
+        self._calling.hold(record.conference, (record, durable), durable)
+        await durable
         log.info("conference convened", extra={"conference": record.conference, "sites": len(record.sites)})
-        return record
+        return record, True
+
+    async def _called(self, conference: ConferenceId) -> ConferenceConvened | None:
+        """Return the meeting if it was called before, as soon as it is durable."""
+        if (calling := self._calling.get(conference)) is not None:
+            await asyncio.shield(calling[1])
+            return calling[0]
+        meeting = self._meetings.get(conference)
+        return None if meeting is None else meeting.record
 
     async def end(self, actor: Actor, conference: ConferenceId) -> None:
         """End a meeting that was convened here.  Ending it again changes nothing.

@@ -12,6 +12,8 @@ from signaling.records import AlarmState, ScopeItem, Urgency
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
+Press = Annotated[str, msgspec.Meta(max_length=64)]
+"""Drawn by a page for one press of a button; empty: a repeat is another one."""
 Note = Annotated[str, msgspec.Meta(max_length=500)]
 Scope = Annotated[tuple[ScopeItem, ...], msgspec.Meta(min_length=1, max_length=500)]
 Amount = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
@@ -31,9 +33,12 @@ class SignInForm(Form, frozen=True, kw_only=True):
 
 
 class ConveneForm(Form, frozen=True, kw_only=True):
+    """``click_id``: the press of a button this comes from; the same one again is the same meeting."""
+
     title: Title
     scope: Scope
     exercise: bool = False
+    click_id: Press = ""
 
 
 class SignForm(Form, frozen=True, kw_only=True):
@@ -61,12 +66,13 @@ class AdvanceForm(Form, frozen=True, kw_only=True):
 
 
 class SnapshotForm(Form, frozen=True, kw_only=True):
-    """A picture of a participant becomes an alarm."""
+    """A picture of a participant becomes an alarm.  ``event``: the same one again is the same alarm."""
 
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
     kind: Text = "snapshot"
     urgency: Urgency = Urgency.P2
     exercise: bool = False
+    event: Press = ""
 
 
 class EmptyForm(Form, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import io
 import json
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +251,32 @@ def test_the_same_event_is_the_same_alarm(node: Node) -> None:
     assert first.json["id"] == second.json["id"]
 
 
+def test_a_repeat_brings_the_picture_that_did_not_come_and_no_second_one(node: Node, commander: str) -> None:
+    device = node.token(Role.DEVICE, VILLAGE, "水位站05")
+    alarm = {"kind": "water_level", "text": "超警戒", "event": "evt-78"}
+    raised = node.post(f"{V1}/alarms", alarm, device).json["id"]
+    assert raise_alarm(node, device, alarm, jpeg()).status == 200
+    picture = node.get(f"{V1}/alarms/{raised}", commander).json["picture"]
+    assert picture is not None
+    assert raise_alarm(node, device, alarm, jpeg((640, 480))).json["id"] == raised
+    assert node.get(f"{V1}/alarms/{raised}", commander).json["picture"] == picture
+
+
 # ---- meetings ------------------------------------------------------------------------------------
+
+
+def test_the_same_press_is_the_same_meeting_also_at_once(node: Node, commander: str) -> None:
+    wanted = {"title": "防汛会商", "scope": [{"node": TOWNSHIP, "mode": "subtree"}], "click_id": uuid.uuid4().hex}
+    with ThreadPoolExecutor(4) as people:
+        answers = list(people.map(lambda _: node.post(f"{V1}/conferences", wanted, commander), range(4)))
+    again = node.post(f"{V1}/conferences", wanted, commander)
+    assert sorted(answer.status for answer in answers) == [200, 200, 200, 201]
+    assert {answer.json["id"] for answer in (*answers, again)} == {again.json["id"]}
+    assert again.status == 200
+    other = node.post(f"{V1}/conferences", wanted, node.token(Role.COMMANDER, name="另一位"))
+    assert other.json["id"] != again.json["id"]
+    too_long = node.post(f"{V1}/conferences", wanted | {"click_id": "x" * 65}, commander)
+    assert (too_long.status, too_long.code) == (422, "invalid-value")
 
 
 def test_a_meeting_is_convened_listed_and_ended(node: Node, commander: str, village: str) -> None:

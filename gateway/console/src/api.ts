@@ -47,12 +47,15 @@ export interface IssueRequest {
 }
 
 export interface ConveneRequest {
+  readonly click_id: string
   readonly title: string
   readonly scope: readonly ScopeItem[]
   readonly exercise: boolean
 }
 
 export interface AlarmReport {
+  /** The press it comes from: the same one again is the same alarm. */
+  readonly event: string
   readonly kind: string
   readonly text: string
   readonly urgency: Urgency
@@ -130,9 +133,10 @@ export class Api {
     return this.post(`conferences/${encodeURIComponent(conference)}/end`, {})
   }
 
-  snapshot(conference: string, participant: string, text: string): Promise<{ alarm: string }> {
+  /** `event`: the press it comes from; the same one again is the same alarm. */
+  snapshot(conference: string, participant: string, text: string, event: string): Promise<{ alarm: string }> {
     const path = `conferences/${encodeURIComponent(conference)}/participants/${encodeURIComponent(participant)}/snapshot`
-    return this.post(path, { text })
+    return this.post(path, { text, event })
   }
 
   raiseAlarm(report: AlarmReport, picture: Blob | null): Promise<{ id: string }> {

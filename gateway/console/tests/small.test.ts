@@ -38,6 +38,26 @@ describe("one press of a button", () => {
     expect(press.idFor("b")).not.toBe(second)
   })
 
+  test("goes on after a lost answer and ends with an answer", async () => {
+    const press = new Press()
+    const sent: string[] = []
+    const lost = press.once("a", (id) => {
+      sent.push(id)
+      return Promise.reject(new Error("lost"))
+    })
+    await expect(lost).rejects.toThrow("lost")
+    for (let again = 0; again < 2; again++) await press.once("a", (id) => Promise.resolve(sent.push(id)))
+    expect(sent[1]).toBe(sent[0])
+    expect(sent[2]).not.toBe(sent[1])
+  })
+
+  test("is over after a while, for what changes by itself", () => {
+    const press = new Press(60_000)
+    const first = press.idFor("a", 0)
+    expect(press.idFor("a", 60_000)).toBe(first)
+    expect(press.idFor("a", 60_001)).not.toBe(first)
+  })
+
   test("has an id of 128 bits", () => {
     expect(newClickId()).toMatch(/^[0-9a-f]{32}$/)
   })

@@ -26,7 +26,7 @@ export function openConsole(root: HTMLElement, credentials: Credentials): void {
   // a command centre has a wall: nine pictures at least, also at a township
   const station = new Station(credentials, (tier) => Math.max(9, slotsOfTier(tier)))
   const desk = new Desk(station)
-  station.autoEnter = desk.mayCommand // an auditor enters only when asked to
+  station.autoEnter = credentials.who.role !== "auditor" // an auditor enters only when asked to
   listenToKeys(station.meeting)
   playOnGesture()
   createApp(ConsolePage).provide(DESK, desk).mount(root)

@@ -24,6 +24,7 @@ export class Desk {
   readonly tree
   readonly self
   readonly below
+  /** Issues, convenes, handles alarms, and speaks in a meeting; the others watch and read. */
   readonly mayCommand
   readonly mayAudit
   private readonly frame = ref(0)
@@ -38,7 +39,7 @@ export class Desk {
     this.self = computed(() => this.state.value.welcome?.node ?? station.credentials.who.division)
     this.below = computed(() => allBelow(this.tree.value, this.self.value))
     const { role } = station.credentials.who
-    this.mayCommand = role === "commander" || role === "admin"
+    this.mayCommand = role === "commander"
     this.mayAudit = role === "auditor" || role === "admin"
     station.onChange = () => this.follow()
     station.onMessage = (message) => {

@@ -1,5 +1,6 @@
 /** Alarms on a terminal: raising one with a photo, and the cards of those around. */
 import { html, nothing, type TemplateResult } from "lit-html"
+import { Press } from "../clickid"
 import { t, tOr } from "../i18n"
 import { fromFile, fromVideo } from "../photo"
 import { alarmsByTime } from "../protocol"
@@ -9,10 +10,10 @@ import { explain } from "../i18n"
 import type { Page, Report } from "./page"
 
 const KINDS = ["flood", "fire", "geology", "traffic", "person", "other"] as const
-const EMPTY_REPORT: Report = { kind: "flood", text: "", picture: null, preview: null, sending: false, problem: null }
+const EMPTY_REPORT: Omit<Report, "press"> = { kind: "flood", text: "", picture: null, preview: null, sending: false, problem: null }
 
 export function openReport(page: Page): void {
-  page.set({ report: EMPTY_REPORT, notice: null })
+  page.set({ report: { ...EMPTY_REPORT, press: new Press() }, notice: null })
 }
 
 export function cards(page: Page): TemplateResult {
@@ -105,10 +106,11 @@ export function reportForm(page: Page, report: Report): TemplateResult {
 async function submit(page: Page, report: Report, event: Event): Promise<void> {
   event.preventDefault()
   page.set({ report: { ...report, sending: true, problem: null } })
-  const { kind, text, picture } = report
+  const { kind, text, picture, press } = report
   const exercise = page.station.state.welcome?.exercise ?? false
+  const said = { kind, text: text.trim(), urgency: "P1", exercise } as const
   try {
-    await page.station.api.raiseAlarm({ kind, text: text.trim(), urgency: "P1", exercise }, picture)
+    await press.once(JSON.stringify([said, picture?.size]), (event) => page.station.api.raiseAlarm({ ...said, event }, picture))
     close(page, report)
     page.say(t("alarm.sent"))
   } catch (error) {

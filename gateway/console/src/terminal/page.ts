@@ -1,5 +1,6 @@
 /** What a terminal page remembers besides the state of the station, and how to change it. */
 import type { Attention } from "../attention"
+import type { Press } from "../clickid"
 import type { Station } from "../station"
 import type { Duty } from "./duty"
 
@@ -11,6 +12,8 @@ export interface Report {
   readonly preview: string | null
   readonly sending: boolean
   readonly problem: string | null
+  /** One form is one alarm, however often it is sent. */
+  readonly press: Press
 }
 
 export interface Ui {

@@ -4,7 +4,6 @@ import secrets
 import select
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -26,22 +25,25 @@ from tests.media.native_peer import (
     read_vp8,
     receiver_report,
     resident_octets,
-    vp8,
     wait_for,
 )
-
-SOURCE, SINK = 10, 20
-IN_SSRC, OUT_SSRC, OUT_RTX = 1111, 2222, 2223
-MID, TWCC, SEND_TIME = 3, 5, 2
-
-
-@contextmanager
-def running(host: str = "127.0.0.1", **limits: int) -> Iterator[_native.Engine]:
-    engine = _native.Engine([host], 0, **limits)
-    try:
-        yield engine
-    finally:
-        engine.close()
+from tests.media.native_relay import (
+    IN_SSRC,
+    MID,
+    OUT_RTX,
+    OUT_SSRC,
+    SEND_TIME,
+    SINK,
+    SOURCE,
+    TWCC,
+    add_video,
+    arrived,
+    count,
+    frame,
+    happened,
+    relay,
+    running,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -54,53 +56,6 @@ def sockets_are_closed() -> Iterator[None]:
 def engine() -> Iterator[_native.Engine]:
     with running() as found:
         yield found
-
-
-def relay(engine: _native.Engine, profile: Profile = GCM, *, rtx: bool = True) -> tuple[Peer, Peer]:
-    """One sender, one viewer, one routed VP8 source."""
-    sender = Peer(engine, 1, profile=profile, extensions=(("mid", MID), ("twcc", TWCC)))
-    viewer = Peer(engine, 2, profile=profile, extensions=(("mid", 4), ("abs_send_time", SEND_TIME)))
-    sender.connect()
-    viewer.connect()
-    add_video(engine, SOURCE, 1, IN_SSRC)
-    engine.add_sink(
-        SINK,
-        2,
-        kind="video",
-        mid="v1",
-        ssrc=OUT_SSRC,
-        rtx_ssrc=OUT_RTX if rtx else None,
-        cname="slot",
-        codecs=[("vp8", 100, 101 if rtx else None)],
-    )
-    engine.route(SINK, SOURCE)
-    return sender, viewer
-
-
-def add_video(engine: _native.Engine, source: int, transport: int, ssrc: int) -> None:
-    engine.add_source(
-        source, transport, kind="video", mid=None, ssrcs=[(ssrc, None)], rids=[], codecs=[(96, "vp8", 97)]
-    )
-
-
-def frame(number: int, *, key: bool = False, ssrc: int = IN_SSRC, first_picture: int = 100) -> Rtp:
-    """One-packet frames, 30 a second."""
-    return Rtp(96, 500 + number, 9_000 + 3_000 * number, ssrc, vp8(first_picture + number, number, key=key), True)
-
-
-def arrived(engine: _native.Engine, total: int) -> bool:
-    """Whether that many datagrams have reached the engine."""
-    return counters(engine)["packets_in"] >= total
-
-
-def happened(engine: _native.Engine, seen: list[_native.Event], *wanted: object) -> bool:
-    """Collect events; whether one that begins with ``wanted`` is among them."""
-    seen.extend(engine.poll_events())
-    return any(event[: len(wanted)] == wanted for event in seen)
-
-
-def count(engine: _native.Engine, name: str) -> Callable[[], int]:
-    return lambda: counters(engine)[name]
 
 
 @pytest.mark.parametrize("profile", [GCM, CM])
@@ -280,7 +235,8 @@ def test_a_hundred_thousand_ssrcs_leave_sixteen_and_little_memory(engine: _nativ
         wait_for(partial(arrived, engine, base + 1000), "a thousand SSRCs")
     stats = engine.stats()
     assert stats["transports"][1]["ssrcs_now"] == 16
-    assert stats["engine"]["drop_ssrc_cap"] == 100_000 - 16
+    # On a machine so slow that ten seconds pass, the idle ones' room is offered and not taken.
+    assert stats["engine"]["drop_ssrc_cap"] + stats["engine"]["drop_srtp_auth"] == 100_000 - 16
     assert resident_octets() - before < 10 << 20
 
 

@@ -2,7 +2,13 @@
 
 const LIMIT = 500
 
-export class SessionSet {
+/** What a session remembers, as those see it who only ask and add. */
+export interface Remembered {
+  has(id: string): boolean
+  add(id: string): void
+}
+
+export class SessionSet implements Remembered {
   private readonly ids: Set<string>
 
   constructor(private readonly key: string) {

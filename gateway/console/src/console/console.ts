@@ -27,7 +27,7 @@ export function openConsole(root: HTMLElement, credentials: Credentials): void {
   const station = new Station(credentials, (tier) => Math.max(9, slotsOfTier(tier)))
   const desk = new Desk(station)
   station.autoEnter = credentials.who.role !== "auditor" // an auditor enters only when asked to
-  listenToKeys(station.meeting)
+  if (desk.mayCommand) listenToKeys(station.meeting)
   playOnGesture()
   createApp(ConsolePage).provide(DESK, desk).mount(root)
   station.start()

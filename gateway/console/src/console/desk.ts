@@ -1,7 +1,9 @@
 /** What the components of the console share: the station's state as Vue sees it, and what is chosen on the screen. */
 import { ElMessage } from "element-plus"
 import { computed, inject, ref, shallowRef, type InjectionKey } from "vue"
+import { Chime, NewAlarms } from "../chime"
 import { explain, language, onLanguage, t as translate, tOr as translateOr, type TextKey } from "../i18n"
+import { SessionSet } from "../remembered"
 import { allBelow, plant } from "../scope"
 import type { Station } from "../station"
 
@@ -27,6 +29,8 @@ export class Desk {
   /** Issues, convenes, handles alarms, and speaks in a meeting; the others watch and read. */
   readonly mayCommand
   readonly mayAudit
+  private readonly newAlarms = new NewAlarms(new SessionSet("wuji.alarms"))
+  private readonly chime = new Chime()
   private readonly frame = ref(0)
   private ahead = 0
   private readonly language = ref(language())
@@ -43,6 +47,7 @@ export class Desk {
     this.mayAudit = role === "auditor" || role === "admin"
     station.onChange = () => this.follow()
     station.onMessage = (message) => {
+      if (this.newAlarms.heard(message)) this.chime.strike()
       if (message.type !== "welcome") return
       this.ahead = message.now - Date.now()
       void this.load()

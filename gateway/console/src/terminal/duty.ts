@@ -4,6 +4,7 @@
  * No DOM and no socket of its own; they come in as ports.  The gateway takes every receipt as often as it
  * comes, so a receipt is sent again after each new welcome; a ring never sounds twice in one session.
  */
+import type { Remembered } from "../remembered"
 import { reached, unsigned, type State } from "../protocol"
 import type { DirectiveView, Stage } from "../wire"
 
@@ -15,11 +16,6 @@ export interface Ports {
   /** Ids that rang or were set aside in this session, also before a reload of the page. */
   readonly rung: Remembered
   readonly aside: Remembered
-}
-
-export interface Remembered {
-  has(id: string): boolean
-  add(id: string): void
 }
 
 export class Duty {

@@ -1,6 +1,7 @@
 /** The terminal page: draws the station, and answers keys, clicks and arrivals. */
 import { html, nothing, render, type TemplateResult } from "lit-html"
 import { Attention } from "../attention"
+import { Chime, NewAlarms } from "../chime"
 import { load } from "../credentials"
 import { explain, language, onLanguage, otherLanguage, setLanguage, t } from "../i18n"
 import { SessionSet } from "../remembered"
@@ -22,6 +23,8 @@ class TerminalPage implements Page {
   ui: Ui = FIRST_UI
   readonly attention = new Attention()
   readonly duty: Duty
+  private readonly newAlarms = new NewAlarms(new SessionSet("wuji.alarms"))
+  private readonly chime = new Chime()
   /** The directive the keyboard was led to last. */
   private focused: string | null = null
 
@@ -83,8 +86,9 @@ class TerminalPage implements Page {
   private heard(message: GatewayMessage): void {
     if (message.type === "welcome") this.duty.welcomed()
     this.duty.follow(this.station.state)
-    if (message.type === "alarm" && message.state === "triggered" && message.picture === null)
-      this.say(t("alarm.arrived", { place: message.place_name, text: message.text }))
+    if (!this.newAlarms.heard(message) || message.type !== "alarm") return
+    if (!this.attention.ringing) this.chime.strike()
+    if (message.picture === null) this.say(t("alarm.arrived", { place: message.place_name, text: message.text }))
   }
 
   private ring(view: DirectiveView): void {

@@ -1,0 +1,67 @@
+/** One stroke of a bell for a new alarm: short and deep, so that nobody takes it for the ring of a directive. */
+import type { Remembered } from "./remembered"
+import type { GatewayMessage } from "./wire"
+
+const STROKE_HZ = 523
+/** Strength of each partial tone of the bell. */
+const PARTIALS = [0.6, 0.25, 0.12] as const
+const STROKE_S = 0.9
+const REST_MS = 1_500
+const RECENT_MS = 600_000 // clocks of other nodes may be minutes off: rather one stroke too many
+
+/** Says once of each alarm that it is new. */
+export class NewAlarms {
+  private opened: number | null = null
+
+  /** `known`: ids of alarms heard of in this session, also before a reload of the page. */
+  constructor(private readonly known: Remembered) {}
+
+  /** A new session tells past alarms again: those of the last minutes are news to whoever just sat down. */
+  heard(message: GatewayMessage): boolean {
+    if (message.type === "welcome") this.opened ??= message.now
+    if (message.type !== "alarm") return false
+    const fresh = message.state === "triggered" && message.raised_at > (this.opened ?? 0) - RECENT_MS
+    const unheard = !this.known.has(message.alarm)
+    if (unheard) this.known.add(message.alarm)
+    return fresh && unheard
+  }
+}
+
+export class Chime {
+  private context: AudioContext | null = null
+  private last = -Infinity
+
+  /** Browsers allow sound only after a click or a key: the first one opens the way. */
+  constructor() {
+    for (const gesture of ["pointerdown", "keydown"]) document.addEventListener(gesture, () => this.unlock())
+  }
+
+  /** Strike once; many alarms at a time are one stroke. */
+  strike(): void {
+    const { context } = this
+    const now = performance.now()
+    if (context === null || context.state !== "running" || now - this.last < REST_MS) return
+    this.last = now
+    const source = context.createBufferSource()
+    source.buffer = bell(context)
+    source.connect(context.destination)
+    source.start()
+  }
+
+  private unlock(): void {
+    this.context ??= new AudioContext()
+    if (this.context.state !== "running") void this.context.resume()
+  }
+}
+
+function bell(context: AudioContext): AudioBuffer {
+  const rate = context.sampleRate
+  const buffer = context.createBuffer(1, Math.round(rate * STROKE_S), rate)
+  const samples = buffer.getChannelData(0)
+  for (let index = 0; index < samples.length; index++) {
+    const time = index / rate
+    const tone = PARTIALS.reduce((sum, part, n) => sum + part * Math.sin(2 * Math.PI * STROKE_HZ * (n + 1) * time), 0)
+    samples[index] = 0.6 * tone * Math.min(1, time / 0.005) * Math.exp(-5 * time)
+  }
+  return buffer
+}

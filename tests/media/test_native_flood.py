@@ -1,0 +1,133 @@
+"""A call goes on while somebody throws malformed datagrams at it, from anywhere.
+
+The stream, the flood and the clockwork of both are one thread, and arrivals are stamped by the
+kernel, so that a gap is the engine's (or the whole machine's, which the quiet spells show too).
+"""
+
+import itertools
+import secrets
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from media import _native
+from tests.media.native_peer import Peer, Rtp, close_all, counters, open_udp
+from tests.media.native_relay import frame, relay, running
+
+SIZES = (0, 1, 2, 3, 11, 12, 19, 20, 65_507)
+EVERY_S = 0.020
+SPELL_S = 1.5
+SPELLS = 2
+ALLOWED_S = 0.100
+IN_FLIGHT = 16
+SO_TIMESTAMPNS = 35
+MSG_DONTWAIT = socket.MSG_DONTWAIT
+
+
+@pytest.fixture(autouse=True)
+def sockets_are_closed() -> Iterator[None]:
+    yield
+    close_all()
+
+
+@dataclass(slots=True)
+class Stream:
+    """A source of 50 packets a second and when each of them came out of the engine."""
+
+    sender: Peer
+    viewer: Peer
+    sent: int = 0
+    due_s: float = field(default_factory=time.monotonic)
+    arrivals_s: list[float] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+
+    def pump(self) -> None:
+        """Send what is due and take in what has come."""
+        while time.monotonic() >= self.due_s:
+            self.sender.send_rtp(frame(self.sent, key=self.sent == 0))
+            self.sent += 1
+            self.due_s += EVERY_S
+        while select.select([self.viewer.socket], [], [], 0)[0]:
+            data, stamps, _, _ = self.viewer.socket.recvmsg(2048, 64, MSG_DONTWAIT)
+            if data[0] < 128 or 192 <= data[1] <= 223:
+                continue
+            self.numbers.append(Rtp.parse(self.viewer.receiver.unprotect(data)).seq)
+            seconds, nanoseconds = struct.unpack("=qq", stamps[0][2])
+            self.arrivals_s.append(seconds + nanoseconds * 1e-9)
+
+    def rest(self) -> None:
+        """Wait for the next packet, in or out."""
+        select.select([self.viewer.socket], [], [], max(0.0, self.due_s - time.monotonic()))
+        self.pump()
+
+    def settle(self) -> None:
+        """Wait until everything sent has come."""
+        until = time.monotonic() + 5
+        while len(self.arrivals_s) < self.sent and time.monotonic() < until:
+            select.select([self.viewer.socket], [], [], 0.005)
+            self.pump()
+
+    def gap_s(self, first: int) -> float:
+        """The longest time without a packet since arrival number ``first``."""
+        return max(later - sooner for sooner, later in itertools.pairwise(self.arrivals_s[first:]))
+
+
+def datagrams() -> Iterator[bytes]:
+    for size in SIZES:
+        for first in range(256):
+            yield (bytes([first]) + secrets.token_bytes(size))[:size]
+
+
+def flood(engine: _native.Engine, stream: Stream, origins: list[socket.socket]) -> int:
+    """Send every datagram from every origin, none faster than the engine takes them; how many."""
+    base, count = counters(engine)["packets_in"] - stream.sent, 0
+    for datagram in datagrams():
+        for origin in origins:
+            origin.sendto(datagram, stream.sender.address)
+            count += 1
+            if count % IN_FLIGHT:
+                continue
+            until = time.monotonic() + 5
+            while counters(engine)["packets_in"] < base + count + stream.sent:
+                assert time.monotonic() < until, f"the engine no longer takes datagrams after {count}"
+                stream.pump()
+            stream.pump()
+    return count
+
+
+def quiet(stream: Stream) -> None:
+    until = time.monotonic() + SPELL_S
+    while time.monotonic() < until:
+        stream.rest()
+
+
+def test_a_stream_has_no_gap_while_malformed_datagrams_come_from_everywhere() -> None:
+    with running() as engine:
+        sender, viewer = relay(engine)
+        viewer.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        stream, quiet_s, flooded_s = Stream(sender, viewer), 0.0, 0.0
+        thrown = 0
+        for _ in range(SPELLS):
+            start = len(stream.arrivals_s)
+            quiet(stream)
+            quiet_s = max(quiet_s, stream.gap_s(start))
+            start = len(stream.arrivals_s) - 1
+            until = time.monotonic() + SPELL_S
+            while time.monotonic() < until:
+                thrown += flood(engine, stream, [open_udp(), sender.socket, viewer.socket])
+            stream.settle()
+            flooded_s = max(flooded_s, stream.gap_s(start))
+        print(f"largest gap: quiet {quiet_s * 1e3:.1f} ms, flooded {flooded_s * 1e3:.1f} ms, {thrown} datagrams")
+        assert flooded_s <= quiet_s + ALLOWED_S
+        assert len(stream.numbers) == stream.sent, "none was lost"
+        steps = [(b - a) & 0xFFFF for a, b in itertools.pairwise(stream.numbers)]
+        assert set(steps) == {1}, "nor overtaken, nor doubled"
+        seen = counters(engine)
+        drops = sum(number for name, number in seen.items() if name.startswith("drop_"))
+        # From the verified addresses, what begins like DTLS is DTLS's to judge.
+        assert (drops + seen["dtls_in"], seen["packets_forwarded"]) == (thrown, stream.sent)

@@ -32,6 +32,9 @@ pub struct Peer {
     packet: Vec<u8>,
 }
 
+const CHECK_EVERY: Duration = Duration::from_millis(100);
+const CHECKS: u32 = 100;
+
 impl Peer {
     /// Connect to a node as its transport `id`.
     pub fn connect(node: &Node, id: u32) -> Result<Self, BenchError> {
@@ -63,13 +66,21 @@ impl Peer {
             .controlling(1)
             .use_candidate()
             .finish(&integrity_key(PASSWORD));
-        self.socket.set_read_timeout(Some(Duration::from_secs(5)))?;
-        self.socket.send_to(&request, self.engine)?;
+        // As every ICE agent does, ask again: the first check may come before the node knows the transport.
+        self.socket.set_read_timeout(Some(CHECK_EVERY))?;
         let mut answer = [0u8; 2048];
+        let mut asked = 0;
         loop {
-            let (len, _) = self.socket.recv_from(&mut answer)?;
-            if classify(&answer[..len]) == Class::Stun {
-                break;
+            if asked == CHECKS {
+                return Err(BenchError::Stuck("the ICE checks"));
+            }
+            self.socket.send_to(&request, self.engine)?;
+            asked += 1;
+            match self.socket.recv_from(&mut answer) {
+                Ok((len, _)) if classify(&answer[..len]) == Class::Stun => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
             }
         }
         self.socket.set_nonblocking(true)?;

@@ -37,6 +37,7 @@ from .config import Config, ConfigError
 from .connection import Listener
 from .directives import Directives
 from .dispatch import Dispatch
+from .ending import end_all, end_process_within
 from .gauges import Gauges
 from .journal import Journal, JournalError, Row
 from .links import Links, Uplink
@@ -46,6 +47,13 @@ from .refusals import Refusals
 from .transfers import Transfers
 
 log = logging.getLogger(__name__)
+
+ENDING_S = 0.5
+"""For the parts that run, once they are told to end."""
+PUT_AWAY_S = 0.5
+"""For connections of media, to say goodbye."""
+LATE_S = 2.0
+"""So long after the time requests had, a process that was told to end is cut off.  The journal survives that."""
 
 
 def run(config: Config) -> None:
@@ -66,8 +74,13 @@ async def serve(config: Config, started: asyncio.Future[Node] | None = None) -> 
     """Run the node until a signal, or until ``Node.stop`` is set."""
     node = await Node.build(config)
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        node.stop.set()
+        end_process_within(config.http.shutdown_s + LATE_S)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, node.stop.set)
+        loop.add_signal_handler(number, stop)
     await node.run(started)
 
 
@@ -203,8 +216,7 @@ class Node:
                     started.set_result(self)
                 await self.stop.wait()
                 await self._goodbye()
-                for task in running:
-                    task.cancel()
+                await end_all(running, ENDING_S)
         finally:
             await self._put_away()
 
@@ -249,8 +261,12 @@ class Node:
         if self.listener is not None:
             await self.listener.stop()
         self.gauges.close()
-        await self.conferences.close()
-        await self.peers.close()
+        try:
+            async with asyncio.timeout(PUT_AWAY_S):
+                await self.conferences.close()
+                await self.peers.close()
+        except TimeoutError:
+            log.warning("media connections cut off")
         self.engine.close()
         self.auth.close()
         if not self.journal.failed:

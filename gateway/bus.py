@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway.embedded import EmbeddedServer, EmbeddedServerError
+from gateway.ending import cancelled
 from gateway.telemetry import Telemetry
 from signaling.ids import NodeCode, Seq
 
@@ -81,7 +82,7 @@ class Bus:
     # ---- the bell --------------------------------------------------------------------------------
 
     async def _keep_ringing(self) -> None:
-        while True:
+        while not cancelled():
             await self._to_ring.wait()
             self._to_ring.clear()
             try:
@@ -94,7 +95,7 @@ class Bus:
     # ---- the ear ---------------------------------------------------------------------------------
 
     async def _keep_listening(self) -> None:
-        while True:
+        while not cancelled():
             try:
                 async with self.client.pubsub() as pubsub:
                     await self._hear(pubsub)
@@ -114,7 +115,7 @@ class Bus:
         async with asyncio.timeout(CALL_S):
             await pubsub.subscribe(self.channel)
         pinged = False
-        while True:
+        while not cancelled():
             message = await pubsub.get_message(timeout=PING_S)
             if message is not None:
                 pinged = False

@@ -9,6 +9,7 @@ other and not the people behind the same address.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections import OrderedDict
@@ -25,6 +26,8 @@ from .settings import HttpSection
 log = logging.getLogger(__name__)
 
 LINGER_S = 2.0
+CUT_S = 0.5
+"""What is left when requests had their time to end is cut off within this."""
 MAX_HEADER_BYTES = 8_190
 MAX_HEADERS = 64
 TLS_HANDSHAKE_S = 10.0
@@ -116,7 +119,9 @@ class Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what never reached a handler: requests that do not parse, and faults of the framework."""
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if isinstance(exc, ConnectionError):
+            telemetry.count("http_refused", reason="connection-lost")
+        elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("request failed outside its handler", exc_info=exc)
         else:
             telemetry.count("malformed", where="http", code=f"http-{status}")
@@ -193,9 +198,10 @@ class _Runner(web.AppRunner):
 class Listener:
     """An application being served on one address."""
 
-    def __init__(self, runner: _Runner, server: asyncio.Server, *, secure: bool) -> None:
+    def __init__(self, runner: _Runner, server: asyncio.Server, shutdown_s: float, *, secure: bool) -> None:
         self._runner = runner
         self._server = server
+        self._shutdown_s = shutdown_s
         self.secure = secure
 
     @classmethod
@@ -216,7 +222,7 @@ class Listener:
         except BaseException:
             await runner.cleanup()
             raise
-        return cls(runner, server, secure=context is not None)
+        return cls(runner, server, settings.shutdown_s, secure=context is not None)
 
     @property
     def port(self) -> int:
@@ -225,9 +231,14 @@ class Listener:
         return port
 
     async def stop(self) -> None:
-        """Accept nothing more, let requests end within ``shutdown_s``, close."""
+        """Accept nothing more, let requests end within ``shutdown_s``, close.
+
+        aiohttp 3.14 waits that long for a handler, and then as long again for its connection: the sum is bounded here.
+        """
         self._server.close()
-        await self._runner.cleanup()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._shutdown_s + CUT_S):
+                await self._runner.cleanup()
 
 
 def tls_context(settings: HttpSection) -> ssl.SSLContext | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 import sys
@@ -31,7 +32,7 @@ from .config import Config, load
 from .embedded import EmbeddedServer, EmbeddedServerError
 from .pki import files_of, make_node_keys
 from .reference import to_toml
-from .supervisor import Child
+from .supervisor import Child, end_with
 
 TIERS = ("province", "city", "county", "township", "village")
 BASE_PORT = 8801
@@ -266,9 +267,16 @@ class Demo:
     async def _clips(self) -> tuple[Path, ...]:
         """Make the cameras' clips, or find them made, in a process of its own: it decodes."""
         process = await asyncio.create_subprocess_exec(
-            *wuji("clip", str(self._directory / "clips")), stdout=asyncio.subprocess.PIPE
+            *wuji("clip", str(self._directory / "clips")),
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=end_with(os.getpid()),
         )
-        output, _ = await process.communicate()
+        try:
+            output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
         if process.returncode != 0:
             raise DemoError("the cameras' clips could not be made; try --no-cameras")
         return tuple(Path(line) for line in output.decode().splitlines())

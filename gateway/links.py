@@ -149,6 +149,9 @@ class Links:
         self.clock = clock
         self._uplink = uplink
         self._wires: dict[NodeCode, Wire] = {}
+        self._open: set[Wire] = set()
+        """Those that have not greeted yet as well."""
+        self._closing = False
         self._used: OrderedDict[str, Monotonic] = OrderedDict()
         journal.subscribe(self._journal_grew)
 
@@ -172,7 +175,7 @@ class Links:
             return
         attempt = 0
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)) as client:
-            while True:
+            while not self._closing:
                 started = self.clock.now()
                 await self._dial(client, self._uplink)
                 attempt = 0 if self.clock.now() - started > STEADY_S else attempt + 1
@@ -184,12 +187,13 @@ class Links:
             timeout=CLOSE_S, heartbeat=None, compress=False, max_msg_size=MAX_LINK_MESSAGE_BYTES
         )
         await socket.prepare(request)
-        await Wire(self, socket, None, request.remote or "").run()
+        await self._serve(Wire(self, socket, None, request.remote or ""))
         return socket
 
     def close(self) -> None:
-        """Say goodbye on every link."""
-        for wire in list(self._wires.values()):
+        """Say goodbye on every link, and make no new one."""
+        self._closing = True
+        for wire in self._open:
             wire.stop(CloseCode.GOING_AWAY, "going away")
 
     def attach(self, wire: Wire, peer: NodeCode) -> None:
@@ -244,7 +248,16 @@ class Links:
             telemetry.count("link_dial_failed", peer=uplink.parent)
             return
         address = socket.get_extra_info("peername")
-        await Wire(self, socket, uplink.parent, address[0] if address else "").run()
+        await self._serve(Wire(self, socket, uplink.parent, address[0] if address else ""))
+
+    async def _serve(self, wire: Wire) -> None:
+        if self._closing:
+            wire.stop(CloseCode.GOING_AWAY, "going away")
+        self._open.add(wire)
+        try:
+            await wire.run()
+        finally:
+            self._open.discard(wire)
 
     def _journal_grew(self, rows: Sequence[Row]) -> None:
         for wire in self._wires.values():

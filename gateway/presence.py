@@ -21,6 +21,7 @@ from signaling.ids import NodeCode
 from signaling.messages import LinkMessage, LinkPresence, NodeView
 
 from . import telemetry
+from .ending import cancelled
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class Presence:
 
     async def run(self) -> None:
         """Tell links, sessions and Redis what changed, until cancelled."""
-        while True:
+        while not cancelled():
             try:
                 async with asyncio.timeout(REFRESH_S):
                     await self._changed.wait()

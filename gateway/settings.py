@@ -83,7 +83,7 @@ class HttpSection(Section):
         default=5_242_880, ge=65_536, le=67_108_864, description="Largest alarm upload with its picture, bytes."
     )
     shutdown_s: float = Field(
-        default=5.0, ge=0, le=300, description="Seconds requests in progress may still take after SIGTERM."
+        default=1.0, ge=0, le=300, description="Seconds requests in progress may still take after SIGTERM."
     )
 
 

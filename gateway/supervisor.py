@@ -84,7 +84,7 @@ class Child:
                 stderr=log,
                 env={**os.environ, **self.environment},
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with(os.getpid()),
             )
         return await self._process.wait()
 
@@ -109,5 +109,12 @@ def describe(status: int) -> str:
     return f"exit code {status}"
 
 
-def _end_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def end_with(parent: int) -> Callable[[], None]:
+    """Return what a new child of ``parent`` runs first, so as to be told to end when ``parent`` dies (prctl(2))."""
+
+    def run() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before we asked
+            os._exit(1)
+
+    return run

@@ -71,6 +71,7 @@ class Trunk:
         self._started = False
         self._closed = False
         self._attempt = 0
+        self._retry: asyncio.TimerHandle | None = None
         self._announced: tuple[CarriedTrack, ...] = ()
         self._expected: dict[TrackId, CarriedTrack] = {}
         self._carried: dict[TrackId, CarriedTrack] = {}
@@ -84,6 +85,8 @@ class Trunk:
 
     def close(self) -> None:
         self._closed = True
+        if self._retry is not None:
+            self._retry.cancel()
         self._drop()
 
     # ---- the transport --------------------------------------------------------------------------
@@ -131,7 +134,7 @@ class Trunk:
         try:
             peer = self._media.link_dial()
         except PeerLimit:
-            self._spawn(self._again())
+            self._try_later()
             return
         self._take(peer)
         ours = peer.parameters
@@ -157,10 +160,14 @@ class Trunk:
             self._drop()
             self._changed()
             if self.port.dialled and not self._closed:
-                self._spawn(self._again())
+                self._try_later()
 
-    async def _again(self) -> None:
-        await asyncio.sleep(backoff_s(self._attempt, self._clock.random()))
+    def _try_later(self) -> None:
+        wait_s = backoff_s(self._attempt, self._clock.random())
+        self._retry = asyncio.get_running_loop().call_later(wait_s, self._again)
+
+    def _again(self) -> None:
+        self._retry = None
         self._attempt += 1
         if self._peer is None and not self._closed:
             self._offer()

@@ -1,0 +1,92 @@
+"""The demo as whoever tries it meets it: started, stopped, started again, and never left lying about."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.running import Demo, until
+
+READY_S = 90.0
+AGAIN_S = 30.0
+STOPPED_S = 8.0
+"""Five nodes, two cameras and a Redis, on two cores that others use too."""
+
+
+def started(folder: Path, *arguments: str, within: float = READY_S) -> tuple[Demo, float]:
+    """Return a ready demo and the seconds it took."""
+    began = time.monotonic()
+    demo = Demo(folder, *arguments)
+    try:
+        demo.wait_ready(within)
+    except BaseException:
+        demo.stop()
+        raise
+    return demo, time.monotonic() - began
+
+
+def ended(demo: Demo, number: signal.Signals) -> int:
+    """Send ``number`` to the supervisor alone; return its exit code, within STOPPED_S."""
+    try:
+        demo.process.send_signal(number)
+        return demo.process.wait(timeout=STOPPED_S)
+    finally:
+        demo.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("arguments", [(), ("--no-cameras",)], ids=["cameras", "no-cameras"])
+def test_a_demo_that_is_told_to_end_leaves_nothing_behind(
+    tmp_path: Path, arguments: tuple[str, ...], number: signal.Signals
+) -> None:
+    demo, _ = started(tmp_path, *arguments)
+    assert ended(demo, number) == 0
+    assert demo.leftovers() == []
+
+
+def test_a_demo_that_is_killed_takes_everything_with_it(tmp_path: Path) -> None:
+    demo, _ = started(tmp_path)
+    assert demo.leftovers()
+    assert ended(demo, signal.SIGKILL) == -signal.SIGKILL
+    until(lambda: not demo.leftovers(), within=STOPPED_S, what="processes that outlive the demo")
+
+
+def test_a_demo_stopped_while_it_starts_leaves_nothing_behind(tmp_path: Path) -> None:
+    demo = Demo(tmp_path)
+    until(lambda: any("node --config" in line for line in demo.leftovers()), within=READY_S, what="a first node")
+    assert ended(demo, signal.SIGINT) == 0
+    assert demo.leftovers() == []
+
+
+def test_a_second_start_in_the_same_folder_is_quicker_and_finds_its_meeting(tmp_path: Path) -> None:
+    first, first_s = started(tmp_path)
+    meeting = first.ready["conference"]
+    assert first.stop() == 0
+    second, second_s = started(tmp_path, within=AGAIN_S)
+    try:
+        assert second.ready["conference"] == meeting
+        assert second_s < first_s
+    finally:
+        assert second.stop() == 0
+    assert second.leftovers() == []
+
+
+def test_a_port_in_use_is_named_and_nothing_is_started(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", "demo", "--base-port", str(port), "--dir", str(tmp_path)],
+            capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "NO_COLOR": "1"},
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert f"{port}/tcp" in done.stderr
+    assert "--base-port" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -23,6 +23,8 @@ export interface MeetingView {
   readonly microphone: boolean
   readonly camera: boolean
   readonly content: boolean
+  /** Who is shown in the first picture because somebody wants it so, or null: the gateway chooses. */
+  readonly pinned: string | null
   /** How each picture arrives, by media section id. */
   readonly quality: ReadonlyMap<string, Quality>
   /** Loss of what we send, whole percent; null while the gateway has not reported. */
@@ -40,6 +42,7 @@ export const IDLE: MeetingView = {
   microphone: false,
   camera: false,
   content: false,
+  pinned: null,
   quality: new Map(),
   uplinkLoss: null,
   problem: null,
@@ -126,9 +129,15 @@ export class Meeting {
     })
   }
 
-  /** Show `participant` in picture `slot` (0 is the first), or let the gateway choose. */
-  async watch(slot: number, participant: string | null): Promise<void> {
-    await this.connection.request({ type: "watch", slot, participant })
+  /** Show `participant` in the first picture, also after the line was down, or let the gateway choose. */
+  async pin(participant: string | null): Promise<void> {
+    this.change({ pinned: participant })
+    try {
+      await this.connection.request({ type: "watch", slot: 0, participant })
+    } catch (error) {
+      if (this.view.pinned === participant) this.change({ pinned: null })
+      throw error
+    }
   }
 
   private async enter(conference: string, turn: number): Promise<void> {
@@ -144,6 +153,7 @@ export class Meeting {
       peer.connection.onconnectionstatechange = () => this.follow(peer)
       this.change({ phase: "live", streams: peer.streams, failure: null })
       this.announce()
+      if (this.view.pinned !== null) void this.pin(this.view.pinned).catch(() => undefined) // that site has left meanwhile
     } catch (error) {
       if (turn === this.turn) this.refused(error instanceof RequestFailed ? error.code : "media-failed")
     }

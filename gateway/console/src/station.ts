@@ -60,8 +60,9 @@ export class Station {
     return this.meeting.join(conference)
   }
 
+  /** Whoever leaves wants to choose, or to be alone: none of the meetings that run now is entered by itself. */
   leave(): Promise<void> {
-    if (this.meetingView.conference !== null) this.left.add(this.meetingView.conference)
+    for (const conference of this.state.conferences.keys()) this.left.add(conference)
     return this.meeting.leave()
   }
 

@@ -2,7 +2,7 @@
 import type { MeetingView } from "./meeting"
 import type { Quality } from "./quality"
 import type { State } from "./protocol"
-import type { ConferenceView } from "./wire"
+import type { ConferenceView, ParticipantView } from "./wire"
 
 export interface Tile {
   readonly mid: string
@@ -42,6 +42,16 @@ export function tiles(state: State, view: Pick<MeetingView, "conference" | "stre
       quality: view.quality.get(mid) ?? null,
     }
   })
+}
+
+/** Everybody else in the meeting, for the choice of whom to watch. */
+export function others(state: State, view: Pick<MeetingView, "conference">): readonly ParticipantView[] {
+  return seatedConference(state, view)?.participants.filter((one) => one.participant !== state.seat?.self) ?? []
+}
+
+/** Whether this page is part of an exercise now: the whole gateway, or the meeting it is in. */
+export function inExercise(state: State, view: Pick<MeetingView, "conference">): boolean {
+  return (state.welcome?.exercise ?? false) || (seatedConference(state, view)?.exercise ?? false)
 }
 
 export function seatedConference(state: State, view: Pick<MeetingView, "conference">): ConferenceView | null {

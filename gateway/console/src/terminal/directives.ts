@@ -18,6 +18,7 @@ export function front(page: Page, view: DirectiveView): TemplateResult {
     data-testid="directive-overlay"
     data-directive=${view.directive}
   >
+    ${view.exercise ? html`<div class="watermark" aria-hidden="true">${t("app.exercise")}</div>` : nothing}
     <div class="front-body">
       <p class="front-urgency">
         <strong>${t(`urgency.${view.urgency}`)}</strong>

@@ -7,6 +7,7 @@ import { explain, language, onLanguage, otherLanguage, setLanguage, t } from "..
 import { SessionSet } from "../remembered"
 import { playOnGesture } from "../sounds"
 import { slotsOfTier, Station } from "../station"
+import { inExercise } from "../tiles"
 import type { DirectiveView, GatewayMessage } from "../wire"
 import { cards, openReport, reportForm } from "./alarms"
 import { front, list, spoken } from "./directives"
@@ -114,7 +115,7 @@ function shell(page: TerminalPage, view: DirectiveView | null): TemplateResult {
     <div class="live" aria-live="assertive" data-testid="live">
       ${waiting === null ? "" : arrived(waiting)}
     </div>
-    ${station.state.welcome?.exercise ? html`<div class="watermark" aria-hidden="true">${t("app.exercise")}</div>` : nothing}
+    ${inExercise(station.state, station.meetingView) ? html`<div class="watermark" aria-hidden="true" data-testid="watermark">${t("app.exercise")}</div>` : nothing}
     <div ?inert=${view !== null}>
       ${ui.onDuty ? desk(page) : gate(page, waiting)} ${ui.report === null ? nothing : reportForm(page, ui.report)}
     </div>

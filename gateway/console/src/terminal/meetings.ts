@@ -5,7 +5,7 @@ import { canShare } from "../capture"
 import { explainCode, t } from "../i18n"
 import { conferencesByTime } from "../protocol"
 import { BARS } from "../quality"
-import { seatedConference, tiles, type Tile } from "../tiles"
+import { others, seatedConference, tiles, type Tile } from "../tiles"
 import type { Page } from "./page"
 
 export function meeting(page: Page): TemplateResult {
@@ -57,6 +57,7 @@ function room(page: Page): TemplateResult {
       ${conference?.exercise ? html`<span class="exercise">${t("app.exercise")}</span>` : nothing}
       <span class="when">${t("meeting.sites", { count: conference?.participants.length ?? 0 })}</span>
       ${(view.uplinkLoss ?? 0) > 1 ? html`<span class="bad" data-testid="uplink">${t("quality.uplink", { percent: view.uplinkLoss ?? 0 })}</span>` : nothing}
+      ${choice(page)}
       ${view.phase === "joining" ? html`<span role="status">${t("meeting.joining")}</span>` : nothing}
       ${view.phase === "recovering" ? html`<span role="status" class="bad" data-testid="meeting-recovering">${t("line.media")}</span>` : nothing}
     </div>
@@ -73,6 +74,27 @@ function room(page: Page): TemplateResult {
     )}
     ${controls(page)}
   `
+}
+
+/** Which site is in the first picture; with nobody else there, there is nothing to choose. */
+function choice(page: Page): TemplateResult | typeof nothing {
+  const { state, meetingView: view, meeting: seat } = page.station
+  const sites = others(state, view)
+  if (sites.length === 0) return nothing
+  const choose = (event: Event): void => {
+    const { value } = event.target as HTMLSelectElement
+    seat.pin(value === "" ? null : value).catch((error: unknown) => page.complain(error))
+  }
+  return html`<select aria-label=${t("meeting.watch")} data-testid="meeting-watch" @change=${choose}>
+    <option value="" .selected=${view.pinned === null}>${t("meeting.auto")}</option>
+    ${repeat(
+      sites,
+      (one) => one.participant,
+      (one) => html`<option value=${one.participant} .selected=${view.pinned === one.participant}>
+        ${state.places.get(one.division)?.name ?? ""} ${one.name}
+      </option>`,
+    )}
+  </select>`
 }
 
 function picture(tile: Tile): TemplateResult {

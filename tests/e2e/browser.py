@@ -74,10 +74,13 @@ class Browsers:
         self._browser.close()
         self._playwright.stop()
 
-    def open(self, url: str, *, width: int = 1366, height: int = 768) -> Page:
-        """Open ``url`` as a new person with an empty profile."""
+    def open(self, url: str, *, width: int = 1366, height: int = 768, insecure: bool = False) -> Page:
+        """Open ``url`` as a new person with an empty profile; ``insecure``: accept any certificate."""
         context = self._browser.new_context(
-            viewport={"width": width, "height": height}, permissions=["camera", "microphone"], locale="zh-CN"
+            viewport={"width": width, "height": height},
+            permissions=["camera", "microphone"],
+            locale="zh-CN",
+            ignore_https_errors=insecure,
         )
         context.add_init_script(REMEMBER_PEERS)
         page = context.new_page()

@@ -36,8 +36,11 @@ async def until(condition: Callable[[], object], what: str = "") -> None:
 class Running:
     """One gateway that can be stopped and started again on its data and its port."""
 
-    def __init__(self, folder: Path, code: NodeCode, uplink: str | None) -> None:
+    def __init__(
+        self, folder: Path, code: NodeCode, uplink: str | None, sections: dict[str, dict[str, Any]] | None = None
+    ) -> None:
         self.code = code
+        self._sections = sections or {}
         self.node: Node
         self._folder = folder
         self._uplink = uplink
@@ -46,7 +49,8 @@ class Running:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        scheme = "https" if "tls_cert" in self._sections.get("http", {}) else "http"
+        return f"{scheme}://127.0.0.1:{self._port}"
 
     async def start(self) -> Self:
         sections: dict[str, dict[str, Any]] = {
@@ -55,6 +59,8 @@ class Running:
         }
         if self._uplink is not None:
             sections["uplink"] = {"url": f"{self._uplink.replace('http', 'ws')}/link"}
+        for name, values in self._sections.items():
+            sections[name] = {**sections.get(name, {}), **values}
         config = settings(self._folder, self.code, **sections)
         self.node = await Node.build(config)
         started: asyncio.Future[Node] = asyncio.get_running_loop().create_future()

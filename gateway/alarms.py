@@ -22,6 +22,7 @@ from gateway.tentative import Tentative
 from signaling import admission, alarm
 from signaling.alarm import Alarm
 from signaling.division import Tree
+from signaling.effects import Deny, Repeat
 from signaling.errors import Refused
 from signaling.ids import AlarmId, NodeCode, Seq, Sha256
 from signaling.messages import AlarmView
@@ -141,7 +142,7 @@ class Alarms(admission.Facts):
             )
             admission.check_alarm(raised, self._tree)
         except Refused as error:
-            self._refuse(actor, Action.RAISE_ALARM, place, error)
+            self._refusals.answer(actor, Action.RAISE_ALARM, place, error)
             raise
         return raised
 
@@ -190,7 +191,7 @@ class Alarms(admission.Facts):
             admission.check_step(record, self._tree)
             durable = self._carry_out(record, alarm.decide(known, record), via=None)
         except Refused as error:
-            self._refuse(actor, Action.ADVANCE_ALARM, alarm_id, error)
+            self._refusals.answer(actor, Action.ADVANCE_ALARM, alarm_id, error)
             raise
         if durable is not None:
             await durable
@@ -216,17 +217,11 @@ class Alarms(admission.Facts):
                     durable = self._journal.append(record, via=via)
                     after = alarm.evolve(self._state(record.alarm), record)
                     self._tentative.hold(record.alarm, after, durable)
-                case alarm.Repeat():
+                case Repeat():
                     self._telemetry.count("repeats", kind="alarm")
-                case alarm.Deny(code, why):
+                case Deny(code, why):
                     raise Refused(code, why)
         return durable
-
-    def _refuse(self, actor: Actor, action: Action, target: str, error: Refused) -> None:
-        if error.code == "not-permitted":
-            self._refusals.record(actor, action, target, error)
-        else:
-            self._telemetry.count("refused", code=error.code)
 
     # ---- what is known ---------------------------------------------------------------------------
 

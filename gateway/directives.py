@@ -27,6 +27,7 @@ from signaling import admission, delivery, directive
 from signaling.delivery import QUEUED, Delivery
 from signaling.directive import Directive, Header
 from signaling.division import Tree
+from signaling.effects import Deny, Repeat
 from signaling.errors import LocalError, Refused
 from signaling.ids import DirectiveId, NodeCode, Seq, UtcMs
 from signaling.messages import DeliveryChanged, DirectiveView
@@ -141,7 +142,7 @@ class Directives(admission.Facts):
             if len(encode(order)) > MAX_RECORD_BYTES:
                 raise Refused("scope-too-large", f"{len(order.recipients)} recipients make the record too long")
         except Refused as error:
-            self._refuse(actor, Action.ISSUE, request.click_id, error)
+            self._refusals.answer(actor, Action.ISSUE, request.click_id, error)
             raise
         return msgspec.structs.replace(order, signature=self._keys.sign(signed_bytes(order)))
 
@@ -187,7 +188,7 @@ class Directives(admission.Facts):
         try:
             admission.check_ending(record, self._known(record.directive).issued, self._tree)
         except Refused as error:
-            self._refuse(actor, Action.RECALL, record.directive, error)
+            self._refusals.answer(actor, Action.RECALL, record.directive, error)
             raise
         signed = msgspec.structs.replace(record, signature=self._keys.sign(signed_bytes(record)))
         durable = self._carry_out_header(record.directive, directive.End(signed), via=None)
@@ -261,7 +262,7 @@ class Directives(admission.Facts):
             _still_open(header, record.stage)
             durable = self._carry_out_row(record, delivery.decide(self._row(record), record), via=None)
         except Refused as error:
-            self._refuse(actor, action, record.directive, error)
+            self._refusals.answer(actor, action, record.directive, error)
             raise
         if durable is not None:
             await durable
@@ -320,9 +321,9 @@ class Directives(admission.Facts):
                     durable = self._journal.append(record, via=via)
                     state = directive.evolve(state, record)
                     self._headers.hold(directive_id, state, durable)
-                case directive.Repeat():
+                case Repeat():
                     self._telemetry.count("repeats", kind="directive")
-                case directive.Deny(code, why):
+                case Deny(code, why):
                     raise Refused(code, why)
         return durable
 
@@ -335,21 +336,14 @@ class Directives(admission.Facts):
                 case delivery.Append(word):
                     durable = self._journal.append(word, via=via)
                     self._hold(word, durable)
-                case delivery.Repeat():
+                case Repeat():
                     self._telemetry.count("repeats", kind="delivery")
-                case delivery.Deny(code, why):
+                case Deny(code, why):
                     raise Refused(code, why)
         return durable
 
     def _hold(self, word: DeliveryAdvanced, durable: asyncio.Future[Seq]) -> None:
         self._rows.hold((word.directive, word.recipient), delivery.evolve(self._row(word), word), durable)
-
-    def _refuse(self, actor: Actor, action: Action, target: str, error: Refused) -> None:
-        """Journal what somebody may not; mistakes and bad timing are only theirs to know."""
-        if error.code == "not-permitted":
-            self._refusals.record(actor, action, target, error)
-        else:
-            self._telemetry.count("refused", code=error.code)
 
     # ---- what is known ---------------------------------------------------------------------------
 

@@ -31,6 +31,13 @@ class Refusals:
         self._telemetry = telemetry
         self._recent: dict[str, tuple[Monotonic, int]] = {}
 
+    def answer(self, actor: Actor, action: str, target: str, error: RemoteError) -> None:
+        """Journal what somebody here may not do; mistakes and bad timing are only counted: theirs to know."""
+        if error.code == "not-permitted":
+            self.record(actor, action, target, error)
+        else:
+            self._telemetry.count("refused", code=error.code)
+
     def record(self, by: Actor | None, action: str, target: str, error: RemoteError, via: str = "") -> None:
         """Count the refusal, and journal it unless the neighbour or person has had their share of this minute."""
         self._telemetry.count("refused", code=error.code)

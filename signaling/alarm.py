@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from .effects import Deny, Repeat
 from .errors import LocalError
 from .records import AlarmAdvanced, AlarmPictured, AlarmRaised, AlarmState, encode
 
@@ -62,19 +63,6 @@ class Alarm:
 @dataclass(frozen=True, slots=True)
 class Append:
     record: AlarmRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """Known already: nothing changes, and the asker is answered as the first time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deny:
-    """``code`` is stable."""
-
-    code: str
-    text: str
 
 
 Effect = Append | Repeat | Deny

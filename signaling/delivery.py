@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from .effects import Deny, Repeat
 from .ids import NodeCode, UtcMs
 from .records import DeliveryAdvanced, Stage
 
@@ -55,19 +56,6 @@ class Append:
     """Journal this, then answer with it."""
 
     record: DeliveryAdvanced
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """Known already: nothing changes, and the asker is told so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deny:
-    """A lawful request that comes too early.  ``code`` is stable."""
-
-    code: str
-    text: str
 
 
 Effect = Append | Repeat | Deny

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from .effects import Deny, Repeat
 from .errors import LocalError
 from .ids import UtcMs
 from .records import (
@@ -125,19 +126,6 @@ Command = Issue | End | Tick
 @dataclass(frozen=True, slots=True)
 class Append:
     record: HeaderRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """Known already: nothing changes, and the asker is answered as the first time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deny:
-    """``code`` is stable."""
-
-    code: str
-    text: str
 
 
 Effect = Append | Repeat | Deny

@@ -12,12 +12,11 @@ from signaling.alarm import (
     TRANSITIONS,
     Alarm,
     Append,
-    Deny,
-    Repeat,
     accept,
     decide,
     evolve,
 )
+from signaling.effects import Deny, Repeat
 from signaling.errors import LocalError
 from signaling.records import AlarmState
 from tests.support.facts import pictured, raised, step

@@ -14,12 +14,11 @@ from signaling.delivery import (
     TRANSITIONS,
     Append,
     Delivery,
-    Deny,
-    Repeat,
     accept,
     decide,
     evolve,
 )
+from signaling.effects import Deny, Repeat
 from signaling.records import DeliveryAdvanced, Stage
 from tests.support.facts import word
 from tests.support.places import CITY, COUNTY, TOWNSHIP

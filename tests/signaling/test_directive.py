@@ -9,17 +9,16 @@ from signaling.directive import (
     SIGN_LIMIT_MS,
     TRANSITIONS,
     Append,
-    Deny,
     Directive,
     End,
     Ending,
     Header,
     Issue,
-    Repeat,
     Tick,
     decide,
     evolve,
 )
+from signaling.effects import Deny, Repeat
 from signaling.errors import LocalError
 from signaling.ids import UtcMs
 from signaling.records import DirectiveClosed, DirectiveExpired, Urgency

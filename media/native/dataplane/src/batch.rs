@@ -19,8 +19,6 @@ pub struct Batch {
     pub segment: usize,
     pub count: usize,
     pub octets: Vec<u8>,
-    /// Holds audio or control, so it is the last to be dropped.
-    pub urgent: bool,
 }
 
 /// The batch being filled.
@@ -31,7 +29,6 @@ pub struct Open {
     count: usize,
     /// The last packet was shorter, so nothing may follow it.
     closed: bool,
-    urgent: bool,
 }
 
 impl Open {
@@ -67,11 +64,6 @@ impl Open {
         self.count += 1;
     }
 
-    /// Mark that what is inside must not wait or be dropped early.
-    pub fn hurry(&mut self) {
-        self.urgent = true;
-    }
-
     /// Hand over what has been gathered.
     pub fn close(&mut self, path: Path, ready: &mut Ready) {
         if self.count == 0 {
@@ -83,11 +75,9 @@ impl Open {
             segment: self.segment,
             count: self.count,
             octets,
-            urgent: self.urgent,
         });
         self.count = 0;
         self.closed = false;
-        self.urgent = false;
     }
 }
 
@@ -96,17 +86,33 @@ impl Open {
 pub struct Ready {
     queue: VecDeque<Batch>,
     pool: Vec<Vec<u8>>,
+    packets: usize,
 }
 
 const POOLED: usize = 1024;
 
 impl Ready {
     pub fn push(&mut self, batch: Batch) {
+        self.packets += batch.count;
         self.queue.push_back(batch);
     }
 
     pub fn pop(&mut self) -> Option<Batch> {
-        self.queue.pop_front()
+        let batch = self.queue.pop_front()?;
+        self.packets -= batch.count;
+        Some(batch)
+    }
+
+    /// Take back what was pushed last.
+    pub fn unpush(&mut self) -> Option<Batch> {
+        let batch = self.queue.pop_back()?;
+        self.packets -= batch.count;
+        Some(batch)
+    }
+
+    /// Datagrams waiting in all batches.
+    pub fn packets(&self) -> usize {
+        self.packets
     }
 
     /// An empty buffer.
@@ -130,7 +136,6 @@ impl Ready {
             segment,
             count: 1,
             octets,
-            urgent: true,
         });
     }
 }

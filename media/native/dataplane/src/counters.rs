@@ -27,7 +27,8 @@ counted! {
         drop_events_full, drop_no_keys, drop_bad_key,
         drop_malformed_rtp, drop_malformed_rtcp, drop_srtp_auth, drop_srtcp_auth,
         drop_replay, drop_srtcp_replay, drop_ssrc_cap, drop_srtcp_cap, drop_unbound, drop_codec,
-        drop_duplicate, drop_late, drop_rtx_empty, drop_send_queue, drop_no_path, drop_index_spent,
+        drop_duplicate, drop_late, drop_rtx_empty, drop_send_queue,
+        drop_congested_video, drop_congested_audio, drop_no_path, drop_index_spent,
         drop_pli_rate, drop_nack_rate, drop_nack_unknown, drop_unknown_op,
         transports_now, sources_now, sinks_now,
     }

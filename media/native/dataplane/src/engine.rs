@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
 use crate::batch::{Batch, Gathering, Open, Ready};
+use crate::congestion::Congestion;
 use crate::counters::{Counters, Stats};
 use crate::demux::{classify, Class};
 use crate::levels;
@@ -28,6 +29,7 @@ pub struct Engine {
     pub(crate) ready: Ready,
     pub(crate) open: Open,
     pub(crate) gathering: Gathering,
+    pub(crate) congestion: Congestion,
     /// Slab keys of transports whose waiting packets are to be written.
     pub(crate) due: VecDeque<usize>,
     pub(crate) events: VecDeque<Event>,
@@ -51,6 +53,7 @@ impl Engine {
             ready: Ready::default(),
             open: Open::default(),
             gathering: Gathering::default(),
+            congestion: Congestion::default(),
             due: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
@@ -75,17 +78,13 @@ impl Engine {
             Class::Unknown => self.counters.drop_unknown += 1,
             Class::Short => self.counters.drop_short += 1,
         }
+        self.bound_control();
     }
 
     /// Count a datagram the driver could not take whole.
     pub fn oversize(&mut self) {
         self.counters.packets_in += 1;
         self.counters.drop_oversize += 1;
-    }
-
-    /// Count batches the driver had to drop.
-    pub fn send_dropped(&mut self, packets: u64) {
-        self.counters.drop_send_queue += packets;
     }
 
     /// Carry out an operation.  The driver has checked ids; an unknown one is counted.
@@ -177,6 +176,7 @@ impl Engine {
             self.next_levels = now + levels::INTERVAL_US;
             self.tell_levels();
         }
+        self.bound_control();
     }
 
     /// Let go of packets whose gathering time is over.

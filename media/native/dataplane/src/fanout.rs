@@ -7,9 +7,8 @@ use crate::engine::Engine;
 use crate::ext::{Extension, Writer};
 use crate::rtp::Fixed;
 use crate::sink::{Epoch, Sink, Wanted};
-use crate::source::Source;
 use crate::transport::{Binding, Pending, Transport};
-use crate::types::{Codec, Kind, Micros};
+use crate::types::{Kind, Micros};
 
 /// How a packet is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +48,13 @@ impl Engine {
             layer,
             index,
         };
-        let urgent = source.config.kind == Kind::Audio;
+        let kind = source.config.kind;
+        let urgent = kind == Kind::Audio;
+        let packet = source.layers.get(layer).and_then(|l| l.cache.get(index));
+        let timestamp = packet.map_or(0, |packet| packet.timestamp);
         let mut joining: Vec<usize> = Vec::new();
         for &sink_key in &source.sinks {
-            let Some(sink) = self.tables.sinks.get(sink_key) else {
+            let Some(sink) = self.tables.sinks.get_mut(sink_key) else {
                 continue;
             };
             if sink.wanted == Some(here) {
@@ -63,12 +65,23 @@ impl Engine {
             if !live.is_some_and(|e| e.source_key == source_key && e.layer == layer) {
                 continue;
             }
+            let written = self.ready.packets();
+            let full = self.congestion.full(kind, written, &self.limits);
+            if urgent && full {
+                self.counters.drop_congested_audio += 1;
+                continue;
+            }
+            if !urgent && sink.shedding.drops(timestamp, full) {
+                self.counters.drop_congested_video += 1;
+                continue;
+            }
             let key = sink.transport;
             if let Some(transport) = self.tables.transports.get_mut(key) {
                 transport.pending.push(Pending {
                     sink: sink_key,
                     ..pending
                 });
+                self.congestion.waiting += 1;
                 match transport.pending.len() {
                     _ if urgent => self.due.push_back(key),
                     1 => self.gathering.opened(now + self.limits.gather_us, key),
@@ -84,7 +97,7 @@ impl Engine {
 
     /// Begin feeding a waiting sink if the layer offers a start; until then its old feed, if it is
     /// another layer of the same source, goes on by itself.
-    fn join(&mut self, sink_key: usize, here: Wanted, pending: Pending, now: Micros) {
+    pub(crate) fn join(&mut self, sink_key: usize, here: Wanted, pending: Pending, now: Micros) {
         let Some(sink) = self.tables.sinks.get(sink_key) else {
             return;
         };
@@ -98,7 +111,7 @@ impl Engine {
         }
     }
 
-    /// Audio starts anywhere; video at a key frame just begun, from which everything since is sent.
+    /// Audio starts anywhere; video at the newest key frame, from which everything since is sent.
     fn start(
         &mut self,
         sink_key: usize,
@@ -112,10 +125,7 @@ impl Engine {
         let feed = source.layers.get(here.layer)?;
         let index = match source.config.kind {
             Kind::Audio => pending.index,
-            Kind::Video => {
-                let fresh = |at| now.saturating_sub(at) <= Source::FRESH_KEYFRAME_US;
-                feed.keyframe.filter(|k| fresh(k.arrived))?.index
-            }
+            Kind::Video => feed.start(sink.newest_arrival(), now)?,
         };
         let first = feed.cache.get(index)?;
         sink.payload_type(first.codec)?;
@@ -126,11 +136,13 @@ impl Engine {
         sink.wanted = None;
         self.counters.keyframe_joins += u64::from(index < pending.index);
         let came = (index..=feed.highest?).filter(|index| feed.cache.get(*index).is_some());
+        let before = transport.pending.len();
         transport.pending.extend(came.map(|index| Pending {
             sink: sink_key,
             index,
             ..pending
         }));
+        self.congestion.waiting += transport.pending.len() - before;
         self.due.push_back(sink.transport);
         Some(())
     }
@@ -152,6 +164,7 @@ impl Engine {
             now,
         };
         let mut waiting = std::mem::take(&mut transport.pending);
+        self.congestion.waiting -= waiting.len();
         for next in waiting.drain(..) {
             let source = tables.sources.get(next.source);
             let feed = source.and_then(|source| source.layers.get(next.layer));
@@ -255,9 +268,6 @@ pub(crate) fn transmit(
     let (start, size) = write(
         sink, transport, packet, epoch, fixed, original, index, egress,
     )?;
-    if packet.codec == Codec::Opus || form != Form::First {
-        egress.open.hurry();
-    }
     egress.open.commit(start, path, egress.ready);
     account(sink, transport, packet, epoch, form, out, size, egress);
     Some(())

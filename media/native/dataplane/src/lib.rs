@@ -7,6 +7,7 @@
 
 pub mod batch;
 pub mod cache;
+pub mod congestion;
 pub mod contexts;
 pub mod counters;
 pub mod demux;

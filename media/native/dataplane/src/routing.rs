@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::sink::{Sink, Wanted};
 use crate::source::Source;
 use crate::srtp::Protection;
-use crate::transport::Transport;
+use crate::transport::{Pending, Transport};
 use crate::types::{Kind, MasterKey, Micros, Profile, SinkConfig, SourceConfig, TransportConfig};
 
 impl Engine {
@@ -206,10 +206,33 @@ impl Engine {
         for old in [live, wanted].into_iter().flatten() {
             self.leave(sink_key, old);
         }
-        if video && live != Some(target) {
+        if video && live != Some(target) && !self.join_cached(sink_key, now) {
             self.ask_keyframe(target, layer, now);
         }
         Some(())
+    }
+
+    /// Start a waiting sink from what the cache holds.  One that is being fed goes on with its
+    /// old feed until the next packet of the new one.  Whether it started.
+    fn join_cached(&mut self, sink_key: usize, now: Micros) -> bool {
+        let sink = self.tables.sinks.get(sink_key);
+        let Some(here) = sink.filter(|s| s.live.is_none()).and_then(|s| s.wanted) else {
+            return false;
+        };
+        let source = self.tables.sources.get(here.source);
+        let feed = source.and_then(|source| source.layers.get(here.layer));
+        let Some(index) = feed.and_then(|feed| feed.highest) else {
+            return false;
+        };
+        let pending = Pending {
+            sink: sink_key,
+            source: here.source,
+            layer: here.layer,
+            index,
+        };
+        self.join(sink_key, here, pending, now);
+        let sink = self.tables.sinks.get(sink_key);
+        sink.is_some_and(|sink| sink.live.is_some())
     }
 
     pub(crate) fn request_keyframe(&mut self, source: u32, now: Micros) -> Option<()> {

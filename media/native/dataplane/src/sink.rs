@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::cache::Packet;
+use crate::congestion::Shedding;
 use crate::counters::SinkStats;
 use crate::seqmap::unwrap;
 use crate::types::{Codec, Kind, Micros, SinkConfig, MS, SECOND};
@@ -71,6 +72,8 @@ pub struct Sink {
     newest: Option<Newest>,
     first_timestamp: u32,
     pub next_repair: u64,
+    /// What it does not get while the driver cannot send.
+    pub shedding: Shedding,
     repeats: VecDeque<(u64, Micros)>,
     credit: u64,
     pli_tokens: u8,
@@ -101,6 +104,7 @@ impl Sink {
             newest: None,
             first_timestamp,
             next_repair,
+            shedding: Shedding::default(),
             repeats: VecDeque::new(),
             credit: REPAIR_CREDIT,
             pli_tokens: PLI_BURST,
@@ -155,11 +159,17 @@ impl Sink {
             self.stats.switches += 1;
         }
         self.live = Some(epoch);
+        self.shedding = Shedding::default();
         self.epochs.push_back(epoch);
         if self.epochs.len() > EPOCHS {
             self.epochs.pop_front();
         }
         epoch
+    }
+
+    /// When what was sent last had arrived.
+    pub fn newest_arrival(&self) -> Option<Micros> {
+        self.newest.map(|newest| newest.arrived)
     }
 
     /// Note that `packet` went out under `out` for the first time.

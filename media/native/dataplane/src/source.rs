@@ -9,6 +9,12 @@ use crate::types::{Codec, Kind, Micros, SourceConfig, MS, SECOND};
 /// A layer without packets for this long is not active.
 const ACTIVE_US: Micros = SECOND;
 
+/// A key frame this young has just begun: whoever waits for one starts with it.
+const BEGUN_US: Micros = 300 * MS;
+
+/// A key frame this young, with everything since, starts a viewer that has seen nothing newer.
+const FRESH_US: Micros = 2 * SECOND;
+
 /// A key frame may be asked for this often.  An encoder that answers every request sends nothing
 /// but key frames, and requests of all viewers of all hops meet here.
 pub const KEYFRAME_ASK_US: Micros = SECOND;
@@ -74,6 +80,22 @@ impl Layer {
         self.keyframe = None;
         self.assembling = None;
         self.report = None;
+    }
+
+    /// The index from which a viewer can be fed: that of the newest key frame, if it is not too
+    /// old.  `sent` is when what the viewer was sent last had arrived.
+    ///
+    /// A viewer that was sent nothing since then starts from a frame up to 2 s old, everything
+    /// after it being here.  One that was would have its time pushed ahead by the frame's age: it
+    /// starts from a frame just begun, whose gaps may still be filled.
+    pub fn start(&self, sent: Option<Micros>, now: Micros) -> Option<u64> {
+        let keyframe = self.keyframe?;
+        let age = now.saturating_sub(keyframe.arrived);
+        let behind = sent.is_none_or(|at| at < keyframe.arrived);
+        let highest = self.highest?;
+        let whole = || (keyframe.index..=highest).all(|index| self.cache.get(index).is_some());
+        let may = age <= BEGUN_US || age <= FRESH_US && behind && whole();
+        may.then_some(keyframe.index)
     }
 
     pub fn active(&self, now: Micros) -> bool {
@@ -163,7 +185,4 @@ impl Source {
         }
         self.best
     }
-
-    /// Packets older than this cannot start a viewer.
-    pub const FRESH_KEYFRAME_US: Micros = 300 * MS;
 }

@@ -82,6 +82,9 @@ pub struct Limits {
     pub max_sinks: usize,
     pub max_transports: usize,
     pub silent_us: Micros,
+    /// Packets that may wait while the driver cannot send: so many until pictures are dropped,
+    /// twice as many until sound is, four times until control is.
+    pub max_waiting: usize,
 }
 
 impl Default for Limits {
@@ -93,6 +96,7 @@ impl Default for Limits {
             max_sinks: 64,
             max_transports: 10_000,
             silent_us: 3 * SECOND,
+            max_waiting: 16_384,
         }
     }
 }

@@ -10,13 +10,14 @@ use dataplane::{
     Codec, Event, Limits, MasterKey, Op, SinkConfig, SourceConfig, TransportConfig, MS,
 };
 use pyo3::create_exception;
-use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
+use crate::binding::bind_all;
 use crate::parse;
 use crate::registry::{Registry, Wrong};
-use crate::socket::Udp;
+use crate::shown;
 use crate::worker::{lock, Command, Shared, Worker};
 
 create_exception!(
@@ -28,8 +29,6 @@ create_exception!(
 
 /// How long `stats` and `keyframe` wait for the worker.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Tries to find one port free on every host.
-const PORT_TRIES: usize = 16;
 const MAX_DATAGRAM: usize = 65_507;
 
 fn wrong(sentence: Wrong) -> PyErr {
@@ -44,30 +43,6 @@ pub struct Engine {
     thread: Mutex<Option<JoinHandle<()>>>,
     addresses: Vec<SocketAddr>,
     limits: Limits,
-}
-
-/// Bind every host on one port.
-pub fn bind_all(hosts: &[String], port: u16) -> Result<Vec<Udp>, PyErr> {
-    let mut last = PyOSError::new_err("no hosts to bind");
-    for _ in 0..PORT_TRIES {
-        match try_bind(hosts, port) {
-            Ok(sockets) => return Ok(sockets),
-            Err(error) if port == 0 && hosts.len() > 1 => last = error,
-            Err(error) => return Err(error),
-        }
-    }
-    Err(last)
-}
-
-fn try_bind(hosts: &[String], mut port: u16) -> Result<Vec<Udp>, PyErr> {
-    let mut sockets: Vec<Udp> = Vec::new();
-    for host in hosts {
-        let ip = parse::ip(host).map_err(PyOSError::new_err)?;
-        let udp = Udp::bind(ip, port).map_err(PyErr::from)?;
-        port = udp.address.port();
-        sockets.push(udp);
-    }
-    Ok(sockets)
 }
 
 fn limit<T: TryFrom<i64>>(what: &str, value: i64, least: i64, most: i64) -> PyResult<T> {
@@ -160,6 +135,7 @@ impl Engine {
             max_sinks: limit("max_sinks", max_sinks, 1, 4_096)?,
             max_transports: limit("max_transports", max_transports, 1, 100_000)?,
             silent_us: limit::<u64>("silent_ms", silent_ms, 100, 600_000)? * MS,
+            ..Limits::default()
         };
         if hosts.is_empty() || hosts.len() > 16 {
             return Err(wrong(format!("hosts: {}, not 1..16", hosts.len())));
@@ -201,7 +177,7 @@ impl Engine {
             self.shared.told.set();
         }
         drop(events);
-        let tuples: PyResult<Vec<_>> = taken.into_iter().map(|e| event(py, e)).collect();
+        let tuples: PyResult<Vec<_>> = taken.into_iter().map(|e| shown::event(py, e)).collect();
         PyList::new(py, tuples?)
     }
 
@@ -443,68 +419,6 @@ impl Engine {
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let (stats, driver) = self.ask(py, Command::Stats)?;
-        let engine = counters(py, &stats.engine.pairs())?;
-        for (name, value) in [
-            ("worker_cpu_ns", driver.worker_cpu_ns),
-            ("receives", driver.receives),
-            ("wakeups", driver.wakeups),
-            ("send_calls", driver.send.calls),
-            ("sends", driver.send.sends),
-            ("gso_sends", driver.send.gso_sends),
-            ("gso_refused", driver.send.gso_refused),
-            ("send_errors", driver.send.send_errors),
-        ] {
-            engine.set_item(name, value)?;
-        }
-        let transports = PyDict::new(py);
-        for (id, stats) in &stats.transports {
-            transports.set_item(id, counters(py, &stats.pairs())?)?;
-        }
-        let sources = PyDict::new(py);
-        for (id, stats, codec) in &stats.sources {
-            let found = counters(py, &stats.pairs())?;
-            found.set_item("codec", codec.map(Codec::name))?;
-            sources.set_item(id, found)?;
-        }
-        let sinks = PyDict::new(py);
-        for (id, stats) in &stats.sinks {
-            sinks.set_item(id, counters(py, &stats.pairs())?)?;
-        }
-        let all = PyDict::new(py);
-        all.set_item("engine", engine)?;
-        all.set_item("transports", transports)?;
-        all.set_item("sources", sources)?;
-        all.set_item("sinks", sinks)?;
-        Ok(all)
-    }
-}
-
-fn counters<'py>(py: Python<'py>, pairs: &[(&str, u64)]) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    for (name, value) in pairs {
-        dict.set_item(name, value)?;
-    }
-    Ok(dict)
-}
-
-fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
-    let address = |what: &str, transport: u32, peer: SocketAddr| {
-        let ip = peer.ip().to_string();
-        (what, transport, ip, peer.port()).into_pyobject(py)
-    };
-    match event {
-        Event::Path { transport, peer } => address("path", transport, peer),
-        Event::Nominated { transport, peer } => address("nominated", transport, peer),
-        Event::Dtls {
-            transport,
-            datagram,
-        } => ("dtls", transport, PyBytes::new(py, &datagram)).into_pyobject(py),
-        Event::Silent { transport } => ("silent", transport).into_pyobject(py),
-        Event::Alive { transport } => ("alive", transport).into_pyobject(py),
-        Event::Started { source, codec } => ("started", source, codec.name()).into_pyobject(py),
-        Event::Levels(levels) => {
-            let levels = PyTuple::new(py, levels)?;
-            ("levels", levels).into_pyobject(py)
-        }
+        shown::stats(py, &stats, &driver)
     }
 }

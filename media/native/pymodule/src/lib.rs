@@ -3,11 +3,13 @@
 //! Small ints, strings and bytes cross it; packets never do.  `media/_native.pyi` is the contract.
 
 mod bench;
+mod binding;
 mod clock;
 mod door;
 mod names;
 mod parse;
 mod registry;
+mod shown;
 mod socket;
 mod wake;
 mod worker;

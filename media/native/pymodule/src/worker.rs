@@ -14,8 +14,6 @@ use crate::wake::Wake;
 const TURNS: usize = 4;
 /// Octets written before they are sent.
 const PORTION: usize = 96 * 1024;
-/// Datagrams held back while a socket's buffer is full.
-const MAX_BACKLOG: usize = 16_384;
 
 /// What Python asks of the worker.
 pub enum Command {
@@ -157,10 +155,16 @@ impl Worker {
         }
     }
 
-    /// Send what is ready, behind what is held back, in portions the processor's cache holds.
+    /// Send what is held back, then what is ready, in portions the processor's cache holds.  When
+    /// a socket takes no more, the engine keeps the rest and decides what to drop.
     fn send(&mut self) {
         let now = self.clock.now();
         loop {
+            let stuck = !self.send_backlog();
+            self.engine.congested(stuck);
+            if stuck {
+                return;
+            }
             let mut octets = 0;
             while octets < PORTION {
                 let Some(batch) = self.engine.poll_transmit(now) else {
@@ -168,10 +172,6 @@ impl Worker {
                 };
                 octets += batch.octets.len();
                 self.backlog.push_back(batch);
-            }
-            let stuck = !self.send_backlog();
-            if stuck {
-                self.shed();
             }
             if octets == 0 {
                 return;
@@ -201,24 +201,6 @@ impl Worker {
             }
         }
         true
-    }
-
-    /// Drop pictures, newest first, when too much is held back.  Sound and control stay.
-    fn shed(&mut self) {
-        let mut held: usize = self.backlog.iter().map(|b| b.count).sum();
-        if held <= MAX_BACKLOG {
-            return;
-        }
-        let mut kept = VecDeque::with_capacity(self.backlog.len());
-        while let Some(batch) = self.backlog.pop_back() {
-            if held > MAX_BACKLOG && (!batch.urgent || held > 2 * MAX_BACKLOG) {
-                held -= batch.count;
-                self.engine.send_dropped(batch.count as u64);
-            } else {
-                kept.push_front(batch);
-            }
-        }
-        self.backlog = kept;
     }
 
     /// Hand events to Python.

@@ -1,0 +1,77 @@
+//! Events and counters as Python sees them: tuples and dictionaries.
+
+use std::net::SocketAddr;
+
+use dataplane::{Codec, Event, Stats};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+
+use crate::worker::Driver;
+
+/// Every counter, by what it belongs to; see `media/_native.pyi`.
+pub fn stats<'py>(py: Python<'py>, stats: &Stats, driver: &Driver) -> PyResult<Bound<'py, PyDict>> {
+    let engine = counters(py, &stats.engine.pairs())?;
+    for (name, value) in [
+        ("worker_cpu_ns", driver.worker_cpu_ns),
+        ("receives", driver.receives),
+        ("wakeups", driver.wakeups),
+        ("send_calls", driver.send.calls),
+        ("sends", driver.send.sends),
+        ("gso_sends", driver.send.gso_sends),
+        ("gso_refused", driver.send.gso_refused),
+        ("send_errors", driver.send.send_errors),
+    ] {
+        engine.set_item(name, value)?;
+    }
+    let transports = PyDict::new(py);
+    for (id, stats) in &stats.transports {
+        transports.set_item(id, counters(py, &stats.pairs())?)?;
+    }
+    let sources = PyDict::new(py);
+    for (id, stats, codec) in &stats.sources {
+        let found = counters(py, &stats.pairs())?;
+        found.set_item("codec", codec.map(Codec::name))?;
+        sources.set_item(id, found)?;
+    }
+    let sinks = PyDict::new(py);
+    for (id, stats) in &stats.sinks {
+        sinks.set_item(id, counters(py, &stats.pairs())?)?;
+    }
+    let all = PyDict::new(py);
+    all.set_item("engine", engine)?;
+    all.set_item("transports", transports)?;
+    all.set_item("sources", sources)?;
+    all.set_item("sinks", sinks)?;
+    Ok(all)
+}
+
+fn counters<'py>(py: Python<'py>, pairs: &[(&str, u64)]) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, value) in pairs {
+        dict.set_item(name, value)?;
+    }
+    Ok(dict)
+}
+
+/// What `poll_events` gives for one event.
+pub fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
+    let address = |what: &str, transport: u32, peer: SocketAddr| {
+        let ip = peer.ip().to_string();
+        (what, transport, ip, peer.port()).into_pyobject(py)
+    };
+    match event {
+        Event::Path { transport, peer } => address("path", transport, peer),
+        Event::Nominated { transport, peer } => address("nominated", transport, peer),
+        Event::Dtls {
+            transport,
+            datagram,
+        } => ("dtls", transport, PyBytes::new(py, &datagram)).into_pyobject(py),
+        Event::Silent { transport } => ("silent", transport).into_pyobject(py),
+        Event::Alive { transport } => ("alive", transport).into_pyobject(py),
+        Event::Started { source, codec } => ("started", source, codec.name()).into_pyobject(py),
+        Event::Levels(levels) => {
+            let levels = PyTuple::new(py, levels)?;
+            ("levels", levels).into_pyobject(py)
+        }
+    }
+}

@@ -215,6 +215,7 @@ class Peer:
         self.socket.sendto(datagram, self.address)
 
     def send_rtp(self, packet: Rtp) -> None:
+        self.engine.stats()  # answered behind the calls made so far: a packet could overtake them
         self.send(self.sender.protect(bytes(packet)))
 
     def send_rtcp(self, packet: bytes) -> None:

@@ -8,6 +8,7 @@ Who the peer is, is for the driver to prove (``Prove``), since that takes keys.
 from __future__ import annotations
 
 import enum
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -18,12 +19,21 @@ from .messages import VERSION, LinkAck, LinkFailure, LinkHello, LinkMessage, Lin
 from .session import CloseCode
 
 HELLO_S = 10.0
-PING_S = 5.0
-DEAD_S = 15.0
+PING_S = 1.0
+"""A peer silent so long is pinged, and the line is looked at so often."""
+DEAD_S = 4.0
+"""A peer is dead when for so long no byte came from it and no byte of what waits for it was taken.
+
+A frozen neighbour's kernel still takes pings, at once, so what is taken counts only while more waits: that is
+a slow line at work, and our ping is behind what waits.  Any byte that comes counts, of half a message too."""
+STUCK_S = 15.0
+"""A peer that talks but takes nothing of what waits for so long does not read."""
+LATE_S = 1.0
+"""A tick so late means that this node stood still; the peer is given its time anew."""
 WINDOW = 8
 """Batches of records that may be on the way unacknowledged."""
 BATCH_BYTES = 65_536
-"""Of records in one batch; one larger record travels alone.  At 64 kbit/s a batch takes 8 s, within DEAD_S."""
+"""Of records in one batch; one larger record travels alone.  At 64 kbit/s it takes 8 s, no silence: see DEAD_S."""
 BATCH_ROWS = 1_000
 FORGIVEN = 3
 
@@ -47,6 +57,21 @@ def backoff_s(attempt: int, draw: float) -> float:
     growth = 1.5 ** min(max(0, attempt - BACKOFF_SHORT_ATTEMPTS), 20)
     ceiling = min(BACKOFF_LAST_S, BACKOFF_SHORT_S * growth)
     return BACKOFF_FIRST_S + (ceiling - BACKOFF_FIRST_S) * draw
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the socket knows of the line below the messages.
+
+    Attributes:
+        silent_s: Seconds since the last byte came in, of a whole message or not.
+        taken: Bytes of ours that the peer's host has acknowledged since the connection began.
+        waiting: Whether more of ours wait than a ping or two, here or on the way.
+    """
+
+    silent_s: float = math.inf
+    taken: int = 0
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +129,12 @@ class Link:
         self._epoch = epoch
         self._opened = now
         self._heard = now
+        self._taken = now
+        """When something waiting was last taken while more waited: a slow line at work."""
+        self._free = now
+        """When nothing waited, or something was taken."""
+        self._looked = now
+        self._line = Line()
         self._asked: tuple[int, Monotonic] | None = None
         self._pings = 0
         self._acked = Seq(0)
@@ -123,7 +154,7 @@ class Link:
         if self.phase is not Phase.CHECKING:
             raise LocalError(f"accepted while {self.phase.value}")
         self.phase = Phase.UP
-        self._heard = now
+        self._heard = self._free = self._looked = now
         known = hello.epoch == self._epoch and 0 <= hello.seq <= head
         self._acked = hello.seq if known else Seq(0)
         return self._acked
@@ -151,22 +182,42 @@ class Link:
             case Phase.CLOSED:
                 return None
             case Phase.UP:
-                ping = self._heard if self._asked is None else self._asked[1]
-                return Monotonic(min(self._heard + DEAD_S, ping + PING_S))
+                return Monotonic(min(self._alive + DEAD_S, self._looked + PING_S))
             case _:
                 return Monotonic(self._opened + HELLO_S)
 
-    def tick(self, now: Monotonic) -> tuple[Effect, ...]:
+    @property
+    def _alive(self) -> Monotonic:
+        return max(self._heard, self._taken)
+
+    def tick(self, now: Monotonic, line: Line = Line()) -> tuple[Effect, ...]:
+        """Call at ``deadline``, with what the socket knows then."""
         deadline = self.deadline()
         if deadline is None or now < deadline:
             return ()
         if self.phase is not Phase.UP:
             return self._close(CloseCode.HELLO_TIMEOUT, f"no hello within {HELLO_S:.0f} s")
-        if now - self._heard >= DEAD_S:
+        if now - deadline > LATE_S:
+            self._heard = self._free = now
+        self._look(line, now)
+        if now - self._alive >= DEAD_S:
             return self._close(CloseCode.DEAD, f"nothing heard for {DEAD_S:.0f} s")
+        if now - self._free >= STUCK_S:
+            return self._close(CloseCode.TOO_SLOW, f"nothing taken for {STUCK_S:.0f} s")
+        if now - self._heard < PING_S or line.waiting:
+            return ()
         self._pings = (self._pings + 1) & 0xFFFFFFFF
-        self._asked = (self._pings, now)
+        if self._asked is None:
+            self._asked = (self._pings, now)
         return (Say(LinkPing(number=self._pings)),)
+
+    def _look(self, line: Line, now: Monotonic) -> None:
+        before, self._line, self._looked = self._line, line, now
+        self._heard = Monotonic(max(self._heard, now - line.silent_s))
+        if line.waiting and before.waiting and line.taken > before.taken:
+            self._taken = now
+        if not line.waiting or line.taken > before.taken:
+            self._free = now
 
     def _take(self, message: LinkMessage, now: Monotonic) -> tuple[Effect, ...]:
         match self.phase, message:

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.app import Node
 from gateway.config import ConfigError
+from signaling.ids import RecordKey
 from signaling.messages import AlarmView, DeliveryChanged, DirectiveView, NodeView, Receipt, Welcome
 from signaling.records import Stage
 from tests.support.cluster import cluster, until
@@ -67,7 +68,7 @@ def test_a_directive_issued_while_a_middle_node_is_down_arrives_once_when_it_is_
             assert view.directive == issued["id"]
             await tiers.linked()
             rows = [row.key for row in tiers.village.node.journal.replay()]
-            assert rows.count(f"directive:{issued['id']}:issued") == 1
+            assert rows.count(RecordKey(f"directive:{issued['id']}:issued")) == 1
 
     asyncio.run(story())
 

@@ -15,17 +15,18 @@ from gateway import telemetry
 from gateway.auth import Auth
 from gateway.clock import Clock
 from signaling import codec, records
-from signaling.ids import DirectiveId, Epoch, NodeCode, Seq
+from signaling.ids import DirectiveId, Epoch, NodeCode, ParticipantId, Seq, Sha256
+from signaling.link import DEAD_S
 from signaling.messages import (
     LinkAck,
     LinkBlobWant,
     LinkFailure,
     LinkHello,
     LinkMessage,
+    LinkPong,
     LinkPresence,
     LinkRosters,
     ParticipantView,
-    Sha256,
 )
 from signaling.records import DeliveryAdvanced, RefusalRecorded, Stage
 from signaling.session import CloseCode
@@ -199,11 +200,11 @@ def test_a_neighbour_speaks_only_for_its_own_side(tmp_path: Path) -> None:
         await child.greet(COUNTY)
         before = telemetry.value("link_refused", code="bad-roster")
         for node, division in ((CITY, CITY), (VILLAGE, COUNTY), (OTHER_VILLAGE, OTHER_VILLAGE)):
-            forged = ParticipantView(participant="p-x", node=node, division=division, name="市长")
+            forged = ParticipantView(participant=ParticipantId("p-x"), node=node, division=division, name="市长")
             await child.say(LinkRosters(conference=meeting["id"], participants=(forged,)))
         await child.say(LinkPresence(online={CITY: 1}))
         await child.say(LinkBlobWant(sha256=Sha256("0" * 64), offset=0))
-        honest = ParticipantView(participant="p-y", node=VILLAGE, division=VILLAGE, name="赵支书")
+        honest = ParticipantView(participant=ParticipantId("p-y"), node=VILLAGE, division=VILLAGE, name="赵支书")
         await child.say(LinkRosters(conference=meeting["id"], participants=(honest,)))
         conferences = tiers.county.node.conferences
         await until(lambda: conferences.view(commander(COUNTY), meeting["id"]).participants)
@@ -263,5 +264,45 @@ def test_a_child_that_stops_reading_delays_nobody_else(tmp_path: Path) -> None:
         assert view.total > 1
         assert tiers.county.node.links.up == {TOWNSHIP}
         mute.socket._response.connection.transport.abort()  # type: ignore[union-attr]
+
+    story(tmp_path, tell)
+
+
+def test_a_frozen_neighbour_is_closed_within_five_seconds_though_its_kernel_takes_all(tmp_path: Path) -> None:
+    async def tell(tiers: Cluster) -> None:
+        await tiers.township.stop()
+        child = await Impostor.dial(tiers, tmp_path, tiers.county, TOWNSHIP)
+        await child.greet(COUNTY)
+        began = asyncio.get_running_loop().time()
+        while await child.hear() is not None:
+            pass
+        assert child.socket.close_code == CloseCode.DEAD
+        assert DEAD_S - 1 < asyncio.get_running_loop().time() - began < DEAD_S + 1
+        assert TOWNSHIP not in tiers.county.node.links.up
+
+    story(tmp_path, tell)
+
+
+async def piecemeal(child: Impostor, text: str, pieces: int) -> None:
+    """Write a frame's first bytes now, and one more each half second: a very slow line."""
+    connection = child.socket._response.connection
+    assert connection is not None
+    assert connection.transport is not None
+    mask = bytes(4)
+    frame = b"\x81" + bytes([0x80 | len(text)]) + mask + text.encode()
+    for index in range(pieces):
+        connection.transport.write(frame[index : index + 1])
+        await asyncio.sleep(0.5)
+    connection.transport.write(frame[pieces:])
+
+
+def test_half_a_message_that_goes_on_coming_is_life(tmp_path: Path) -> None:
+    async def tell(tiers: Cluster) -> None:
+        await tiers.township.stop()
+        child = await Impostor.dial(tiers, tmp_path, tiers.county, TOWNSHIP)
+        await child.greet(COUNTY)
+        await piecemeal(child, '{"type":"link_ping","number":7}', round(2 * (DEAD_S + 2)))
+        assert (await child.until(LinkPong)).number == 7
+        assert TOWNSHIP in tiers.county.node.links.up
 
     story(tmp_path, tell)

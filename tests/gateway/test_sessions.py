@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from gateway import sessions, telemetry
+from signaling.ids import ConferenceId
 from signaling.messages import DirectiveView, Done, Failure, Hello, Join, Leave, Publishing, Receipt, Watch, Welcome
 from signaling.records import Stage
 from signaling.session import CloseCode
@@ -141,7 +142,10 @@ def test_whoever_reads_too_slowly_is_cut_off_and_learns_all_again_when_it_return
         slow = Terminal(await narrow.ws_connect(f"{tiers.village.url}/ws"))
         await slow.say(Hello(version=1, token=tiers.village.token(terminal(VILLAGE))))
         await slow.hear(Welcome)
-        transport = slow.socket._response.connection.transport  # type: ignore[union-attr]
+        connection = slow.socket._response.connection
+        assert connection is not None
+        assert connection.transport is not None
+        transport = connection.transport
         transport.pause_reading()
         before = telemetry.value("session_refused", code="close-4009")
         number = 0
@@ -180,7 +184,7 @@ def test_commands_that_cannot_be_are_answered_with_their_request_and_a_code(tmp_
         page = await tiers.sign_in(tiers.village, terminal(VILLAGE))
         await page.say(Watch(request=11, slot=0, participant=None))
         assert (await page.hear(Failure, lambda m: m.request == 11)).code == "not-joined"
-        await page.say(Join(request=12, conference="nowhere", sdp="v=0"))
+        await page.say(Join(request=12, conference=ConferenceId("nowhere"), sdp="v=0"))
         assert (await page.hear(Failure, lambda m: m.request == 12)).code == "unknown-conference"
         body = {"title": "会商", "scope": [{"node": COUNTY, "mode": "subtree"}]}
         _, meeting = await tiers.call(tiers.county, commander(COUNTY), "POST", "conferences", body)

@@ -1,5 +1,7 @@
 """The machine of one link, as sentences; and two of them over a line that loses the connection."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,10 +15,12 @@ from signaling.link import (
     DEAD_S,
     FORGIVEN,
     PING_S,
+    STUCK_S,
     WINDOW,
     Acked,
     Close,
     Handle,
+    Line,
     Link,
     Phase,
     Prove,
@@ -96,7 +100,79 @@ def test_a_quiet_link_is_asked_and_a_dead_one_is_closed_on_time() -> None:
     assert link.tick(now) == (Say(LinkPing(number=1)),)
     assert link.tick(Monotonic(now + 0.1)) == ()
     assert link.tick(Monotonic(now + PING_S)) == (Say(LinkPing(number=2)),)
+    assert link.tick(Monotonic(now + 2 * PING_S)) == (Say(LinkPing(number=3)),)
     assert closes(link.tick(Monotonic(START + DEAD_S))) == [CloseCode.DEAD]
+    assert DEAD_S < 5
+
+
+Lines = Callable[[float], Line]
+
+
+def life(link: Link, lines: Lines, limit_s: float) -> tuple[float, CloseCode | None]:
+    """Tick ``link`` on time for ``limit_s`` seconds over a line; return when it closed, and how."""
+    while (deadline := link.deadline()) is not None and deadline <= START + limit_s:
+        if closed := closes(link.tick(deadline, lines(deadline - START))):
+            return deadline - START, closed[0]
+    return limit_s, None
+
+
+def frozen(after_s: float) -> Line:
+    """A neighbour that stopped at once, whose kernel takes the little we say; now and then that is on the way."""
+    return Line(silent_s=after_s, taken=round(after_s * 300), waiting=False)
+
+
+def full(after_s: float) -> Line:
+    """A neighbour that stopped at once while much was sent to it: its kernel is full."""
+    return Line(silent_s=after_s, taken=65_536, waiting=True)
+
+
+def slow_to_take(after_s: float) -> Line:
+    """A megabyte at 64 kbit/s to a neighbour that has nothing to say until it has it, after 131 s."""
+    return Line(silent_s=after_s, taken=round(min(after_s, 131) * 8_000), waiting=after_s < 131)
+
+
+def slow_to_come(after_s: float) -> Line:
+    """Half a message, a packet of which comes each 200 ms."""
+    return Line(silent_s=after_s % 0.2)
+
+
+def talks_and_never_reads(after_s: float) -> Line:
+    return Line(silent_s=0.3, taken=4_096, waiting=True)
+
+
+@pytest.mark.parametrize("line", [frozen, full])
+def test_a_frozen_neighbour_is_noticed_within_five_seconds(line: Lines) -> None:
+    assert life(up(), line, 60) == (DEAD_S, CloseCode.DEAD)
+
+
+def test_a_slow_line_is_no_dead_neighbour_until_it_has_taken_all() -> None:
+    assert life(up(), slow_to_take, 131) == (131, None)
+    ended, code = life(up(), slow_to_take, 300)
+    assert code is CloseCode.DEAD
+    assert 131 < ended < 131 + DEAD_S + PING_S
+    assert life(up(), slow_to_come, 300) == (300, None)
+
+
+def test_no_ping_is_queued_behind_what_waits() -> None:
+    link = up()
+    assert link.tick(Monotonic(START + PING_S), Line(PING_S, taken=0, waiting=True)) == ()
+    assert link.tick(Monotonic(START + 2 * PING_S), Line(2 * PING_S, taken=9, waiting=False)) == (
+        Say(LinkPing(number=1)),
+    )
+
+
+def test_a_neighbour_that_talks_and_never_reads_is_closed_as_too_slow() -> None:
+    ended, code = life(up(), talks_and_never_reads, 60)
+    assert code is CloseCode.TOO_SLOW
+    assert STUCK_S <= ended <= STUCK_S + 2 * PING_S
+
+
+def test_a_node_that_stood_still_itself_asks_before_it_gives_a_neighbour_up() -> None:
+    link = up()
+    woken = Monotonic(START + 3_600)
+    assert closes(link.tick(woken)) == []
+    assert link.tick(Monotonic(woken + PING_S)) == (Say(LinkPing(number=1)),)
+    assert life(link, lambda after_s: Line(silent_s=after_s), 4_000) == (3_600 + DEAD_S, CloseCode.DEAD)
 
 
 def test_an_answered_ping_gives_the_round_trip_and_new_patience() -> None:
@@ -104,7 +180,8 @@ def test_an_answered_ping_gives_the_round_trip_and_new_patience() -> None:
     link.tick(Monotonic(START + PING_S))
     link.receive(encode(LinkPong(number=1)), Monotonic(START + PING_S + 0.2))
     assert link.rtt_s == pytest.approx(0.2)
-    assert link.deadline() == pytest.approx(START + 2 * PING_S + 0.2)
+    link.tick(Monotonic(START + 2 * PING_S))
+    assert closes(link.tick(Monotonic(START + DEAD_S))) == []
 
 
 def test_a_ping_is_answered_with_its_number() -> None:

@@ -197,6 +197,15 @@ export function tally(view: DirectiveView): Tally {
   return { total, delivered: count("delivered"), shown: count("shown"), signed, rate: total === 0 ? 0 : signed / total }
 }
 
+/** Names of numbers in the order people say them; others follow in the order they came. */
+const SAID_FIRST: readonly string[] = ["应转", "已转"]
+
+/** Feedback numbers in the order they are read out. */
+export function numbers(values: Readonly<Record<string, number>>): (readonly [string, number])[] {
+  const place = (name: string): number => (SAID_FIRST.includes(name) ? SAID_FIRST.indexOf(name) : SAID_FIRST.length)
+  return Object.entries(values).sort(([a], [b]) => place(a) - place(b))
+}
+
 /** Feedback numbers of all recipients, summed by name. */
 export function totals(view: DirectiveView): ReadonlyMap<string, number> {
   if (view.recipients.length < view.total) return new Map(Object.entries(view.sums))

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
 import {
-  alarmsByTime, EMPTY, MAX_ALARMS, overdue, reduce, tally, totals, unsigned, type PageEvent, type State,
+  alarmsByTime, EMPTY, MAX_ALARMS, numbers, overdue, reduce, tally, totals, unsigned, type PageEvent, type State,
 } from "../src/protocol"
 import type { GatewayMessage } from "../src/wire"
 import { alarm, conference, COUNTY, directive, place, recipient, TOWN, VILLAGE, welcome } from "./views"
@@ -71,6 +71,10 @@ describe("a directive", () => {
       recipient(VILLAGE, "feedback", { values: { 已转: 5 } }),
     ]
     expect([...totals(directive({ recipients: rows }))]).toEqual([["应转", 30], ["已转", 15]])
+  })
+
+  test("has its numbers read out in the order people say them, whatever the order they came in", () => {
+    expect(numbers({ 已转: 15, 车辆: 2, 应转: 30 })).toEqual([["应转", 30], ["已转", 15], ["车辆", 2]])
   })
 
   test("a row of a directive nobody announced changes nothing", () => {

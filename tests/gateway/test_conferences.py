@@ -283,7 +283,7 @@ def test_who_was_there_when_a_node_died_is_recorded_as_gone_when_it_is_back(tmp_
 
 
 def test_one_person_cannot_fill_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.conferences.MAX_SEATS_OF_ONE", 2)
+    monkeypatch.setattr("gateway.seats.MAX_SEATS_OF_ONE", 2)
 
     async def tell(tiers: Cluster) -> None:
         conference = await convene(tiers)

@@ -9,6 +9,8 @@ import type { Station } from "../station"
 
 export type Panel = "issue" | "convene" | null
 
+const BELOW_HEADER = 58
+
 export class Desk {
   readonly state
   readonly status
@@ -80,12 +82,12 @@ export class Desk {
 
   say(text: string): void {
     this.notice.value = text
-    ElMessage({ message: text, type: "success" })
+    ElMessage({ message: text, type: "success", offset: BELOW_HEADER })
   }
 
   complain(error: unknown): void {
     this.notice.value = explain(error)
-    ElMessage({ message: this.notice.value, type: "error", duration: 8_000, showClose: true })
+    ElMessage({ message: this.notice.value, type: "error", duration: 8_000, showClose: true, offset: BELOW_HEADER })
   }
 
   private follow(): void {

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -39,6 +40,7 @@ BASE_PORT = 8801
 MEETING = "防汛视频调度会"
 READY_S = 120.0
 POLL_S = 0.1
+DEVICE = "八里村水位站"
 CAMERAS = ("湘江水位摄像头", "镇政府广场摄像头")
 PEOPLE: tuple[tuple[str, Role, str], ...] = (
     ("county", Role.COMMANDER, "县指挥长 刘建国"),
@@ -322,7 +324,7 @@ def main(directory: Path, base_port: int, *, cameras: bool, as_json: bool, say: 
     links = sign_in_links(nodes, Clock())
 
     def ready(meeting: str) -> None:
-        _announce(links, say)
+        _announce(links, nodes[-1], say)
         if as_json:
             urls = {node.tier: node.url for node in nodes}
             people = [asdict(link) for link in links]
@@ -357,9 +359,17 @@ async def _until_signal(running: Any, say: Say) -> int:
     return 0
 
 
-def _announce(links: Sequence[Link], say: Say) -> None:
+def _alarm_command(node: Node) -> str:
+    """Return what a shell needs to raise an alarm as a device does; the token is made when it runs."""
+    token = f"$({shlex.join(wuji('token', '--config', str(node.file), '--role', Role.DEVICE, '--name', DEVICE))})"
+    alarm = '{"kind": "water_level", "urgency": "P1", "text": "水位超警戒"}'
+    return f"curl -H \"Authorization: Bearer {token}\" -F 'alarm={alarm}' {node.url}/api/v1/alarms"
+
+
+def _announce(links: Sequence[Link], village: Node, say: Say) -> None:
     say("")
     for link in links:
         say(f"{link.tier:<9} {link.role:<10} {link.name}\n    {link.url}")
+    say(f"{village.tier:<9} {Role.DEVICE:<10} {DEVICE}: raises an alarm by command\n    {_alarm_command(village)}")
     say("\nOpen a link in a browser; each person in a window of its own.  Ctrl-C stops everything.")
     say("demo ready")

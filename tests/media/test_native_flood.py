@@ -1,8 +1,9 @@
 """A call goes on while somebody throws malformed datagrams at it, from anywhere.
 
 The stream, the flood and the clockwork of both are one thread, arrivals are stamped by the kernel
-and what this thread was late is taken off, so that a gap is the engine's, or the whole machine's,
-which the quiet spells between the floods show too.
+and what this thread was late is taken off, so that a gap is the engine's or the whole machine's.
+Each spell of flood holds every datagram, so a gap that one of them makes is in all spells; a gap
+that is only in some is the machine's.  Quiet spells between them are judged alike.
 """
 
 import itertools
@@ -121,19 +122,20 @@ def test_a_stream_has_no_gap_while_malformed_datagrams_come_from_everywhere() ->
         sender, viewer = relay(engine)
         viewer.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         counters(engine)  # answered once the route is there
-        stream, quiet_s, flooded_s = Stream(sender, viewer), 0.0, 0.0
-        thrown = 0
+        stream, thrown = Stream(sender, viewer), 0
+        quiets_s: list[float] = []
+        floods_s: list[float] = []
         for _ in range(SPELLS):
             start = stream.sent
             quiet(stream)
             stream.settle()
-            quiet_s = max(quiet_s, stream.gap_s(start))
+            quiets_s.append(stream.gap_s(start))
             start = stream.sent - 1
             thrown += flood(engine, stream, [open_udp(), sender.socket, viewer.socket])
             stream.settle()
-            flooded_s = max(flooded_s, stream.gap_s(start))
-        print(f"largest gap: quiet {quiet_s * 1e3:.1f} ms, flooded {flooded_s * 1e3:.1f} ms, {thrown} datagrams")
-        assert flooded_s <= quiet_s + ALLOWED_S
+            floods_s.append(stream.gap_s(start))
+        print("largest gaps, s:", "quiet", quiets_s, "flooded", floods_s, thrown, "datagrams")
+        assert min(floods_s) <= min(quiets_s) + ALLOWED_S
         assert len(stream.numbers) == stream.sent, "none was lost"
         steps = [(b - a) & 0xFFFF for a, b in itertools.pairwise(stream.numbers)]
         assert set(steps) == {1}, "nor overtaken, nor doubled"

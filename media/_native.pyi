@@ -51,6 +51,10 @@ class Engine:
     ) -> Engine:
         """Bind ``port`` (0: any) on every host (IPv4 or IPv6 literal) and start the worker.
 
+        Args:
+            max_ssrcs: SSRCs per transport kept besides those ``add_source`` declares; when there are
+                more, one idle for 10 s makes room.
+
         Raises:
             OSError: An address cannot be bound.
         """
@@ -125,7 +129,11 @@ class Engine:
 
     def drop_sink(self, sink: int) -> None: ...
     def route(self, sink: int, source: int | None) -> None:
-        """Feed ``sink`` from ``source`` (video: from its next keyframe, which is asked for), or pause it."""
+        """Feed ``sink`` from ``source``, or pause it.
+
+        Video starts at the source's next keyframe, which is asked for; a sink that was sent nothing
+        newer starts at once from a cached one at most 2 s old.
+        """
 
     def request_keyframe(self, source: int) -> None: ...
     def keyframe(self, source: int) -> tuple[Codec, bytes] | None:

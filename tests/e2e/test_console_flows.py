@@ -198,13 +198,17 @@ def test_a_convening_whose_answer_was_lost_is_one_meeting_when_pressed_again(dem
     expect(county.get_by_test_id("meeting-title")).not_to_have_text(title)
 
 
-def test_a_village_chooses_whom_it_watches(demo: Demo, village: Page) -> None:
+def pin(page: Page, name: str) -> None:
+    choice = page.get_by_test_id("meeting-watch")
+    option = choice.locator("option", has_text=name)
+    expect(option).to_have_count(1)
+    choice.select_option(value=str(option.get_attribute("value")))
+
+
+def test_a_village_chooses_whom_it_watches(village: Page) -> None:
     clear(village)
-    choice = village.get_by_test_id("meeting-watch")
     for name in ("镇政府广场摄像头", "湘江水位摄像头", "镇政府广场摄像头"):
-        option = choice.locator("option", has_text=name)
-        expect(option).to_have_count(1)
-        choice.select_option(value=str(option.get_attribute("value")))
+        pin(village, name)
         expect(village.locator(tile(village, name))).to_be_visible()
         assert len(watch(village, f"{tile(village, name)} video", pictures=3)) == 3
 
@@ -212,9 +216,7 @@ def test_a_village_chooses_whom_it_watches(demo: Demo, village: Page) -> None:
 def test_a_county_pins_a_site_and_gives_the_choice_back(county: Page) -> None:
     name = "镇政府广场摄像头"
     choice = county.get_by_test_id("meeting-watch")
-    option = choice.locator("option", has_text=name)
-    expect(option).to_have_count(1)
-    choice.select_option(value=str(option.get_attribute("value")))
+    pin(county, name)
     first = county.locator('[data-testid="tiles"] figure').first
     expect(first).to_have_attribute("data-name", name)
     choice.select_option(value="")
@@ -400,10 +402,12 @@ def test_an_administrator_is_offered_nothing_that_would_be_refused(demo: Demo, b
 # ---- a gateway that dies -------------------------------------------------------------------------
 
 
-def test_a_village_page_says_it_reconnects_and_is_back_in_its_meeting(demo: Demo, village: Page) -> None:
+def test_a_village_page_says_it_reconnects_and_watches_the_same_site_again(demo: Demo, village: Page) -> None:
     clear(village)
-    assert len(watch(village, '[data-testid="meeting-tile"] video', pictures=2)) == 2
-    seat = village.evaluate("window.__peers.length")
+    name = "镇政府广场摄像头"
+    pin(village, name)
+    assert len(watch(village, f"{tile(village, name)} video", pictures=2)) == 2
+    peers = village.evaluate("window.__peers.length")
     old = demo.kill("village")
     banner = village.get_by_test_id("reconnecting")
     expect(banner).to_be_visible()
@@ -411,6 +415,7 @@ def test_a_village_page_says_it_reconnects_and_is_back_in_its_meeting(demo: Demo
     until(lambda: demo.restarted("village", old), within=30, what="the demo never started the village again")
     expect(village.get_by_test_id("connection")).to_have_attribute("data-status", "online", timeout=40_000)
     expect(banner).to_be_hidden()
-    village.wait_for_function("n => window.__peers.length > n", arg=seat, timeout=40_000)
+    village.wait_for_function("n => window.__peers.length > n", arg=peers, timeout=40_000)
+    expect(village.locator(tile(village, name))).to_be_visible(timeout=40_000)
+    assert len(watch(village, f"{tile(village, name)} video", pictures=3, within_ms=40_000)) == 3
     expect(village.get_by_test_id("meeting-recovering")).to_have_count(0)
-    assert len(watch(village, '[data-testid="meeting-tile"] video', pictures=3, within_ms=40_000)) == 3

@@ -13,6 +13,8 @@ import { counters, grade, uplinkLoss, type Counters, type Quality } from "./qual
 
 const SILENT_MS = 4_000
 const LOOK_EVERY_MS = 2_000
+const PIN_EVERY_MS = 1_000
+const PIN_TRIES = 20
 
 export interface MeetingView {
   /** The conference we are in or want to be in, or null. */
@@ -153,10 +155,25 @@ export class Meeting {
       peer.connection.onconnectionstatechange = () => this.follow(peer)
       this.change({ phase: "live", streams: peer.streams, failure: null })
       this.announce()
-      if (this.view.pinned !== null) void this.pin(this.view.pinned).catch(() => undefined) // that site has left meanwhile
+      void this.pinAgain(turn)
     } catch (error) {
       if (turn === this.turn) this.refused(error instanceof RequestFailed ? error.code : "media-failed")
     }
+  }
+
+  /** A gateway that was started again hears of the other sites a moment later than of us. */
+  private async pinAgain(turn: number): Promise<void> {
+    for (let tries = 0; tries < PIN_TRIES; tries++) {
+      const participant = this.view.pinned
+      if (participant === null || turn !== this.turn) return
+      try {
+        await this.connection.request({ type: "watch", slot: 0, participant })
+        return
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, PIN_EVERY_MS))
+      }
+    }
+    if (turn === this.turn) this.change({ pinned: null }) // that site has left
   }
 
   /** Lawful refusals end the attempt; a dropped line or a slow gateway is tried again. */

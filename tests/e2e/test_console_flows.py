@@ -224,6 +224,18 @@ def test_a_county_pins_a_site_and_gives_the_choice_back(county: Page) -> None:
     expect(county.get_by_test_id("meeting-tile")).to_have_count(2)
 
 
+def test_the_meter_of_every_picture_stands_clear_of_its_edge(county: Page) -> None:
+    expect(county.get_by_test_id("quality").nth(1)).to_be_visible()
+    for index in range(county.get_by_test_id("meeting-tile").count()):
+        picture = county.get_by_test_id("meeting-tile").nth(index)
+        frame, meter = picture.bounding_box(), picture.get_by_test_id("quality").bounding_box()
+        assert frame is not None
+        assert meter is not None
+        assert meter["y"] - frame["y"] >= 3, "the border of who speaks would cover it"
+        assert meter["height"] >= 20
+        assert meter["x"] + meter["width"] <= frame["x"] + frame["width"]
+
+
 def test_a_shared_screen_of_the_village_moves_at_the_county(demo: Demo, county: Page, village: Page) -> None:
     with convened(demo, f"辅流 {uuid.uuid4().hex[:6]}") as conference:
         clear(village)

@@ -182,6 +182,7 @@ async def test_a_cancel_that_redis_swallows_ends_its_task_all_the_same(
             bus.ring(bus._rung)
             await asyncio.sleep(0)
         assert await end_all(tasks, STOP_S)
+        await bus.client.aclose()  # of what a lost cancel has opened again
     await server.stop()
 
 

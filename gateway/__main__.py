@@ -167,7 +167,9 @@ def password() -> None:
     """Ask for a password and print what belongs into the accounts file."""
     from gateway.login import hash_password
 
-    typer.echo(hash_password(typer.prompt("Password", hide_input=True, confirmation_prompt=True), Clock().secret(16)))
+    typer.echo(
+        hash_password(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True), Clock().secret(16))
+    )
 
 
 @app.command()

@@ -1,5 +1,6 @@
 /** The meeting on a terminal: one or four pictures, and the buttons under the thumb. */
 import { html, nothing, type TemplateResult } from "lit-html"
+import { live } from "lit-html/directives/live.js"
 import { repeat } from "lit-html/directives/repeat.js"
 import { canShare } from "../capture"
 import { explainCode, t } from "../i18n"
@@ -7,6 +8,9 @@ import { conferencesByTime } from "../protocol"
 import { BARS } from "../quality"
 import { others, seatedConference, tiles, type Tile } from "../tiles"
 import type { Page } from "./page"
+
+// Streams are bound through live(): an object is otherwise set again at every drawing, and a video whose source
+// is set again starts anew, even when it is the same one.
 
 export function meeting(page: Page): TemplateResult {
   const { meetingView: view } = page.station
@@ -65,12 +69,12 @@ function room(page: Page): TemplateResult {
       ${repeat(pictures, (tile) => tile.mid, picture)}
       ${view.preview === null
         ? nothing
-        : html`<video class="preview" data-testid="preview" aria-label=${t("meeting.me")} autoplay muted playsinline .srcObject=${view.preview}></video>`}
+        : html`<video class="preview" data-testid="preview" aria-label=${t("meeting.me")} autoplay muted playsinline .srcObject=${live(view.preview)}></video>`}
     </div>
     ${repeat(
       all.filter((tile) => tile.kind === "audio"),
       (tile) => tile.mid,
-      (tile) => html`<audio autoplay .srcObject=${tile.stream}></audio>`,
+      (tile) => html`<audio autoplay .srcObject=${live(tile.stream)}></audio>`,
     )}
     ${controls(page)}
   `
@@ -105,7 +109,7 @@ function picture(tile: Tile): TemplateResult {
     data-name=${tile.name}
     data-mid=${tile.mid}
   >
-    <video autoplay muted playsinline .srcObject=${tile.stream}></video>
+    <video autoplay muted playsinline .srcObject=${live(tile.stream)}></video>
     ${tile.participant === null ? html`<p class="tile-empty">${t("meeting.waiting")}</p>` : nothing}
     ${tile.quality === null || tile.participant === null
       ? nothing

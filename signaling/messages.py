@@ -102,7 +102,6 @@ class Welcome(Message, frozen=True, tag="welcome", kw_only=True):
     division_name: str
     session: SessionId
     now: UtcMs
-    exercise: bool = False
 
 
 class Joined(Message, frozen=True, tag="joined", kw_only=True):

@@ -49,9 +49,9 @@ export function others(state: State, view: Pick<MeetingView, "conference">): rea
   return seatedConference(state, view)?.participants.filter((one) => one.participant !== state.seat?.self) ?? []
 }
 
-/** Whether this page is part of an exercise now: the whole gateway, or the meeting it is in. */
+/** Whether this page is part of an exercise now: the meeting it is in is one. */
 export function inExercise(state: State, view: Pick<MeetingView, "conference">): boolean {
-  return (state.welcome?.exercise ?? false) || (seatedConference(state, view)?.exercise ?? false)
+  return seatedConference(state, view)?.exercise ?? false
 }
 
 export function seatedConference(state: State, view: Pick<MeetingView, "conference">): ConferenceView | null {

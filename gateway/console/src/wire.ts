@@ -78,7 +78,6 @@ export interface Welcome {
   division_name: string
   session: string
   now: number
-  exercise: boolean
 }
 
 /** One slot of this terminal's connection and who is in it. */

@@ -7,6 +7,7 @@ import { alarmsByTime } from "../protocol"
 import { beijing } from "../time"
 import type { AlarmView } from "../wire"
 import { explain } from "../i18n"
+import { inExercise } from "../tiles"
 import type { Page, Report } from "./page"
 
 const KINDS = ["flood", "fire", "geology", "traffic", "person", "other"] as const
@@ -107,7 +108,7 @@ async function submit(page: Page, report: Report, event: Event): Promise<void> {
   event.preventDefault()
   page.set({ report: { ...report, sending: true, problem: null } })
   const { kind, text, picture, press } = report
-  const exercise = page.station.state.welcome?.exercise ?? false
+  const exercise = inExercise(page.station.state, page.station.meetingView)
   const said = { kind, text: text.trim(), urgency: "P1", exercise } as const
   try {
     await press.once(JSON.stringify([said, picture?.size]), (event) => page.station.api.raiseAlarm({ ...said, event }, picture))

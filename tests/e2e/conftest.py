@@ -1,4 +1,7 @@
-"""One running demo for the whole folder, and browsers with a real clip as their camera."""
+"""One running demo for the whole folder, and browsers with a real clip as their camera.
+
+Both end with the folder: the browser driver holds the main thread's event loop, the demo holds the processor.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def artifacts() -> Path:
     return ARTIFACTS
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterator[Demo]:
     running = Demo(tmp_path_factory.mktemp("demo"))
     try:
@@ -46,7 +49,7 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browsers(camera: Path) -> Iterator[Browsers]:
     executable = shutil.which("chromium")
     if executable is None:

@@ -22,6 +22,7 @@ from media.engine import Engine
 from media.ingest import FileReader, Player
 from media.peer import Caller, Peer, Peers
 from tests.e2e.browser import FLAGS
+from tests.e2e.running import run_async
 
 PAGE = Path(__file__).with_name("media_page.html")
 SWITCHES = 7
@@ -157,7 +158,7 @@ async def switch(node: Harness, viewer: Page, number: int, source: int) -> float
 
 @pytest.mark.timeout(180)
 def test_a_slot_changes_its_source_seven_times_without_a_freeze() -> None:
-    result = asyncio.run(story())
+    result = run_async(story())
     print(json.dumps(result))
     assert result["first_s"] < 5
     assert len(result["switch_s"]) == SWITCHES
@@ -183,7 +184,7 @@ async def wall() -> Mapping[str, Any]:
 
 @pytest.mark.timeout(120)
 def test_a_wall_of_25_slots_is_one_offer() -> None:
-    result = asyncio.run(wall())
+    result = run_async(wall())
     assert result["slots"] == 28
     assert result["first"]["packets"] == 0, "an empty slot receives nothing"
 
@@ -218,7 +219,7 @@ async def clip_story(clip: Path) -> Mapping[str, Any]:
 
 @pytest.mark.timeout(120)
 def test_a_published_clip_is_decoded_by_chromium(tmp_path: Path) -> None:
-    result = asyncio.run(clip_story(demo_clip(tmp_path / "clip.mp4")))
+    result = run_async(clip_story(demo_clip(tmp_path / "clip.mp4")))
     print(json.dumps(result))
     assert result["first_s"] < 5
     assert len(result["switch_s"]) == 4

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.browser import inbound_video, watch
 from tests.e2e.clips import Likeness, likeness, path_of, thumbnails
+from tests.e2e.desks import clear, console, front, terminal
 from tests.e2e.running import VILLAGE, until
 
 if TYPE_CHECKING:
@@ -29,25 +30,22 @@ _TIME = re.compile(r"\d{1,2}:\d{2}")
 
 @pytest.fixture(scope="module")
 def county(demo: Demo, browsers: Browsers) -> Iterator[Page]:
-    page = browsers.open(demo.link("county", "commander"))
-    expect(page.get_by_test_id("connection")).to_have_attribute("data-status", "online")
+    page = console(browsers, demo, "county")
     yield page
     page.context.close()
 
 
 @pytest.fixture(scope="module")
 def village(demo: Demo, browsers: Browsers) -> Iterator[Page]:
-    page = browsers.open(demo.link("village", "terminal"), width=1024, height=700)
-    page.get_by_test_id("enter-duty").click()
-    expect(page.get_by_test_id("connection")).to_have_attribute("data-status", "online")
+    page = terminal(browsers, demo, "village")
+    clear(page)
     yield page
     page.context.close()
 
 
 @pytest.fixture(scope="module")
 def province(demo: Demo, browsers: Browsers) -> Iterator[Page]:
-    page = browsers.open(demo.link("province", "commander"))
-    expect(page.get_by_test_id("connection")).to_have_attribute("data-status", "online")
+    page = console(browsers, demo, "province")
     yield page
     page.context.close()
 
@@ -110,10 +108,11 @@ def test_a_directive_rings_is_signed_and_fills_the_matrix(county: Page, village:
     expect(county.get_by_test_id("issued")).to_be_visible()
     expect(county.get_by_test_id("issued")).to_contain_text("已签发")
 
-    overlay = village.get_by_test_id("directive-overlay")
-    expect(overlay).to_be_visible()
+    matrix = county.get_by_test_id("matrix")
+    directive = str(matrix.get_attribute("data-directive"))
+    overlay = front(village, directive)
     village.screenshot(path=artifacts / "village-directive.png")
-    row = county.get_by_test_id(f"matrix-row-{VILLAGE}").first
+    row = matrix.get_by_test_id(f"matrix-row-{VILLAGE}")
     expect(row.get_by_test_id("matrix-shown")).to_have_text(_TIME)
     overlay.get_by_test_id("sign-name").fill("赵大山")
     overlay.get_by_test_id("directive-sign").click()

@@ -28,8 +28,6 @@ from signaling.link import (
     BATCH_BYTES,
     BATCH_ROWS,
     Acked,
-    Close,
-    Count,
     Effect,
     Handle,
     Line,
@@ -52,7 +50,7 @@ from signaling.messages import (
 )
 from signaling.records import AnyRecord
 from signaling.routing import Router
-from signaling.session import CloseCode
+from signaling.session import Close, CloseCode, Count
 
 from . import telemetry
 from .clock import Clock

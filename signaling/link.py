@@ -16,7 +16,7 @@ from . import codec
 from .errors import LocalError, MalformedMessage
 from .ids import Epoch, Monotonic, Seq
 from .messages import VERSION, LinkAck, LinkFailure, LinkHello, LinkMessage, LinkPing, LinkPong
-from .session import CloseCode
+from .session import Close, CloseCode, Count
 
 HELLO_S = 10.0
 PING_S = 1.0
@@ -97,17 +97,6 @@ class Acked:
 
     after: Seq
     seq: Seq
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    code: str
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    code: CloseCode
-    text: str
 
 
 Effect = Prove | Handle | Say | Acked | Count | Close
@@ -259,10 +248,9 @@ class Link:
 
     def _forgive(self, code: str, text: str) -> tuple[Effect, ...]:
         self._strikes += 1
-        said = (Count(code), Say(LinkFailure(code=code, text=text)))
         if self.phase is Phase.UP and self._strikes < FORGIVEN:
-            return (Count(code),)
-        return (*said, *self._close(CloseCode.MALFORMED, text))
+            return (Count(code),)  # a failure that is said ends the link
+        return (Count(code), Say(LinkFailure(code=code, text=text)), *self._close(CloseCode.MALFORMED, text))
 
     def _close(self, code: CloseCode, text: str) -> tuple[Effect, ...]:
         self.phase = Phase.CLOSED

@@ -18,7 +18,6 @@ from signaling.link import (
     STUCK_S,
     WINDOW,
     Acked,
-    Close,
     Handle,
     Line,
     Link,
@@ -28,7 +27,7 @@ from signaling.link import (
     backoff_s,
 )
 from signaling.messages import LinkAck, LinkFailure, LinkHello, LinkPing, LinkPong, LinkRecords
-from signaling.session import CloseCode
+from signaling.session import Close, CloseCode
 
 START = Monotonic(50.0)
 OURS, THEIRS = Epoch("ours"), Epoch("theirs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiortc import RTCConfiguration, RTCPeerConnection
@@ -16,6 +17,10 @@ from tests.e2e.second_stack import exchange, publishing
 
 if TYPE_CHECKING:
     from aiortc import RTCRtpReceiver
+
+
+QUIET_S = 2.0
+"""What the machine does by itself is seen in this time before the city is killed."""
 
 
 class Arrivals:
@@ -57,13 +62,23 @@ async def ready(demo: Demo, tier: str) -> float:
 
 def test_killing_the_city_and_starting_it_heals_without_touching_the_others(demo: Demo) -> None:
     with convened(demo, "断点演练") as conference:
-        gap_after_return, county_gap = run_async(cut(demo, conference))
-    assert gap_after_return < 3.0
-    assert county_gap < 1.0
+        found = run_async(cut(demo, conference))
+    print(found)
+    assert found.gap_after_return_s < 3.0
+    assert found.county_gap_s < found.quiet_gap_s + 1.0
 
 
-async def cut(demo: Demo, conference: str) -> tuple[float, float]:
-    """Kill the city; return how long after its return the province sees again, and the county's longest gap, s."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How long after the city's return the province saw again, and the county's longest gap before and since."""
+
+    gap_after_return_s: float
+    quiet_gap_s: float
+    county_gap_s: float
+
+
+async def cut(demo: Demo, conference: str) -> Found:
+    """Kill the city and start it again."""
     sender = demo.token("village", "terminal", name="八里村终端")
     tokens = {tier: demo.token(tier, "terminal", name=f"观看{tier}") for tier in ("province", "county")}
     async with publishing(demo.url("village", f"/whip/{conference}"), sender, path_of("bikes.mp4")):
@@ -77,7 +92,7 @@ async def cut(demo: Demo, conference: str) -> tuple[float, float]:
             running = [tasks.create_task(arrivals.run()) for _, arrivals in watching.values()]
             async with asyncio.timeout(60):
                 for _, arrivals in watching.values():
-                    await arrivals.after(0, 25)
+                    await arrivals.after(0, 75)
                 killed = time.monotonic()
                 old = demo.kill("city")
                 while not demo.restarted("city", old):
@@ -86,4 +101,9 @@ async def cut(demo: Demo, conference: str) -> tuple[float, float]:
                 healed = await watching["province"][1].after(back, 10)
             for task in running:
                 task.cancel()
-            return healed - back, watching["county"][1].longest_gap(killed, healed)
+            county = watching["county"][1]
+            return Found(
+                gap_after_return_s=healed - back,
+                quiet_gap_s=county.longest_gap(killed - QUIET_S, killed),
+                county_gap_s=county.longest_gap(killed, healed),
+            )

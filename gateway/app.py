@@ -126,7 +126,9 @@ class Node:
         router = Router(code, tree)
         journal.follow(lambda rows: _note(router, rows), ("directive:", "conference:"))
         engine = _engine(config)
-        peers = Peers(engine, reachable(config), max_peers=config.media.max_transports)
+        peers = Peers(
+            engine, reachable(config), port=config.media.advertise_port, max_peers=config.media.max_transports
+        )
         refusals = Refusals(code, journal, clock, telemetry.default)
         blobs = Blobs(config.node.data_dir / "blobs")
         bus = Bus(code, config.bus.url, config.node.data_dir, telemetry.default)

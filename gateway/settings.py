@@ -100,6 +100,12 @@ class MediaSection(Section):
         default=(),
         description="Addresses put into answers, when they differ from hosts (behind NAT, or when hosts is 0.0.0.0).",
     )
+    advertise_port: Port = Field(
+        default=0,
+        description=(
+            "UDP port put into answers, when a router maps another one to this gateway. 0: the port listened on."
+        ),
+    )
     gather_us: int = Field(
         default=1000,
         ge=0,

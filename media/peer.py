@@ -135,7 +135,8 @@ class Peers:
     """All peers of one node.  Owns their tasks and the process's certificate, made fresh at every start.
 
     Args:
-        advertise: IP literals at which the engine's port is reached; IPv4 first, some clients read only one.
+        advertise: IP literals at which the engine is reached; IPv4 first, some clients read only one.
+        port: The UDP port at which it is reached there; 0: the one it listens on.
         entropy: Source of random bytes.
     """
 
@@ -144,6 +145,7 @@ class Peers:
         engine: Engine,
         advertise: Sequence[str],
         *,
+        port: int = 0,
         max_peers: int = 2_000,
         max_slots: int = 64,
         deadlines: Deadlines = Deadlines(),  # noqa: B008  frozen
@@ -151,7 +153,7 @@ class Peers:
     ) -> None:
         self.counts: Counter[str] = Counter()
         """Peers by what became of them: connected, closed, failed_<why>, refused_<code>."""
-        self._candidates = tuple((host, engine.port) for host in advertise)
+        self._candidates = tuple((host, port or engine.port) for host in advertise)
         self._max_peers = max_peers
         self._max_slots = max_slots
         self._tasks: set[asyncio.Task[None]] = set()

@@ -412,3 +412,16 @@ async def test_more_events_than_one_turn_takes_are_all_delivered() -> None:
     await until(lambda: len(heard) == 2 * EVENTS_PER_TURN)
     engine.close()
     other.close()
+
+
+async def test_a_mapped_port_is_told_in_place_of_the_one_listened_on() -> None:
+    _, engine, _, other = joined()
+    peers = Peers(engine, ["192.0.2.1", "2001:db8::1"], port=40_000)
+    try:
+        assert peers.candidates == (("192.0.2.1", 40_000), ("2001:db8::1", 40_000))
+        answer = peers.accept(offer("chromium-terminal")).answer_sdp
+        assert " 192.0.2.1 40000 typ host" in answer
+    finally:
+        await peers.close()
+        engine.close()
+        other.close()

@@ -135,6 +135,14 @@ class Engine:
         newer starts at once from a cached one at most 2 s old.
         """
 
+    def want(self, sink: int, height: int, priority: int) -> None:
+        """Say what the sink's viewer has use for.
+
+        Args:
+            height: Lines of picture, 0..4320; the smallest layer at least as high is sent, 0 asks for the highest.
+            priority: 0..255, lower is served first when the path has not room for all; 100 unless said.
+        """
+
     def request_keyframe(self, source: int) -> None: ...
     def keyframe(self, source: int) -> tuple[Codec, bytes] | None:
         """The newest whole keyframe: a VP8 frame, or H.264 in Annex B with its SPS and PPS; None if none yet."""

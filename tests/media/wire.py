@@ -108,6 +108,9 @@ class MemoryEngine:
     def route(self, sink: int, source: int | None) -> None:
         self.sinks[sink]["from"] = source
 
+    def want(self, sink: int, height: int, priority: int) -> None:
+        self.sinks[sink]["want"] = (height, priority)
+
     def request_keyframe(self, source: int) -> None:
         self.sources[source]["asked"] = self.sources[source].get("asked", 0) + 1
 

@@ -1,7 +1,7 @@
 //! The machine: datagrams, operations and time in; batches and events out.
 //!
 //! This file holds the state and the doors.  What a door leads to is in the file named after it:
-//! `ice`, `ingress`, `fanout`, `feedback`, `repair`, `reports`, `routing`.
+//! `ice`, `ingress`, `fanout`, `feedback`, `follow`, `repair`, `reports`, `routing`.
 
 use std::collections::VecDeque;
 
@@ -107,6 +107,7 @@ impl Engine {
             Op::DropSink(id) => self.drop_sink(id),
             Op::Route { sink, source } => self.route(sink, source, now),
             Op::RequestKeyframe(source) => self.request_keyframe(source, now),
+            Op::Want { sink, want } => self.want(sink, want, now),
         };
         if done.is_none() {
             self.counters.drop_unknown_op += 1;

@@ -6,7 +6,7 @@ use crate::counters::Counters;
 use crate::engine::Engine;
 use crate::ext::{Extension, Writer};
 use crate::rtp::Fixed;
-use crate::sink::{Epoch, Sink, Wanted};
+use crate::sink::{Allowed, Epoch, Sink, Wanted};
 use crate::transport::{Binding, Pending, Transport};
 use crate::types::{Kind, Micros};
 
@@ -57,7 +57,7 @@ impl Engine {
             let Some(sink) = self.tables.sinks.get_mut(sink_key) else {
                 continue;
             };
-            if sink.wanted == Some(here) {
+            if sink.wanted == Some(here) && sink.allowed != Allowed::Paused {
                 joining.push(sink_key);
                 continue;
             }

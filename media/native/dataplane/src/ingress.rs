@@ -213,7 +213,7 @@ impl Engine {
             }
             None => layer.highest = Some(arrival.index),
         }
-        layer.last_packet = Some(now);
+        layer.came(arrival.payload.len(), now);
         let keyframes = store(layer, &arrival, now);
         source.stats.keyframes += u64::from(keyframes);
         if started {
@@ -258,6 +258,7 @@ fn store(layer: &mut crate::source::Layer, arrival: &Arrival<'_>, now: Micros) -
             arrived: now,
         };
         layer.keyframe = Some(start);
+        layer.height = keyframe::height(codec, arrival.payload, vp8.as_ref()).unwrap_or(0);
         layer.assembling = Some(start);
         layer.ask_pending = false;
     }

@@ -62,6 +62,21 @@ pub fn starts(codec: Codec, payload: &[u8], vp8: Option<&Descriptor>, sps_in_ban
     }
 }
 
+/// Lines of the picture whose key frame starts with this payload.
+pub fn height(codec: Codec, payload: &[u8], vp8: Option<&Descriptor>) -> Option<u16> {
+    match codec {
+        Codec::Opus | Codec::H264 => None,
+        Codec::Vp8 => vp8_height(payload.get(usize::from(vp8?.len)..)?),
+    }
+}
+
+/// RFC 6386 section 9.1: a tag of three octets, a start code of three, then width and height in 14 bits each.
+fn vp8_height(frame: &[u8]) -> Option<u16> {
+    let code = frame.get(3..6)?;
+    let height = u16::from_le_bytes(frame.get(8..10)?.try_into().ok()?);
+    (code == [0x9D, 0x01, 0x2A]).then_some(height & 0x3FFF)
+}
+
 /// The frame that starts at packet `start`, if all its packets are here up to the marker.
 pub fn assemble(cache: &Cache, start: u64) -> Option<(Codec, Vec<u8>)> {
     let first = cache.get(start)?;

@@ -189,8 +189,9 @@ impl Engine {
         if wanted == Some(target) || wanted.is_none() && live == Some(target) {
             return Some(());
         }
+        let layer = self.first_layer(sink_key, target, now);
         let source = self.tables.sources.get_mut(target)?;
-        let layer = source.choose(now);
+        let sink = self.tables.sinks.get_mut(sink_key)?;
         sink.wanted = Some(Wanted {
             source: target,
             layer,
@@ -240,52 +241,5 @@ impl Engine {
         let layer = self.tables.sources.get(key)?.best;
         self.ask_keyframe(key, layer, now);
         Some(())
-    }
-
-    /// Follow the highest active layer, and ask again where somebody waits.
-    pub(crate) fn tick_sources(&mut self, now: Micros) {
-        let keys: Vec<usize> = self.tables.sources.iter().map(|(key, _)| key).collect();
-        for key in keys {
-            let asks = self.follow_layers(key, now);
-            for layer in asks {
-                self.ask_keyframe(key, layer, now);
-            }
-        }
-    }
-
-    /// Point the source's sinks at its best layer.  Returns the layers to ask key frames of.
-    fn follow_layers(&mut self, key: usize, now: Micros) -> Vec<usize> {
-        let Some(source) = self.tables.sources.get_mut(key) else {
-            return Vec::new();
-        };
-        let best = source.choose(now);
-        let mut asks: Vec<usize> = source
-            .layers
-            .iter()
-            .enumerate()
-            .filter(|(_, layer)| layer.ask_pending)
-            .map(|(at, _)| at)
-            .collect();
-        let waiting = source.config.kind == Kind::Video;
-        for &sink_key in &source.sinks {
-            let Some(sink) = self.tables.sinks.get_mut(sink_key) else {
-                continue;
-            };
-            let elsewhere = sink.wanted.is_some_and(|w| w.source != key);
-            let on_best = sink
-                .live
-                .is_some_and(|e| e.source_key == key && e.layer == best);
-            if elsewhere {
-                continue;
-            }
-            sink.wanted = (!on_best).then_some(Wanted {
-                source: key,
-                layer: best,
-            });
-            if !on_best && waiting && !asks.contains(&best) {
-                asks.push(best);
-            }
-        }
-        asks
     }
 }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use crate::cache::Packet;
 use crate::congestion::Shedding;
 use crate::counters::SinkStats;
+use crate::layers::Step;
 use crate::seqmap::unwrap;
 use crate::types::{Codec, Kind, Micros, SinkConfig, MS, SECOND};
 
@@ -60,6 +61,34 @@ pub struct Wanted {
     pub layer: usize,
 }
 
+/// What whoever looks at the sink has use for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Lines of picture; 0: as many as there are.
+    pub height: u16,
+    /// Lower is served first when not everybody can be.
+    pub priority: u8,
+}
+
+impl Default for Want {
+    fn default() -> Self {
+        Want {
+            height: 0,
+            priority: 100,
+        }
+    }
+}
+
+/// How much of a picture its path has room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Allowed {
+    #[default]
+    Free,
+    UpTo(Step),
+    /// Nothing, until allowed again; it goes on at a key frame.
+    Paused,
+}
+
 pub struct Sink {
     pub id: u32,
     /// Slab key of its transport.
@@ -67,6 +96,8 @@ pub struct Sink {
     pub config: SinkConfig,
     pub live: Option<Epoch>,
     pub wanted: Option<Wanted>,
+    pub want: Want,
+    pub allowed: Allowed,
     epochs: VecDeque<Epoch>,
     next_out: u64,
     newest: Option<Newest>,
@@ -99,6 +130,8 @@ impl Sink {
             config,
             live: None,
             wanted: None,
+            want: Want::default(),
+            allowed: Allowed::default(),
             epochs: VecDeque::new(),
             next_out: first_out,
             newest: None,

@@ -2,12 +2,16 @@
 
 use crate::cache::Cache;
 use crate::counters::SourceStats;
+use crate::layers::Meter;
 use crate::levels::Level;
 use crate::nack::Losses;
 use crate::types::{Codec, Kind, Micros, SourceConfig, MS, SECOND};
 
 /// A layer without packets for this long is not active.
 const ACTIVE_US: Micros = SECOND;
+
+/// A layer that has come for this long is worth going up to.
+const STEADY_US: Micros = SECOND;
 
 /// A key frame this young has just begun: whoever waits for one starts with it.
 const BEGUN_US: Micros = 300 * MS;
@@ -44,6 +48,11 @@ pub struct Layer {
     pub whole: Option<(Codec, Vec<u8>)>,
     pub sps_in_band: bool,
     pub last_packet: Option<Micros>,
+    /// Since when it has been active.
+    pub since: Micros,
+    pub meter: Meter,
+    /// Lines of its last key frame; 0: unknown.
+    pub height: u16,
     pub asked: Option<Micros>,
     pub ask_pending: bool,
     /// (sender's NTP time in microseconds, RTP timestamp) of the last sender report.
@@ -63,6 +72,9 @@ impl Layer {
             whole: None,
             sps_in_band: false,
             last_packet: None,
+            since: 0,
+            meter: Meter::default(),
+            height: 0,
             asked: None,
             ask_pending: false,
             report: None,
@@ -101,6 +113,19 @@ impl Layer {
     pub fn active(&self, now: Micros) -> bool {
         self.last_packet
             .is_some_and(|at| now.saturating_sub(at) < ACTIVE_US)
+    }
+
+    /// Note that a packet of `octets` came.
+    pub fn came(&mut self, octets: usize, now: Micros) {
+        if !self.active(now) {
+            self.since = now;
+        }
+        self.last_packet = Some(now);
+        self.meter.count(1, octets, now);
+    }
+
+    pub fn steady(&self, now: Micros) -> bool {
+        self.active(now) && now.saturating_sub(self.since) >= STEADY_US
     }
 
     /// Whether a key frame may be asked for now; if not, the wish is kept.

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use crate::sink::Want;
+
 /// Microseconds on a monotonic clock whose zero the driver chooses.
 pub type Micros = u64;
 
@@ -163,6 +165,10 @@ pub enum Op {
         source: Option<u32>,
     },
     RequestKeyframe(u32),
+    Want {
+        sink: u32,
+        want: Want,
+    },
 }
 
 /// What the driver is told.

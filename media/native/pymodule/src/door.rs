@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dataplane::{
-    Codec, Event, Limits, MasterKey, Op, SinkConfig, SourceConfig, TransportConfig, MS,
+    Codec, Event, Limits, MasterKey, Op, SinkConfig, SourceConfig, TransportConfig, Want, MS,
 };
 use pyo3::create_exception;
 use pyo3::exceptions::PyValueError;
@@ -395,6 +395,19 @@ impl Engine {
         self.ordered(
             |registry| registry.route(sink, source),
             Op::Route { sink, source },
+        )
+    }
+
+    #[pyo3(signature = (sink, height, priority))]
+    fn want(&self, sink: i64, height: i64, priority: i64) -> PyResult<()> {
+        let sink = parse::id("sink", sink).map_err(wrong)?;
+        let want = Want {
+            height: limit("height", height, 0, 4_320)?,
+            priority: limit("priority", priority, 0, 255)?,
+        };
+        self.ordered(
+            |registry| registry.route(sink, None),
+            Op::Want { sink, want },
         )
     }
 

@@ -117,17 +117,21 @@ def multipart(parts: dict[str, tuple[str, bytes]]) -> tuple[bytes, str]:
 class Demo:
     """The five nodes, the Redis and the cameras of ``wuji demo``, on free ports, in a folder of their own."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        command: tuple[str, ...] = ("-m", "gateway", "demo", "--json"),
+        base: int = 0,
+    ) -> None:
+        """``command`` of Python starts it; ``base`` is the province's port, 0: any free one."""
         self.folder = folder
-        self.base = free_ports(5)
+        self.base = base or free_ports(5)
         self.lines: list[str] = []
         self._found: queue.Queue[dict[str, Any]] = queue.Queue()
-        command = [
-            sys.executable, "-m", "gateway", "demo", "--json",
-            "--base-port", str(self.base), "--dir", str(folder), *arguments,
-        ]  # fmt: skip
+        line = [sys.executable, *command, "--base-port", str(self.base), "--dir", str(folder), *arguments]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -34,6 +34,7 @@ PROFILES: Mapping[str, Profile] = {
         _alike("500k", Impairment(delay_ms=20, rate_bps=500_000, queue_ms=400)),
         _alike("64k", Impairment(delay_ms=20, rate_bps=64_000, queue_ms=1_000)),
         _alike("rtt-600", Impairment(delay_ms=300)),
+        _alike("rough", Impairment(delay_ms=10, loss=0.10, reorder=0.25, reorder_ms=20, duplicate=0.05)),
         Profile("up-dead", CLEAN, Impairment(dead=True)),
         Profile("down-dead", Impairment(dead=True), CLEAN),
     )

@@ -90,11 +90,15 @@ class Streams:
 
     async def close(self) -> None:
         self._listener.close()
-        for connection in list(self._connections):
+        connections = list(self._connections)
+        for connection in connections:
             connection.abort()
-        for task in list(self._tasks):
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for connection in connections:
+            await connection.gone()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refusing:
@@ -111,7 +115,8 @@ class Streams:
             writer.transport.abort()
             await vanished(writer)
             return
-        await self._serve(_Connection((writer, server_writer)), reader, server_reader)
+        with suppress(asyncio.CancelledError):  # by ``close`` only, which waits for this task's end
+            await self._serve(_Connection((writer, server_writer)), reader, server_reader)
 
     async def _serve(self, connection: _Connection, client: asyncio.StreamReader, server: asyncio.StreamReader) -> None:
         self._connections.add(connection)
@@ -122,12 +127,9 @@ class Streams:
                 tasks.create_task(self._pump(connection, server, writer, upwards=False))
             for end in connection.ends:
                 end.close()  # after what it still has to send
-        except asyncio.CancelledError:
-            connection.abort()
-            raise
         finally:
             self._connections.discard(connection)
-            await connection.gone()
+        await connection.gone()
 
     async def _pump(
         self, connection: _Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, upwards: bool
@@ -148,8 +150,9 @@ class Streams:
             await delivering
         finally:
             delivering.cancel()
-        if not connection.stranded and not writer.is_closing():
-            writer.write_eof()
+        with suppress(OSError):  # it may have gone meanwhile
+            if not connection.stranded and not writer.is_closing():
+                writer.write_eof()
 
     async def _deliver(
         self, due: asyncio.Queue[tuple[float, bytes]], connection: _Connection, writer: asyncio.StreamWriter

@@ -1,0 +1,80 @@
+"""Five tiers, Chromium at both ends, and a link that loses, copies, reorders, changes its port and dies one way.
+
+Short, so that it runs every time; the figures of all networks are ``python -m tests.faults.report``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.running import COUNTY, TOWNSHIP, until
+
+from .measure import figures
+from .tree import tree
+from .watch import Studio, studio
+
+LINK = "county-township"
+LIMIT_S = 60.0
+"""For what should take a second or five: these machines are busy."""
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    with tree(tmp_path_factory.mktemp("five"), "five tiers") as on, studio(on) as made:
+        made.publish()
+        yield made
+
+
+def test_a_rough_link_delivers_picture_and_sound_and_nothing_twice(room: Studio) -> None:
+    network = room.tree.network
+    network.apply("rough", [LINK])
+    with room.viewer() as viewer:
+        viewer.until(40, within=LIMIT_S)
+        viewer.watch(3)
+        seen = figures(viewer.run())
+    network.apply("clean", ())
+    print(seen)
+    assert seen.again == 0
+    assert seen.damaged < 8
+    assert seen.concealed < 0.4
+    assert seen.heights.keys() <= {135, 270, 540}
+
+
+def test_pictures_go_on_when_a_router_gives_the_link_another_port(room: Studio) -> None:
+    network = room.tree.network
+    datagrams = network.hops[LINK].datagrams
+    with room.viewer() as viewer:
+        viewer.until(20, within=LIMIT_S)
+        before = network.do(lambda: datagrams.sources)
+        changed_s = viewer.now_s()
+        network.do(datagrams.rebind)
+        viewer.until(20, within=LIMIT_S)
+        gap_s = next(p.at_s for p in viewer.pictures()[-20:]) - changed_s
+    print(f"rebinding gap {gap_s:.2f} s")
+    assert not set(before) & set(network.do(lambda: datagrams.sources))
+
+
+def test_both_tiers_notice_a_link_whose_way_up_is_dead(room: Studio) -> None:
+    on = room.tree
+    with room.viewer() as viewer:
+        viewer.until(20, within=LIMIT_S)
+        began_ms = time.time_ns() // 1_000_000
+        on.network.apply("up-dead", [LINK])
+
+        def seen() -> list[float | None]:
+            return [
+                on.noticed("county", began_ms, "link media", peer=TOWNSHIP),
+                on.noticed("township", began_ms, "link media", peer=COUNTY),
+                on.noticed("county", began_ms, "link down", peer=TOWNSHIP),
+                on.noticed("township", began_ms, "link down", peer=COUNTY),
+            ]
+
+        until(lambda: None not in seen(), within=LIMIT_S, what="a tier never noticed")
+        print(f"media at county, township; socket at county, township: {seen()} s")
+        on.network.apply("clean", ())
+        viewer.until(20, within=LIMIT_S)

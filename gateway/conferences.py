@@ -14,13 +14,21 @@ from media.peer import Peers
 from signaling.conference import Plan, Room
 from signaling.division import Tree
 from signaling.errors import Refused
-from signaling.floor import UNKNOWN_DBOV
 from signaling.ids import ConferenceId, NodeCode
-from signaling.messages import ConferenceView, LinkLevels, LinkMessage, LinkRosters, ParticipantView, Speaking
+from signaling.messages import (
+    ConferenceView,
+    LinkMessage,
+    LinkRosters,
+    LinkSpeaker,
+    LinkVoices,
+    ParticipantView,
+    Speaking,
+)
 from signaling.records import Actor
 from signaling.roster import check_roster
 from signaling.routing import Router
 
+from . import telemetry
 from .clock import Clock
 from .floors import Floors
 from .journal import Journal, Row
@@ -34,7 +42,7 @@ from .trunks import Port
 VIEWS_S = 0.4
 """How often a changing roster is shown to the sessions."""
 LEVELS_S = 0.25
-"""How often it is decided who speaks, and neighbours are told how loud it is here."""
+"""How often it is decided who speaks while nothing happens: a challenger's time may have come."""
 MAX_STRANGE = 256
 """Rosters of meetings we have not heard of yet, per neighbour: their records are on the way."""
 
@@ -60,7 +68,7 @@ class Conferences:
         self._tree = tree
         self._router = router
         self._switching = Switching(clock, engine, peers, self._rooms, self._show)
-        self._floors = Floors(clock, self._switching)
+        self._floors = Floors(clock, self._switching, self._spoke)
         self._meetings = Meetings(node, tree, journal, refusals, clock, self._moved)
         keyframes = Keyframes(node, clock, engine, self._switching)
         self._seats = Seats(node, tree, journal, clock, peers, self._meetings, self._switching, keyframes)
@@ -81,6 +89,7 @@ class Conferences:
         self.leave = self._seats.leave
         self.watch = self._seats.watch
         self.publishing = self._seats.publishing
+        self.sizes = self._seats.sizes
         self.whip = self._seats.whip
         self.whep = self._seats.whep
         self.hang_up = self._seats.hang_up
@@ -145,8 +154,10 @@ class Conferences:
 
     def link_up(self, port: Port) -> None:
         self._switching.link_up(port)
+        self._floors.link_up(port.peer)
 
     def link_down(self, port: Port) -> None:
+        self._floors.link_down(port.peer)
         self._switching.link_down(port)
 
     def link_said(self, port: Port, message: LinkMessage) -> None:
@@ -158,10 +169,17 @@ class Conferences:
         match message:
             case LinkRosters():
                 self._roster(port.peer, message)
-            case LinkLevels():
-                self._floors.link_levels(port.peer, message)
+            case LinkVoices() if self._heard_of(port.peer, message.conference):
+                self._floors.link_voices(port.peer, message)
+            case LinkSpeaker() if self._heard_of(port.peer, message.conference):
+                self._floors.link_speaker(port.peer, message)
+            case LinkVoices() | LinkSpeaker():
+                telemetry.count("link_unknown_conference", peer=port.peer)
             case _:
                 self._switching.link_said(port, message)
+
+    def _heard_of(self, peer: NodeCode, conference: ConferenceId) -> bool:
+        return self._meetings.get(conference) is not None or conference in self._switching.rosters(peer)
 
     def _roster(self, peer: NodeCode, said: LinkRosters) -> None:
         check_roster(said, peer, self._node, self._tree)
@@ -182,8 +200,7 @@ class Conferences:
         return Room(
             concerned=frozenset(p for p in self._switching.trunks if self._router.concerns(meeting.record, p)),
             speaker=self._floors.speaker(meeting.record.conference),
-            loudness=self._floors.loudness(meeting.record.conference),
-            unknown=UNKNOWN_DBOV,
+            heard=self._floors.heard(meeting.record.conference),
         )
 
     def _changed(self, conference: ConferenceId) -> None:
@@ -191,7 +208,8 @@ class Conferences:
         self._switching.unsettled()
 
     def _show(self, plan: Plan) -> None:
-        """Note which conferences look different now."""
+        """Decide who speaks, and note which conferences look different now."""
+        self._floors.settled(plan)
         for conference, present in plan.present.items():
             if self._shown.get(conference) != present:
                 self._shown[conference] = present
@@ -214,20 +232,19 @@ class Conferences:
             if self.on_view is not None:
                 self.on_view(self._view(meeting))
 
+    def _spoke(self, conference: ConferenceId) -> None:
+        """Somebody else speaks."""
+        if self.on_speaker is not None:
+            self.on_speaker(Speaking(conference=conference, speaker=self._floors.speaker(conference)))
+
     # ---- the clock ------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Decide who speaks and tell the neighbours how loud it is here, until cancelled."""
+        """Decide again and again who speaks in the meetings there are, until cancelled."""
         while True:
             await asyncio.sleep(LEVELS_S)
-            for meeting in self._meetings:
-                if not meeting.ended and self._switching.plan.present.get(meeting.record.conference):
-                    self._listen(meeting.record.conference)
-
-    def _listen(self, conference: ConferenceId) -> None:
-        speaker = self._floors.speaker(conference)
-        if self._floors.settle(conference) != speaker and self.on_speaker is not None:
-            self.on_speaker(Speaking(conference=conference, speaker=self._floors.speaker(conference)))
+            if any(self._switching.plan.voices.values()):
+                self._switching.unsettled()
 
     async def close(self) -> None:
         """End every connection."""

@@ -25,17 +25,19 @@ from signaling.messages import (
     LinkBlobChunk,
     LinkBlobWant,
     LinkCarry,
-    LinkLevels,
     LinkMediaAnswer,
     LinkMediaOffer,
     LinkMessage,
     LinkPresence,
     LinkRosters,
+    LinkSpeaker,
+    LinkVoices,
     LinkWant,
     Message,
     NodeView,
     Publishing,
     Receipt,
+    Sizes,
     Speaking,
     Watch,
     Welcome,
@@ -79,7 +81,8 @@ LISTED = 50
 
 LINK_MESSAGES: Mapping[type[Message], str] = {
     LinkRosters: "conferences",
-    LinkLevels: "conferences",
+    LinkVoices: "conferences",
+    LinkSpeaker: "conferences",
     LinkWant: "conferences",
     LinkCarry: "conferences",
     LinkMediaOffer: "conferences",
@@ -250,6 +253,11 @@ class Dispatch:
                 if visitor.participant is None:
                     raise Refused("not-joined", "not in a conference")
                 self._conferences.publishing(visitor.participant, message)
+                return None
+            case Sizes():
+                if visitor.participant is None:
+                    raise Refused("not-joined", "not in a conference")
+                self._conferences.sizes(visitor.participant, message)
                 return None
             case Receipt(directive=directive, stage=stage):
                 await self._directives.receipt(visitor.who, directive, stage)

@@ -1,85 +1,141 @@
-"""Who speaks in each conference: levels come from the engine and over links, and go out to the neighbours.
+"""Who is heard and who speaks in each conference: levels come from the engine and over links, and go out over links.
 
-The rules are ``signaling/floor.py``.  Only levels of our own connections are taken from the engine; those
-of others come over the link on whose side they are, so that each is heard once.
+The rules are ``signaling/conversation.py``.  A voice that comes over a link is measured here as well, from the
+level in its packets; what its side says of it counts only until then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 
 from media.engine import Levels
-from signaling import floor
-from signaling.conference import AUDIO
-from signaling.floor import Floor
+from signaling.conference import Plan
+from signaling.conversation import Conversation
+from signaling.errors import Refused
 from signaling.ids import ConferenceId, NodeCode, ParticipantId, TrackId
-from signaling.messages import LinkLevels
+from signaling.loudness import Loudness
+from signaling.messages import LinkSpeaker, LinkVoices, OfferedVoice
+from signaling.roster import MAX_ID
+from signaling.seating import Known
 
 from .clock import Clock
 from .switching import Switching
 
-LEVELS_TOLD = 8
-
 
 class Floors:
-    """The floors of all conferences of one node."""
+    """The conversations of all conferences of one node."""
 
-    def __init__(self, clock: Clock, switching: Switching) -> None:
+    def __init__(self, clock: Clock, switching: Switching, spoke: Callable[[ConferenceId], None]) -> None:
+        """``spoke`` is called when somebody else speaks in a conference."""
         self._clock = clock
         self._switching = switching
-        self._floors: dict[ConferenceId, Floor] = {}
+        self._spoke = spoke
+        self._conversations: dict[ConferenceId, Conversation] = {}
+        self._said: dict[ConferenceId, ParticipantId | None] = {}
+        """Who speaks, by our parent."""
 
     def speaker(self, conference: ConferenceId) -> ParticipantId | None:
-        known = self._floors.get(conference)
+        known = self._conversations.get(conference)
         return None if known is None else known.speaker
 
-    def loudness(self, conference: ConferenceId) -> dict[TrackId, int]:
-        """Return the known levels, dBov."""
-        known = self._floors.get(conference, Floor())
-        return {track: dbov for track, (dbov, _) in known.levels.items()}
+    def heard(self, conference: ConferenceId) -> dict[TrackId, Loudness]:
+        """Return how loud the voices are whose packets come here."""
+        known = self._conversations.get(conference)
+        return {} if known is None else known.heard(self._clock.now())
 
     def forget(self, conference: ConferenceId) -> None:
-        self._floors.pop(conference, None)
+        self._conversations.pop(conference, None)
+        self._said.pop(conference, None)
+
+    # ---- what is heard --------------------------------------------------------------------------
 
     def levels(self, levels: Levels) -> None:
         """The engine measured (source, dBov)."""
-        heard: dict[ConferenceId, dict[TrackId, int]] = {}
-        for source, dbov in levels:
-            owner = self._switching.owner(source)
-            if owner is not None:
-                guest, track = owner
-                heard.setdefault(guest.seat.conference, {})[track] = dbov
-        for conference, found in heard.items():
-            self._hear(conference, found)
-
-    def link_levels(self, peer: NodeCode, said: LinkLevels) -> None:
-        """A neighbour said how loud it is on its side."""
-        tracks = self._switching.plan.tracks
-        levels = {
-            track: dbov
-            for track, dbov in said.levels[:LEVELS_TOLD]
-            if (known := tracks.get(track)) is not None and (known.side, known.conference) == (peer, said.conference)
-        }
-        if levels:
-            self._hear(said.conference, levels)
-
-    def _hear(self, conference: ConferenceId, levels: Mapping[TrackId, int]) -> None:
-        known = self._floors.get(conference, Floor())
-        self._floors[conference] = floor.hear(known, levels, self._clock.now())
-
-    def settle(self, conference: ConferenceId) -> ParticipantId | None:
-        """Decide who speaks, tell the neighbours how loud it is on our side, and return the speaker."""
         now = self._clock.now()
-        known = self._switching.plan.tracks.values()
-        tracks = {k.track.track: k for k in known if k.conference == conference and k.track.kind == AUDIO}
-        voices = {track: k.participant for track, k in tracks.items() if k.flows}
-        before = self._floors.get(conference, Floor())
-        settled = self._floors[conference] = floor.settle(floor.hear(before, {}, now), voices, now)
-        loud = sorted(((t, dbov) for t, (dbov, _) in settled.levels.items() if t in tracks), key=lambda item: -item[1])
-        for peer, trunk in self._switching.trunks.items():
-            told = tuple(item for item in loud if tracks[item[0]].side != peer)[:LEVELS_TOLD]
-            if told and self._switching.knows(peer, conference):
-                trunk.port.say(LinkLevels(conference=conference, levels=told), ("levels", conference))
-        if loud or settled.speaker != before.speaker:
+        for source, dbov in levels:
+            known = self._switching.sounding(source)
+            if known is None:
+                continue
+            conversation = self._conversation(known.conference)
+            track = known.track.track
+            if known.side is None:
+                conversation.measured(track, dbov, now)
+            elif (offered := self._switching.offered(known)) is not None:
+                conversation.carried(track, dbov, offered.rank, now)
+        if levels:
             self._switching.unsettled()
-        return settled.speaker
+
+    def _conversation(self, conference: ConferenceId) -> Conversation:
+        return self._conversations.setdefault(conference, Conversation())
+
+    # ---- links ----------------------------------------------------------------------------------
+
+    def link_up(self, peer: NodeCode) -> None:
+        """A new link: its neighbour has been told nothing."""
+        for conversation in self._conversations.values():
+            conversation.relink(peer)
+
+    def link_down(self, peer: NodeCode) -> None:
+        """A neighbour is gone.  If it was our parent, we decide, beginning with whom it named last."""
+        if self._switching.parent == peer:
+            self._said.clear()
+
+    def link_voices(self, peer: NodeCode, said: LinkVoices) -> None:
+        """A neighbour said which voices are the loudest on its side."""
+        offered = {
+            voice.track: Loudness(voice.level, voice.rank) for voice in said.voices if len(voice.track) <= MAX_ID
+        }
+        self._switching.voices(peer, said.conference, offered)
+
+    def link_speaker(self, peer: NodeCode, said: LinkSpeaker) -> None:
+        """Our parent said who speaks.
+
+        Raises:
+            Refused: It is not our parent.
+        """
+        if self._switching.parent != peer:
+            raise Refused("wrong-direction", "the parent says who speaks")
+        if said.speaker is not None and len(said.speaker) > MAX_ID:
+            raise Refused("bad-speaker", f"an id of {len(said.speaker)} characters, limit {MAX_ID}")
+        self._said[said.conference] = said.speaker
+        self._switching.unsettled()
+
+    # ---- settling -------------------------------------------------------------------------------
+
+    def settled(self, plan: Plan) -> None:
+        """Decide who speaks, and tell everybody what is news to them."""
+        tracks = defaultdict[ConferenceId, list[Known]](list)
+        for known in plan.tracks.values():
+            tracks[known.conference].append(known)
+        for conference, present in plan.present.items():
+            if present or conference in self._conversations:
+                self._settle(plan, conference, tracks[conference])
+
+    def _settle(self, plan: Plan, conference: ConferenceId, tracks: list[Known]) -> None:
+        conversation = self._conversation(conference)
+        conversation.forget({known.track.track for known in tracks}, self._switching.trunks)
+        before = conversation.speaker
+        parent = self._switching.parent
+        if parent is None or conference not in plan.offers[parent]:
+            conversation.decide(tracks, plan.voices[conference], self._clock.now())
+        elif conference in self._said:
+            conversation.adopt(self._said[conference])
+        self._tell(plan, conference, conversation)
+        if conversation.speaker != before:
+            self._switching.unsettled()
+            self._spoke(conference)
+
+    def _tell(self, plan: Plan, conference: ConferenceId, conversation: Conversation) -> None:
+        now = self._clock.now()
+        for peer, trunk in self._switching.trunks.items():
+            offered = plan.offers[peer].get(conference, {})
+            if conversation.voices_due(peer, offered, now):
+                trunk.port.say(LinkVoices(conference=conference, voices=_voices(offered)), ("voices", conference))
+            if not trunk.port.dialled and conference in plan.offers[peer] and conversation.speaker_due(peer):
+                said = LinkSpeaker(conference=conference, speaker=conversation.speaker)
+                trunk.port.say(said, ("speaker", conference))
+
+
+def _voices(offered: Mapping[TrackId, Loudness]) -> tuple[OfferedVoice, ...]:
+    return tuple(OfferedVoice(track=track, level=heard.level, rank=heard.rank) for track, heard in offered.items())

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 
 from media.engine import Engine
-from signaling.conference import Seat, Seating
 from signaling.errors import Refused
 from signaling.ids import ConferenceId, NodeCode, ParticipantId
 from signaling.messages import ParticipantView
+from signaling.seating import Seat, Seating
 
 from .clock import Clock
 from .switching import Switching

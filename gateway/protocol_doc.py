@@ -99,7 +99,8 @@ def _type(shape: shapes.Type) -> str:
         case shapes.UnionType():
             return " or ".join(_type(part) for part in shape.types)
         case shapes.VarTupleType():
-            return f"list of {_type(shape.item_type)}"
+            most = "" if shape.max_length is None else f"at most {shape.max_length} "
+            return f"list of {most}{_type(shape.item_type)}"
         case shapes.TupleType():
             return f"[{', '.join(_type(part) for part in shape.item_types)}]"
         case shapes.DictType():

@@ -13,14 +13,15 @@ import msgspec
 
 from media.peer import PeerLimit, Peers, PeerState
 from signaling import text
-from signaling.conference import AUDIO, CONTENT, Seat
 from signaling.division import Tree
 from signaling.errors import Refused
 from signaling.ids import ConferenceId, NodeCode, ParticipantId
-from signaling.messages import Joined, ParticipantView, Publishing, TrackView
+from signaling.messages import Joined, ParticipantView, Publishing, Sizes, TrackView
 from signaling.permission import Action, permit, permitted
 from signaling.records import Actor, ParticipantJoined, ParticipantLeft, Role
 from signaling.roster import MAX_ID, MAX_NAME
+from signaling.seating import AUDIO, CONTENT, HIDDEN, Seat
+from signaling.wants import rung
 
 from .clock import Clock
 from .journal import Journal, Row
@@ -142,6 +143,20 @@ class Seats:
             for track in guest.seat.view.tracks
         )
         self._retrack(guest, tracks)
+
+    def sizes(self, participant: ParticipantId, said: Sizes) -> None:
+        """The page says how high each picture is on its screen.
+
+        Raises:
+            Refused: ``not-joined`` or ``unknown-slot``.
+        """
+        guest = self._guest(participant)
+        for size in said.slots:
+            if size.slot >= guest.seat.pictures:
+                raise Refused("unknown-slot", f"slot {size.slot} of {guest.seat.pictures}")
+        heights = {size.slot: HIDDEN if size.height == HIDDEN else rung(size.height) for size in said.slots}
+        if heights != guest.seat.heights:
+            self._switching.reseat(guest, replace(guest.seat, heights=heights))
 
     # ---- WHIP and WHEP --------------------------------------------------------------------------
 

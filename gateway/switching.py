@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 from media import routes
 from media.engine import Engine
 from media.peer import Peer, Peers, Slot, Upstream
-from signaling.conference import AUDIO, Cascade, Plan, Room, Seat, Seating
+from signaling.conference import Cascade, Plan, Room
 from signaling.errors import Refused
 from signaling.ids import ConferenceId, NodeCode, ParticipantId, TrackId
+from signaling.loudness import Loudness
 from signaling.messages import (
+    MAX_WANTED,
     LinkCarry,
     LinkMediaAnswer,
     LinkMediaOffer,
@@ -29,12 +32,15 @@ from signaling.messages import (
     Slots,
     SlotView,
     TrackView,
+    WantedTrack,
 )
 from signaling.records import Actor
 from signaling.roster import MAX_TRACKS
+from signaling.seating import AUDIO, Known, Seat, Seating
+from signaling.wants import Want, Wants
 
 from .clock import Clock
-from .trunks import Port, Trunk
+from .trunks import Carry, Port, Trunk
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +48,6 @@ SETTLE_S = 0.02
 """Changes within this time are settled together, so that a thousand joins are not a thousand settlings."""
 SPARED = 4
 """Settling may take one part of the loop's time in this many and one, however many people there are."""
-MAX_WANTED = 2_000
 
 
 class Listener(Protocol):
@@ -95,9 +100,15 @@ class Switching:
         self._settled = settled
         self._cascade = Cascade()
         self._sources: dict[int, ParticipantId] = {}
+        self._carriers: dict[int, TrackId] = {}
+        """Source to track, of what comes over links."""
         self._installed: dict[int, int] = {}
         self._told_rosters: dict[NodeCode, Mapping[ConferenceId, tuple[ParticipantView, ...]]] = {}
-        self._told_wants: dict[NodeCode, frozenset[TrackId]] = {}
+        self._told_wants: dict[NodeCode, Wants] = {}
+        self._wanted: dict[int, Want] = {}
+        """How the picture of each sink is wanted, as the engine was told."""
+        self._paused: set[int] = set()
+        """Sinks whose picture the engine does not send, because the line is too narrow."""
         self._pending: asyncio.TimerHandle | None = None
         self._settled_at = clock.now()
         self._cost_s = 0.0
@@ -155,18 +166,31 @@ class Switching:
         guest = self.guests.get(known.participant)
         return next((s for s, own in guest.upstreams.items() if own == track), None) if guest else None
 
+    def sounding(self, source: int) -> Known | None:
+        """Return the track that comes in as ``source``, over a connection or a link; None for what is gone."""
+        owner = self.owner(source)
+        track = self._carriers.get(source) if owner is None else owner[1]
+        return None if track is None else self.plan.tracks.get(track)
+
     def slots(self, guest: Guest) -> tuple[SlotView, ...]:
         """Return what each slot of a connection shows."""
         seating = self.plan.seatings.get(guest.id, Seating())
         return tuple(
             SlotView(
-                mid=slot.mid,
-                kind=slot.kind,
-                participant=None if track is None else self.plan.tracks[track].participant,
-                track=track,
+                mid=fed.slot.mid,
+                kind=fed.slot.kind,
+                participant=None if fed.track is None else self.plan.tracks[fed.track].participant,
+                track=fed.track,
+                paused=fed.want is not None and (fed.slot.sink in self._paused or self._lost(fed.track)),
             )
-            for slot, track in _paired(guest.peer.slots, seating)
+            for fed in _paired(guest.peer.slots, seating)
         )
+
+    def _lost(self, track: TrackId | None) -> bool:
+        """Return whether ``track`` comes over a link and its picture is paused before it gets here."""
+        known = None if track is None else self.plan.tracks.get(track)
+        trunk = None if known is None or known.side is None else self.trunks.get(known.side)
+        return trunk is not None and track in trunk.paused
 
     # ---- links ----------------------------------------------------------------------------------
 
@@ -196,9 +220,7 @@ class Switching:
         trunk = self.trunks[port.peer]
         match message:
             case LinkWant(tracks=tracks):
-                if len(tracks) > MAX_WANTED:
-                    raise Refused("bad-want", f"{len(tracks)} tracks, limit {MAX_WANTED}")
-                self._cascade.wants(port.peer, tracks)
+                self._cascade.wants(port.peer, {track.track: Want(track.height, track.priority) for track in tracks})
                 self.unsettled()
             case LinkMediaOffer():
                 trunk.offered(message)
@@ -218,9 +240,22 @@ class Switching:
         self._cascade.roster(peer, conference, people)
         self.unsettled()
 
-    def knows(self, peer: NodeCode, conference: ConferenceId) -> bool:
-        """Return whether ``peer`` was told of somebody in ``conference``."""
-        return conference in self._told_rosters.get(peer, {})
+    @property
+    def parent(self) -> NodeCode | None:
+        """The parent, while the link to it is up."""
+        return next((peer for peer, trunk in self.trunks.items() if trunk.port.dialled), None)
+
+    def voices(self, peer: NodeCode, conference: ConferenceId, offered: Mapping[TrackId, Loudness]) -> None:
+        """``peer`` said which voices are the loudest on its side; levels alone are settled with the next change."""
+        news = self._cascade.sides[peer].voices.get(conference, {}).keys() != offered.keys()
+        self._cascade.voices(peer, conference, offered)
+        if news:
+            self.unsettled()
+
+    def offered(self, known: Known) -> Loudness | None:
+        """Return how loud its side says a voice of another node is; None: it does not offer it."""
+        side = None if known.side is None else self._cascade.sides.get(known.side)
+        return None if side is None else side.voices.get(known.conference, {}).get(known.track.track)
 
     # ---- settling -------------------------------------------------------------------------------
 
@@ -239,7 +274,8 @@ class Switching:
         plan = self.plan = self._cascade.settle(self._rooms())
         for peer, trunk in self.trunks.items():
             self._tell(peer, trunk, plan)
-            trunk.carry({track: plan.tracks[track].track.kind for track in plan.carries[peer]})
+            trunk.carry({track: self._carry(trunk, track, want) for track, want in plan.carries[peer].items()})
+        self._carriers = {source: track for trunk in self.trunks.values() for track, source in trunk.sources.items()}
         self._route(plan)
         for guest in self.guests.values():
             self._tell_slots(guest)
@@ -255,27 +291,36 @@ class Switching:
             if told.get(conference, ()) != people:
                 trunk.port.say(LinkRosters(conference=conference, participants=people), ("roster", conference))
         wants = plan.wants[peer]
-        if self._told_wants.get(peer, frozenset()) != wants:
+        if self._told_wants.get(peer, {}) != wants:
             self._told_wants[peer] = wants
-            trunk.port.say(LinkWant(tracks=tuple(sorted(wants))), "want")
+            tracks = (WantedTrack(track=t, height=w.height, priority=w.priority) for t, w in sorted(wants.items()))
+            trunk.port.say(LinkWant(tracks=tuple(islice(tracks, MAX_WANTED))), "want")
 
-    def _wired(self, plan: Plan) -> Iterator[tuple[int, TrackId | None]]:
-        """Yield every sink there is and the track it should carry."""
+    def _carry(self, trunk: Trunk, track: TrackId, want: Want) -> Carry:
+        paused = trunk.sinks.get(track) in self._paused or self._lost(track)
+        return Carry(self.plan.tracks[track].track.kind, want.priority, paused)
+
+    def _wired(self, plan: Plan) -> Iterator[tuple[int, TrackId | None, Want | None]]:
+        """Yield every sink there is, the track it should carry, and how its picture is wanted."""
         for guest in self.guests.values():
-            for slot, track in _paired(guest.peer.slots, plan.seatings.get(guest.id, Seating())):
-                yield slot.sink, track
-        for trunk in self.trunks.values():
+            for fed in _paired(guest.peer.slots, plan.seatings.get(guest.id, Seating())):
+                audible = fed.slot.kind == AUDIO or fed.want is not None
+                yield fed.slot.sink, fed.track if audible else None, fed.want
+        for peer, trunk in self.trunks.items():
             for track, sink in trunk.sinks.items():
-                yield sink, track
+                known = plan.tracks.get(track)
+                video = known is not None and known.track.kind != AUDIO
+                yield sink, track, plan.carries[peer].get(track) if video else None
 
     def _route(self, plan: Plan) -> None:
-        sinks = dict(self._wired(plan))
+        wired = list(self._wired(plan))
+        sinks = {sink for sink, _, _ in wired}
         desired = {
-            sink: source
-            for sink, track in sinks.items()
-            if track is not None and (source := self.source(track)) is not None
+            sink: source for sink, track, _ in wired if track is not None and (source := self.source(track)) is not None
         }
         installed = {sink: source for sink, source in self._installed.items() if sink in sinks}
+        self._paused &= sinks
+        self._want({sink: want for sink, _, want in wired if want is not None}, sinks)
         for step in routes.plan(installed, desired):
             try:
                 self._engine.route(step.sink, step.source if isinstance(step, routes.Route) else None)
@@ -284,6 +329,25 @@ class Switching:
                 log.debug("route refused", extra={"sink": step.sink, "error": str(error)})
                 desired.pop(step.sink, None)
         self._installed = desired
+
+    def _want(self, wanted: Mapping[int, Want], sinks: Set[int]) -> None:
+        """Tell the engine how the picture of each sink is wanted, as far as it is news."""
+        known = {sink: want for sink, want in self._wanted.items() if sink in sinks}  # a new one wants all there is
+        for sink, want in wanted.items():
+            if known.get(sink, Want()) != want:
+                try:
+                    self._engine.want(sink, want.height, want.priority)
+                except ValueError as error:  # as for routes
+                    log.debug("want refused", extra={"sink": sink, "error": str(error)})
+        self._wanted = known | dict(wanted)
+
+    def video(self, sink: int, flowing: bool) -> None:
+        """The engine pauses the picture of ``sink`` because the line is too narrow, or sends it again."""
+        if flowing:
+            self._paused.discard(sink)
+        else:
+            self._paused.add(sink)
+        self.unsettled()
 
     def _tell_slots(self, guest: Guest) -> None:
         if guest.listener is None or guest.told is None:
@@ -323,8 +387,17 @@ def tracks_of(participant: ParticipantId, upstreams: Sequence[Upstream]) -> dict
     }
 
 
-def _paired(slots: Sequence[Slot], seating: Seating) -> Iterator[tuple[Slot, TrackId | None]]:
-    """Yield each slot of a connection with the track the seating gives it."""
-    pictures, voices = iter(seating.pictures), iter(seating.voices)
+@dataclass(frozen=True, slots=True)
+class _Fed:
+    """One slot of a connection, the track the seating gives it, and how it is wanted if it is a picture."""
+
+    slot: Slot
+    track: TrackId | None
+    want: Want | None
+
+
+def _paired(slots: Sequence[Slot], seating: Seating) -> Iterator[_Fed]:
+    pictures, voices = zip(seating.pictures, seating.wants, strict=True), iter(seating.voices)
     for slot in slots:
-        yield slot, next(voices if slot.kind == AUDIO else pictures, None)
+        track, want = (next(voices, None), None) if slot.kind == AUDIO else next(pictures, (None, None))
+        yield _Fed(slot, track, want)

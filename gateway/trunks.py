@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Hashable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
+
+import msgspec
 
 from media.answer import Kind
 from media.peer import LinkParameters, LinkPeer, PeerLimit, PeerState, SdpError
@@ -48,6 +51,17 @@ class LinkMedia(Protocol):
     def link_listen(self, remote: LinkParameters) -> LinkPeer: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """How a track is to be carried."""
+
+    kind: str
+    priority: int
+    """The lower goes first when there are too many."""
+    paused: bool
+    """No picture of it is sent now, because a line is too narrow."""
+
+
 class Trunk:
     """The media transport of one live link and the streams on it."""
 
@@ -63,6 +77,8 @@ class Trunk:
         self.port = port
         self.sinks: dict[TrackId, int] = {}
         self.sources: dict[TrackId, int] = {}
+        self.paused: frozenset[TrackId] = frozenset()
+        """Tracks whose picture the peer does not send now, because a line is too narrow."""
         self._media = media
         self._clock = clock
         self._spawn = spawn
@@ -177,6 +193,7 @@ class Trunk:
         peer, self._peer = self._peer, None
         self._started = False
         self._announced = ()
+        self.paused = frozenset()
         self.sinks.clear()
         self.sources.clear()
         self._carried.clear()
@@ -187,25 +204,30 @@ class Trunk:
 
     # ---- the streams ----------------------------------------------------------------------------
 
-    def carry(self, wanted: Mapping[TrackId, str]) -> None:
-        """Carry exactly ``wanted`` (track to kind), and tell the peer if that is news."""
+    def carry(self, wanted: Mapping[TrackId, Carry]) -> None:
+        """Carry exactly ``wanted``, and tell the peer if that is news."""
         if self._peer is None or not self._started:
             return
-        chosen = sorted(wanted, key=lambda track: (wanted[track] != "audio", track))[:MAX_CARRIED]
+        order = sorted(wanted, key=lambda track: (wanted[track].kind != "audio", wanted[track].priority, track))
         if len(wanted) > MAX_CARRIED:
             telemetry.count("link_carry_full", len(wanted) - MAX_CARRIED)
-        news = self._carried.keys() ^ set(chosen)
-        for track in self._carried.keys() - set(chosen):
+        chosen, before = order[:MAX_CARRIED], dict(self._carried)
+        for track in before.keys() - set(chosen):
             del self._carried[track]
             self._peer.uncarry(self.sinks.pop(track))
         for track in chosen:
-            if track not in self._carried:
-                kind = cast(Kind, wanted[track])
-                sink, ssrc, rtx_ssrc = self._peer.carry(kind)
-                self.sinks[track] = sink
-                self._carried[track] = CarriedTrack(track=track, kind=kind, ssrc=ssrc, rtx_ssrc=rtx_ssrc)
-        if news:
+            self._carried[track] = self._carrying(track, wanted[track])
+        if self._carried != before:
             self.port.say(LinkCarry(tracks=tuple(self._carried.values())), "carry")
+
+    def _carrying(self, track: TrackId, want: Carry) -> CarriedTrack:
+        known = self._carried.get(track)
+        if known is not None:
+            return msgspec.structs.replace(known, paused=want.paused)
+        assert self._peer is not None
+        sink, ssrc, rtx_ssrc = self._peer.carry(cast(Kind, want.kind))
+        self.sinks[track] = sink
+        return CarriedTrack(track=track, kind=want.kind, ssrc=ssrc, rtx_ssrc=rtx_ssrc, paused=want.paused)
 
     def carries(self, said: LinkCarry) -> None:
         """The peer carries exactly these to us.
@@ -217,7 +239,8 @@ class Trunk:
         kinds = {track.kind for track in said.tracks}
         if len(said.tracks) > MAX_CARRIED or len(ids) != 2 * len(said.tracks) or not kinds <= {"audio", "video"}:
             raise Refused("bad-carry", f"{len(said.tracks)} tracks")
-        self._announced = said.tracks
+        self._announced = tuple(msgspec.structs.replace(track, paused=False) for track in said.tracks)
+        self.paused = frozenset(track.track for track in said.tracks if track.paused)
         self._expect()
         self._changed()
 

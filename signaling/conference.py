@@ -9,34 +9,18 @@ beyond the link wants it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from .ids import ConferenceId, NodeCode, ParticipantId, TrackId
-from .messages import ParticipantView, TrackView
+from .loudness import UNKNOWN, Loudness
+from .messages import ParticipantView
+from .seating import AUDIO, Known, Offer, Seat, Seating, loudest, offer, seat_of
+from .wants import VOICE, Want, Wants, union
 
-AUDIO = "audio"
-CONTENT = "content"
-STICKY_DB = 10
-"""A voice already in a slot keeps it unless another is this much louder."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """One participant whose connection ends at this node."""
-
-    conference: ConferenceId
-    view: ParticipantView
-    pictures: int
-    """Video slots of the connection, 0..63."""
-    voices: int
-    """Audio slots, 0..63."""
-    only: ParticipantId | None = None
-    """A viewer of one participant (WHEP): nobody else is shown or heard."""
-    pins: Mapping[int, ParticipantId] = field(default_factory=dict)
-    hidden: bool = False
-    """Not a participant: the node itself, looking for a moment (a snapshot)."""
+OFFERED = 3
+"""Voices that one side offers another: a listener hears no more, and so no link carries more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +28,9 @@ class Side:
     """What a neighbour last said."""
 
     rosters: Mapping[ConferenceId, tuple[ParticipantView, ...]] = field(default_factory=dict)
-    wants: frozenset[TrackId] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Seating:
-    """Which track feeds each slot of one seat, by slot index; None is an empty slot."""
-
-    pictures: tuple[TrackId | None, ...] = ()
-    voices: tuple[TrackId | None, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A track, whose it is, and on which side it lies (None: here)."""
-
-    track: TrackView
-    participant: ParticipantId
-    conference: ConferenceId
-    side: NodeCode | None
-
-    @property
-    def flows(self) -> bool:
-        """Whether packets have arrived and its owner is sending."""
-        return bool(self.track.codec) and not self.track.muted
+    voices: Mapping[ConferenceId, Mapping[TrackId, Loudness]] = field(default_factory=dict)
+    """The loudest of its side, which it offers."""
+    wants: Wants = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +40,13 @@ class Room:
     concerned: frozenset[NodeCode]
     """Neighbours that take part or lie on the way to somebody who does."""
     speaker: ParticipantId | None = None
-    loudness: Mapping[TrackId, int] = field(default_factory=dict)
-    """dBov by which voices rank; a track that is not in it ranks as ``unknown``."""
-    unknown: int = -60
+    heard: Mapping[TrackId, Loudness] = field(default_factory=dict)
+    """The voices that are measured here, for their packets come here."""
+
+
+Rosters = Mapping[ConferenceId, tuple[ParticipantView, ...]]
+Voices = Mapping[ConferenceId, Mapping[TrackId, Loudness]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +54,14 @@ class Plan:
     """All that follows from the state."""
 
     seatings: Mapping[ParticipantId, Seating]
-    wants: Mapping[NodeCode, frozenset[TrackId]]
-    carries: Mapping[NodeCode, frozenset[TrackId]]
-    rosters: Mapping[NodeCode, Mapping[ConferenceId, tuple[ParticipantView, ...]]]
-    present: Mapping[ConferenceId, tuple[ParticipantView, ...]]
+    wants: Mapping[NodeCode, Wants]
+    carries: Mapping[NodeCode, Wants]
+    rosters: Mapping[NodeCode, Rosters]
+    offers: Mapping[NodeCode, Voices]
+    """The voices each side is offered, loudest first, of every conference that concerns it."""
+    voices: Voices
+    """The voices among which each conference chooses here."""
+    present: Rosters
     tracks: Mapping[TrackId, Known]
 
 
@@ -101,6 +72,7 @@ class Cascade:
         self.seats: dict[ParticipantId, Seat] = {}
         self.sides: dict[NodeCode, Side] = {}
         self._seatings: Mapping[ParticipantId, Seating] = {}
+        self._offers: Mapping[NodeCode, Voices] = {}
 
     def sit(self, seat: Seat) -> None:
         """A participant came, or changed its pins or tracks."""
@@ -121,34 +93,39 @@ class Cascade:
         side = self.sides.get(neighbour)
         if side is None:
             return
-        rosters = {known: said for known, said in side.rosters.items() if known != conference}
-        if people:
-            rosters[conference] = people
-        self.sides[neighbour] = Side(rosters, side.wants)
+        self.sides[neighbour] = replace(side, rosters=_with(side.rosters, conference, people))
 
-    def wants(self, neighbour: NodeCode, tracks: Iterable[TrackId]) -> None:
+    def voices(self, neighbour: NodeCode, conference: ConferenceId, offered: Mapping[TrackId, Loudness]) -> None:
+        """``neighbour`` said which voices are the loudest on its side; replaces what it said before."""
+        side = self.sides.get(neighbour)
+        if side is not None:
+            self.sides[neighbour] = replace(side, voices=_with(side.voices, conference, offered))
+
+    def wants(self, neighbour: NodeCode, wants: Wants) -> None:
         """``neighbour`` said what it wants; replaces what it said before."""
         side = self.sides.get(neighbour)
         if side is not None:
-            self.sides[neighbour] = Side(side.rosters, frozenset(tracks))
+            self.sides[neighbour] = replace(side, wants=wants)
 
     def settle(self, rooms: Mapping[ConferenceId, Room]) -> Plan:
         """Return what follows.  A conference that is not in ``rooms`` has ended or is not known yet."""
         people = {room: self._present(room) for room in rooms}
         tracks = _tracks(people)
-        offers = {room: _offer(rooms[room], people[room], tracks) for room in rooms}
-        seatings = {
-            who: _seat(seat, offers[seat.conference], self._seatings.get(who, Seating()))
+        offers = {room: self._offer(room, rooms[room], people[room], tracks) for room in rooms}
+        seatings = self._seatings = {
+            who: seat_of(seat, offers[seat.conference], self._seatings.get(who, Seating()))
             for who, seat in self.seats.items()
             if seat.conference in rooms
         }
-        self._seatings = seatings
+        self._offers = {side: self._offered(side, rooms, offers) for side in self.sides}
         carries = {side: self._carried(side, rooms, tracks) for side in self.sides}
         return Plan(
             seatings=seatings,
             wants=self._wanted(seatings, carries, tracks),
             carries=carries,
             rosters={side: _told(side, rooms, people) for side in self.sides},
+            offers=self._offers,
+            voices={room: found.loudness for room, found in offers.items()},
             present={room: tuple(view for view, _ in found) for room, found in people.items()},
             tracks=tracks,
         )
@@ -164,33 +141,81 @@ class Cascade:
                 found.setdefault(view.participant, (view, neighbour))
         return [found[participant] for participant in sorted(found)]
 
-    def _carried(
-        self, side: NodeCode, rooms: Mapping[ConferenceId, Room], tracks: Mapping[TrackId, Known]
-    ) -> frozenset[TrackId]:
-        """Return what goes to ``side``: what it wants of what it was told about, never its own."""
-        return frozenset(
-            track
-            for track in self.sides[side].wants
+    def _offer(
+        self,
+        conference: ConferenceId,
+        room: Room,
+        people: Sequence[tuple[ParticipantView, NodeCode | None]],
+        tracks: Mapping[TrackId, Known],
+    ) -> Offer:
+        flowing = [
+            known
+            for view, _ in people
+            for track in view.tracks
+            if (known := tracks[track.track]).flows and known.participant == view.participant
+        ]
+        return offer(flowing, dict(self._loudness(conference, room, flowing)), room.speaker)
+
+    def _loudness(
+        self, conference: ConferenceId, room: Room, flowing: Sequence[Known]
+    ) -> Iterator[tuple[TrackId, Loudness]]:
+        """Yield the voices to choose from: ours, and what each side offers of its own; measured here goes first."""
+        for known in flowing:
+            if known.track.kind == AUDIO:
+                track = known.track.track
+                said = {} if known.side is None else self.sides[known.side].voices.get(conference, {})
+                if known.side is None or track in said:
+                    yield track, room.heard.get(track, said.get(track, UNKNOWN))
+
+    def _offered(
+        self, side: NodeCode, rooms: Mapping[ConferenceId, Room], offers: Mapping[ConferenceId, Offer]
+    ) -> Voices:
+        """Return the loudest voices that are not on ``side``, for it to want."""
+        before = self._offers.get(side, {})
+        found: dict[ConferenceId, Mapping[TrackId, Loudness]] = {}
+        for conference, has in offers.items():
+            if side in rooms[conference].concerned:
+                best = loudest(has, lambda known: known.side != side, before.get(conference, ()), OFFERED)
+                found[conference] = {track: has.loudness[track] for track in best}
+        return found
+
+    def _carried(self, side: NodeCode, rooms: Mapping[ConferenceId, Room], tracks: Mapping[TrackId, Known]) -> Wants:
+        """Return what goes to ``side``: what it wants of what it was told about, never its own.
+
+        A voice that it wants for being loud only while we offer it: between two changes no link carries both.
+        """
+        return {
+            track: want
+            for track, want in self.sides[side].wants.items()
             if (known := tracks.get(track)) is not None
             and known.side != side
             and side in rooms[known.conference].concerned
-        )
+            and (known.track.kind != AUDIO or want.priority != VOICE or track in self._offers[side][known.conference])
+        }
 
     def _wanted(
         self,
         seatings: Mapping[ParticipantId, Seating],
-        carries: Mapping[NodeCode, frozenset[TrackId]],
+        carries: Mapping[NodeCode, Wants],
         tracks: Mapping[TrackId, Known],
-    ) -> dict[NodeCode, frozenset[TrackId]]:
+    ) -> dict[NodeCode, dict[TrackId, Want]]:
         """Return what each side must send here: for our slots, and for the other sides."""
-        needed = {track for seating in seatings.values() for track in (*seating.pictures, *seating.voices) if track}
-        needed.update(*carries.values())
-        wanted: dict[NodeCode, set[TrackId]] = {side: set() for side in self.sides}
-        for track in needed:
+        needed = [pair for seating in seatings.values() for pair in seating.wanted]
+        needed += [pair for wants in carries.values() for pair in wants.items()]
+        wanted: dict[NodeCode, dict[TrackId, Want]] = {side: {} for side in self.sides}
+        for track, want in union(needed).items():
             side = tracks[track].side
             if side is not None:
-                wanted[side].add(track)
-        return {side: frozenset(found) for side, found in wanted.items()}
+                wanted[side][track] = want
+        return wanted
+
+
+def _with(said: Mapping[ConferenceId, T], conference: ConferenceId, news: T) -> dict[ConferenceId, T]:
+    """Return ``said`` with ``news`` about one conference; what is empty is forgotten."""
+    kept = {known: value for known, value in said.items() if known != conference}
+    if news:
+        kept[conference] = news
+    return kept
 
 
 def _told(
@@ -222,95 +247,3 @@ def _tracks(
     for track in sorted(known, key=lambda track: track.side is not None):
         found.setdefault(track.track.track, track)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Offer:
-    """What one conference has to show, best first; made once, used by every seat."""
-
-    pictures: Sequence[Known]
-    voices: Sequence[Known]
-    ranks: Mapping[TrackId, tuple[int, Known]]
-    """Of each voice: minus its loudness, by which they are sorted, and itself."""
-
-
-def _offer(
-    room: Room, people: Sequence[tuple[ParticipantView, NodeCode | None]], tracks: Mapping[TrackId, Known]
-) -> _Offer:
-    flowing = [
-        known
-        for view, _ in people
-        for track in view.tracks
-        if (known := tracks[track.track]).flows and known.participant == view.participant
-    ]
-    voices = [known for known in flowing if known.track.kind == AUDIO]
-    ranks = {k.track.track: (-room.loudness.get(k.track.track, room.unknown), k) for k in voices}
-    return _Offer(
-        pictures=sorted(
-            (known for known in flowing if known.track.kind != AUDIO), key=lambda known: _picture_rank(known, room)
-        ),
-        voices=sorted(voices, key=lambda known: ranks[known.track.track][0]),
-        ranks=ranks,
-    )
-
-
-def _picture_rank(known: Known, room: Room) -> tuple[bool, bool]:
-    """Content first, then the speaker; the sort is stable, so join order decides the rest."""
-    return (known.track.label != CONTENT, known.participant != room.speaker)
-
-
-def _seat(seat: Seat, offer: _Offer, before: Seating) -> Seating:
-    """Return what the slots of ``seat`` show; what stays in view stays in its slot."""
-    pinned = _pinned(seat, offer.pictures) if seat.pins else {}
-    pictures = [known.track.track for known in _best(seat, offer.pictures, seat.pictures)]
-    return Seating(
-        pictures=_place(seat.pictures, pinned, pictures, before.pictures),
-        voices=_place(seat.voices, {}, _loudest(seat, offer, before.voices), before.voices),
-    )
-
-
-def _loudest(seat: Seat, offer: _Offer, before: Sequence[TrackId | None]) -> list[TrackId]:
-    """Return the voices ``seat`` may have, loudest first; those it hears count for a little more."""
-    known = [track for track in before if track is not None and track in offer.ranks]
-    heard = {track for track in known if _may_have(seat, offer.ranks[track][1])}
-    candidates = dict.fromkeys(best.track.track for best in _best(seat, offer.voices, seat.voices))
-    candidates.update(dict.fromkeys(track for track in known if track in heard))
-    return sorted(candidates, key=lambda track: offer.ranks[track][0] - (STICKY_DB if track in heard else 0))
-
-
-def _may_have(seat: Seat, known: Known) -> bool:
-    return known.participant != seat.view.participant and seat.only in (None, known.participant)
-
-
-def _best(seat: Seat, ranked: Sequence[Known], slots: int) -> list[Known]:
-    """Return the first of ``ranked`` that ``seat`` may have: twice its slots, since pins may double some."""
-    return list(islice((known for known in ranked if _may_have(seat, known)), 2 * slots))
-
-
-def _pinned(seat: Seat, pictures: Sequence[Known]) -> dict[int, TrackId]:
-    """Return the pinned slots: the camera of the participant asked for, else whatever picture it has."""
-    pinned: dict[int, TrackId] = {}
-    for slot, participant in sorted(seat.pins.items()):
-        own = sorted(
-            (known.track.label == CONTENT, known.track.track)
-            for known in pictures
-            if known.participant == participant and _may_have(seat, known)
-        )
-        if slot < seat.pictures and own and own[0][1] not in pinned.values():
-            pinned[slot] = own[0][1]
-    return pinned
-
-
-def _place(
-    slots: int, pinned: Mapping[int, TrackId], ranked: Sequence[TrackId], before: Sequence[TrackId | None]
-) -> tuple[TrackId | None, ...]:
-    """Return ``slots`` slots: pins where they are, the best of ``ranked`` in the rest, moving as little as possible."""
-    placed: list[TrackId | None] = [pinned.get(slot) for slot in range(slots)]
-    chosen = [track for track in ranked if track not in placed][: placed.count(None)]
-    waiting = set(chosen)
-    for slot, track in enumerate(before[:slots]):
-        if placed[slot] is None and track in waiting:
-            placed[slot] = track
-            waiting.discard(track)
-    rest = iter([track for track in chosen if track in waiting])
-    return tuple(track if track is not None else next(rest, None) for track in placed)

@@ -28,12 +28,17 @@ from .records import Actor, AlarmState, Stage, Urgency
 VERSION = 1
 MAX_MESSAGE_BYTES = 65_536
 MAX_LINK_MESSAGE_BYTES = 1_048_576
+MAX_WANTED = 2_000
 
 Text = Annotated[str, msgspec.Meta(max_length=200)]
 Token = Annotated[str, msgspec.Meta(max_length=4_096)]
 Sdp = Annotated[str, msgspec.Meta(max_length=65_536)]
 Ssrc = Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFF)]
 Index = Annotated[int, msgspec.Meta(ge=0, le=63)]
+Dbov = Annotated[int, msgspec.Meta(ge=-127, le=0)]
+"""RFC 6464 loudness: -127 is silence."""
+Height = Annotated[int, msgspec.Meta(ge=0, le=4320)]
+"""Pixels."""
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", kw_only=True):
@@ -87,7 +92,24 @@ class Publishing(Message, frozen=True, tag="publishing", kw_only=True):
     content: bool
 
 
-ClientMessage = Hello | Join | Leave | Watch | Receipt | Publishing
+class SlotSize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``slot`` counts video slots, as in ``Watch``; ``height`` is in device pixels, 0 when nobody sees it."""
+
+    slot: Index
+    height: Height
+
+
+class Sizes(Message, frozen=True, tag="sizes", kw_only=True):
+    """How high each picture is on the screen; replaces what was said before.
+
+    The gateway sends no larger picture than that, and none for a slot that nobody sees.  A slot that is not
+    named gets the largest picture there is.
+    """
+
+    slots: Annotated[tuple[SlotSize, ...], msgspec.Meta(max_length=64)]
+
+
+ClientMessage = Hello | Join | Leave | Watch | Receipt | Publishing | Sizes
 
 
 # ---- the gateway says to a terminal or console ---------------------------------------------------
@@ -133,6 +155,8 @@ class SlotView(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     participant: ParticipantId | None = None
     track: TrackId | None = None
+    paused: bool = False
+    """No picture comes now, because the line is too narrow; sound goes on."""
 
 
 class Slots(Message, frozen=True, tag="slots", kw_only=True):
@@ -306,24 +330,56 @@ class LinkRosters(Message, frozen=True, tag="link_roster", kw_only=True):
     participants: tuple[ParticipantView, ...]
 
 
-class LinkLevels(Message, frozen=True, tag="link_levels", kw_only=True):
-    """Speech levels on the sender's side, dBov -127..0, loudest first, at most 8, at most 4 a second."""
+class OfferedVoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How loud a voice is (``level``) and how it ranks (``rank``: held through pauses), both dBov."""
+
+    track: TrackId
+    level: Dbov
+    rank: Dbov
+
+
+class LinkVoices(Message, frozen=True, tag="link_voices", kw_only=True):
+    """The loudest voices on the sender's side, loudest first; replaces what was said before.
+
+    Said when others are the loudest, and at most 4 times a second when only their levels changed.
+    """
 
     conference: ConferenceId
-    levels: tuple[tuple[TrackId, int], ...]
+    voices: Annotated[tuple[OfferedVoice, ...], msgspec.Meta(max_length=3)]
+
+
+class LinkSpeaker(Message, frozen=True, tag="link_speaker", kw_only=True):
+    """From the parent: who speaks.  Said on every change; the child takes it over."""
+
+    conference: ConferenceId
+    speaker: ParticipantId | None
+
+
+class WantedTrack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A track, and the greatest height in pixels (0: as large as there is) and the most urgent priority wanted beyond.
+
+    Priorities: 0 a voice that is among the loudest, 10 current speaker, 20 shared content, 50 pinned, 100 the rest.
+    """
+
+    track: TrackId
+    height: Height = 0
+    priority: Annotated[int, msgspec.Meta(ge=0, le=255)] = 100
 
 
 class LinkWant(Message, frozen=True, tag="link_want", kw_only=True):
     """All tracks the sender wants carried to it over this link; replaces what was said before."""
 
-    tracks: tuple[TrackId, ...]
+    tracks: Annotated[tuple[WantedTrack, ...], msgspec.Meta(max_length=MAX_WANTED)]
 
 
 class CarriedTrack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``paused``: no picture of it comes now, because a line on its way is too narrow."""
+
     track: TrackId
     kind: str
     ssrc: Ssrc
     rtx_ssrc: Ssrc | None = None
+    paused: bool = False
 
 
 class LinkCarry(Message, frozen=True, tag="link_carry", kw_only=True):
@@ -389,7 +445,8 @@ LinkMessage = (
     | LinkRecords
     | LinkAck
     | LinkRosters
-    | LinkLevels
+    | LinkVoices
+    | LinkSpeaker
     | LinkWant
     | LinkCarry
     | LinkMediaOffer

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from signaling.conference import Cascade, Plan, Room, Seat
+from signaling.conference import Cascade, Plan, Room
 from signaling.ids import ConferenceId, NodeCode, ParticipantId, TrackId
 from signaling.messages import ParticipantView, TrackView
+from signaling.seating import Seat
 
 STORIES = sorted(Path(__file__).parent.glob("*.story"))
 MEETING = ConferenceId("meeting")
@@ -112,6 +113,7 @@ class World:
             for name, plan in plans.items():
                 for side, told in plan.rosters.items():
                     self.nodes[side].roster(name, MEETING, told.get(MEETING, ()))
+                    self.nodes[side].voices(name, MEETING, plan.offers[side].get(MEETING, {}))
                     self.nodes[side].wants(name, plan.wants[side])
         raise AssertionError("never settles")
 

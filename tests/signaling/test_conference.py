@@ -8,9 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from signaling.conference import Cascade, Plan, Room, Seat
+from signaling.conference import OFFERED, Cascade, Plan, Room
 from signaling.ids import ConferenceId, NodeCode, ParticipantId, TrackId
+from signaling.loudness import Loudness
 from signaling.messages import ParticipantView, TrackView
+from signaling.seating import HIDDEN, Seat
+from signaling.wants import CONTENT, PINNED, REST, SPEAKER, VOICE, WHOLE, Want, Wants
 
 FLOOD = ConferenceId("flood")
 
@@ -37,9 +40,13 @@ def settle(cascade: Cascade, *, speaker: str | None = None, loudness: dict[str, 
     room = Room(
         concerned=frozenset(cascade.sides),
         speaker=None if speaker is None else ParticipantId(speaker),
-        loudness={TrackId(f"{who}-audio"): level for who, level in (loudness or {}).items()},
+        heard={TrackId(f"{who}-audio"): Loudness(level, level) for who, level in (loudness or {}).items()},
     )
     return cascade.settle({FLOOD: room})
+
+
+def wanting(*tracks: str) -> Wants:
+    return {TrackId(track): Want() for track in tracks}
 
 
 def pictures(plan: Plan, who: str) -> list[str | None]:
@@ -131,20 +138,21 @@ def test_a_side_is_never_told_about_nor_sent_its_own() -> None:
     up = NodeCode("up")
     cascade.side_up(up)
     cascade.roster(up, FLOOD, (person("far", "up"),))
-    cascade.wants(up, [TrackId("far-camera"), TrackId("a-camera"), TrackId("nobody-camera")])
+    cascade.wants(up, wanting("far-camera", "a-camera", "nobody-camera"))
     plan = settle(cascade)
     assert [view.name for view in plan.rosters[up][FLOOD]] == ["a"]
-    assert plan.carries[up] == {TrackId("a-camera")}
+    assert plan.carries[up] == wanting("a-camera")
 
 
 def test_a_side_the_meeting_does_not_concern_is_told_and_sent_nothing() -> None:
     cascade = hall(person("a"))
     sibling = NodeCode("sibling")
     cascade.side_up(sibling)
-    cascade.wants(sibling, [TrackId("a-camera")])
+    cascade.wants(sibling, wanting("a-camera"))
     plan = cascade.settle({FLOOD: Room(concerned=frozenset())})
     assert plan.rosters[sibling] == {}
-    assert plan.carries[sibling] == frozenset()
+    assert plan.carries[sibling] == {}
+    assert plan.offers[sibling] == {}
 
 
 def test_a_lost_side_takes_its_people_and_a_new_link_brings_them_back() -> None:
@@ -152,12 +160,14 @@ def test_a_lost_side_takes_its_people_and_a_new_link_brings_them_back() -> None:
     up = NodeCode("up")
     cascade.side_up(up)
     cascade.roster(up, FLOOD, (person("far", "up"),))
+    cascade.voices(up, FLOOD, {TrackId("far-audio"): Loudness()})
     before = settle(cascade)
-    assert before.wants[up] == {TrackId("far-camera"), TrackId("far-audio")}
+    assert before.wants[up] == {TrackId("far-camera"): Want(), TrackId("far-audio"): Want(WHOLE, VOICE)}
     cascade.side_down(up)
     assert pictures(settle(cascade), "a") == [None] * 4
     cascade.side_up(up)
     cascade.roster(up, FLOOD, (person("far", "up"),))
+    cascade.voices(up, FLOOD, {TrackId("far-audio"): Loudness()})
     assert settle(cascade).wants == before.wants
 
 
@@ -173,6 +183,98 @@ def test_a_track_id_claimed_by_two_sides_is_ours() -> None:
     plan = settle(cascade)
     assert plan.tracks[TrackId("a-camera")].side is None
     assert pictures(plan, "a") == [None] * 4
+
+
+def sided(*names: str, loudness: dict[str, int] | None = None) -> Cascade:
+    """A node with one listener, and a side where ``names`` are; those in ``loudness`` are offered by it."""
+    cascade = hall(person("a"))
+    up = NodeCode("up")
+    cascade.side_up(up)
+    cascade.roster(up, FLOOD, tuple(person(name, "up") for name in names))
+    offered = {TrackId(f"{who}-audio"): Loudness(level, level) for who, level in (loudness or {}).items()}
+    cascade.voices(up, FLOOD, offered)
+    return cascade
+
+
+def test_of_another_side_only_the_voices_it_offers_are_heard() -> None:
+    plan = settle(sided("b", "c", "d", "e", loudness={"c": -30, "e": -90}))
+    assert voices(plan, "a") == {"c", "e"}
+    assert {track for track in plan.wants[NodeCode("up")] if "audio" in track} == {"c-audio", "e-audio"}
+
+
+def test_a_voice_whose_packets_come_here_ranks_by_what_is_measured_here() -> None:
+    cascade = sided("b", "c", "d", loudness={"b": -30, "c": -30, "d": -30})
+    cascade.sit(replace(cascade.seats[ParticipantId("a")], voices=1))
+    assert voices(settle(cascade, loudness={"b": -80, "d": -80}), "a") == {"c"}
+
+
+def test_a_side_is_offered_the_three_loudest_that_are_not_on_it_and_they_do_not_change_for_a_little() -> None:
+    cascade = sided("x", loudness={"x": -10})
+    down = NodeCode("down")
+    cascade.side_up(down)
+    for name in "bcd":
+        cascade.sit(Seat(conference=FLOOD, view=person(name), pictures=0, voices=3))
+    loud = {"a": -20, "b": -25, "c": -28, "d": -90}
+    plan = settle(cascade, loudness=loud)
+    assert list(plan.offers[NodeCode("up")][FLOOD]) == ["a-audio", "b-audio", "c-audio"]
+    assert list(plan.offers[down][FLOOD]) == ["x-audio", "a-audio", "b-audio"]
+    little = settle(cascade, loudness=loud | {"d": -20})
+    assert little.offers[NodeCode("up")][FLOOD].keys() == plan.offers[NodeCode("up")][FLOOD].keys()
+    much = settle(cascade, loudness=loud | {"d": -10})
+    assert "d-audio" in much.offers[NodeCode("up")][FLOOD]
+
+
+def test_a_viewer_of_one_hears_him_though_his_side_does_not_offer_him() -> None:
+    cascade = sided("b", "c", loudness={"c": -20})
+    wall = Seat(conference=FLOOD, view=person("wall", camera=False), pictures=0, voices=1, only=ParticipantId("b"))
+    cascade.sit(wall)
+    plan = settle(cascade)
+    assert voices(plan, "wall") == {"b"}
+    assert TrackId("b-audio") in plan.wants[NodeCode("up")]
+
+
+def test_a_picture_is_wanted_as_high_as_the_highest_slot_that_shows_it_and_never_lower_for_a_small_one() -> None:
+    cascade = sided("b")
+    small = replace(cascade.seats[ParticipantId("a")], heights={0: 180})
+    cascade.sit(small)
+    up, picture = NodeCode("up"), TrackId("b-camera")
+    assert settle(cascade).wants[up][picture] == Want(180, REST)
+    cascade.sit(Seat(conference=FLOOD, view=person("c"), pictures=1, voices=0, heights={0: 720}, pins=pin("b")))
+    assert settle(cascade).wants[up][picture] == Want(720, PINNED)
+    cascade.side_up(NodeCode("down"))
+    cascade.wants(NodeCode("down"), {picture: Want(360, SPEAKER)})
+    plan = settle(cascade)
+    assert plan.wants[up][picture] == Want(720, SPEAKER)
+    assert plan.carries[NodeCode("down")] == {picture: Want(360, SPEAKER)}
+    cascade.wants(NodeCode("down"), {picture: Want(WHOLE, REST)})
+    assert settle(cascade).wants[up][picture] == Want(WHOLE, PINNED)
+
+
+def pin(who: str) -> dict[int, ParticipantId]:
+    return {0: ParticipantId(who)}
+
+
+def test_a_picture_nobody_sees_is_not_wanted_but_its_place_is_kept() -> None:
+    cascade = sided("b")
+    cascade.sit(replace(cascade.seats[ParticipantId("a")], heights={0: HIDDEN}))
+    plan = settle(cascade)
+    assert pictures(plan, "a")[0] == "b-camera"
+    assert plan.seatings[ParticipantId("a")].wants[0] is None
+    assert TrackId("b-camera") not in plan.wants[NodeCode("up")]
+
+
+def test_the_speaker_goes_before_content_before_pins_before_the_rest() -> None:
+    cascade = hall(person("a"), person("b"), person("c", content=True), person("d"), person("e"), pictures=5)
+    cascade.sit(replace(cascade.seats[ParticipantId("a")], pins={4: ParticipantId("d")}))
+    seating = settle(cascade, speaker="b").seatings[ParticipantId("a")]
+    found = {track: want.priority for track, want in seating.wanted if not track.endswith("audio")}
+    assert found == {
+        "b-camera": SPEAKER,
+        "c-content": CONTENT,
+        "d-camera": PINNED,
+        "c-camera": REST,
+        "e-camera": REST,
+    }
 
 
 class Tree(RuleBasedStateMachine):
@@ -240,6 +342,7 @@ class Tree(RuleBasedStateMachine):
             for name, plan in plans.items():
                 for side in plan.rosters:
                     self.nodes[side].roster(name, FLOOD, plan.rosters[side].get(FLOOD, ()))
+                    self.nodes[side].voices(name, FLOOD, plan.offers[side].get(FLOOD, {}))
                     self.nodes[side].wants(name, plan.wants[side])
         raise AssertionError("rosters and wants never settle")
 
@@ -286,7 +389,8 @@ class Tree(RuleBasedStateMachine):
         self.quiesce()
         for name, plan in self.plans.items():
             for side, carried in plan.carries.items():
-                assert not carried & self.plans[side].carries[name]
+                assert not carried.keys() & self.plans[side].carries[name].keys()
+                assert sum(track.endswith("-audio") for track in carried) <= OFFERED
                 for track in carried:
                     assert any(self.shows(end, track) for end in self.beyond(name, side))
 

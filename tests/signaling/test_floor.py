@@ -3,64 +3,61 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signaling.floor import STALE_S, TAKE_S, UNKNOWN_DBOV, Floor, hear, loudness, settle
-from signaling.ids import Monotonic, ParticipantId, TrackId
+from signaling.floor import TAKE_S, Floor, settle
+from signaling.ids import Monotonic, ParticipantId
 
-ZHAO, LI = ParticipantId("zhao"), ParticipantId("li")
-A, B = TrackId("a"), TrackId("b")
-VOICES = {A: ZHAO, B: LI}
+ZHAO, LI, WANG = ParticipantId("zhao"), ParticipantId("li"), ParticipantId("wang")
 
 
-def at(seconds: float) -> Monotonic:
-    return Monotonic(1000.0 + seconds)
-
-
-def talk(floor: Floor, levels: dict[TrackId, int], seconds: float) -> Floor:
-    return settle(hear(floor, levels, at(seconds)), VOICES, at(seconds))
+def talk(floor: Floor, seconds: float, **levels: int) -> Floor:
+    return settle(floor, {ParticipantId(who): dbov for who, dbov in levels.items()}, Monotonic(1000.0 + seconds))
 
 
 def test_the_first_to_speak_has_the_floor_at_once() -> None:
-    assert talk(Floor(), {A: -30, B: -90}, 0).speaker == ZHAO
+    assert talk(Floor(), 0, zhao=-30, li=-90).speaker == ZHAO
 
 
 def test_nobody_speaks_while_all_are_silent() -> None:
-    assert talk(Floor(), {A: -90, B: -127}, 0).speaker is None
+    assert talk(Floor(), 0, zhao=-90, li=-127).speaker is None
 
 
 def test_a_cough_does_not_take_the_floor_but_a_speech_does() -> None:
-    floor = talk(Floor(), {A: -30, B: -90}, 0)
-    floor = talk(floor, {A: -30, B: -10}, 1)
+    floor = talk(Floor(), 0, zhao=-30, li=-90)
+    floor = talk(floor, 1, zhao=-30, li=-10)
     assert floor.speaker == ZHAO
-    floor = talk(floor, {A: -30, B: -90}, 1.2)
-    floor = talk(floor, {A: -90, B: -20}, 2)
-    floor = talk(floor, {A: -90, B: -20}, 2 + TAKE_S)
+    floor = talk(floor, 1.2, zhao=-30, li=-90)
+    floor = talk(floor, 2, zhao=-90, li=-20)
+    floor = talk(floor, 2 + TAKE_S, zhao=-90, li=-20)
     assert floor.speaker == LI
 
 
 def test_two_equally_loud_people_do_not_swap_the_floor() -> None:
-    floor = talk(Floor(), {A: -30}, 0)
+    floor = talk(Floor(), 0, zhao=-30)
     for step in range(50):
-        floor = talk(floor, {A: -30, B: -27}, step * 0.2)
+        floor = talk(floor, step * 0.2, zhao=-30, li=-27)
         assert floor.speaker == ZHAO
 
 
+def test_two_challengers_who_outdo_each_other_do_not_keep_the_floor_with_one_who_is_silent() -> None:
+    floor = talk(Floor(), 0, zhao=-30)
+    for step in range(1, 6):
+        floor = talk(floor, step * 0.2, zhao=-90, li=-30 + step % 2, wang=-31 + 2 * (step % 2))
+    assert floor.speaker in (LI, WANG)
+
+
 def test_the_speaker_keeps_the_floor_through_a_pause_and_loses_it_by_leaving() -> None:
-    floor = talk(talk(Floor(), {A: -30}, 0), {A: -100}, 60)
+    floor = talk(talk(Floor(), 0, zhao=-30, li=-90), 60, zhao=-100, li=-90)
     assert floor.speaker == ZHAO
-    assert settle(floor, {B: LI}, at(61)).speaker is None
+    assert talk(floor, 61, li=-90).speaker is None
 
 
-def test_a_voice_without_levels_ranks_below_speech_and_above_silence() -> None:
-    floor = hear(Floor(), {A: -20}, at(0))
-    assert -90 < loudness(floor, B) == UNKNOWN_DBOV < loudness(floor, A)
-    assert loudness(hear(floor, {}, at(STALE_S)), A) == UNKNOWN_DBOV
-
-
-@given(st.lists(st.tuples(st.sampled_from([A, B]), st.integers(-200, 50), st.floats(0, 5)), max_size=50))
-def test_only_somebody_present_ever_has_the_floor(steps: list[tuple[TrackId, int, float]]) -> None:
+@given(st.lists(st.tuples(st.integers(-127, 0), st.integers(-127, 0), st.floats(0, 5)), max_size=50))
+def test_whoever_takes_the_floor_was_speaking_and_clearly_louder(steps: list[tuple[int, int, float]]) -> None:
     floor, now = Floor(), 0.0
-    for track, dbov, wait in steps:
+    for zhao, li, wait in steps:
         now += wait
-        floor = talk(floor, {track: dbov}, now)
-        assert floor.speaker in (None, ZHAO, LI)
-        assert all(-127 <= level <= 0 for level, _ in floor.levels.values())
+        before, floor = floor.speaker, talk(floor, now, zhao=zhao, li=li)
+        if floor.speaker != before:
+            taken, other = (zhao, li) if floor.speaker == ZHAO else (li, zhao)
+            assert taken >= -50
+            assert before is None or other < -50 or taken >= other + 6

@@ -50,6 +50,18 @@ export interface Publishing {
   content: boolean
 }
 
+/** ``slot`` counts video slots, as in ``Watch``; ``height`` is in device pixels, 0 when nobody sees it. */
+export interface SlotSize {
+  slot: number
+  height: number
+}
+
+/** How high each picture is on the screen; replaces what was said before. The gateway sends no larger picture than that, and none for a slot that nobody sees. A slot that is not named gets the largest picture there is. */
+export interface Sizes {
+  type: "sizes"
+  slots: ReadonlyArray<SlotSize>
+}
+
 export type ClientMessage =
   | Hello
   | Join
@@ -57,6 +69,7 @@ export type ClientMessage =
   | Watch
   | Receipt
   | Publishing
+  | Sizes
 
 /** What a person or a device may be. Stable: on the wire and on the command line. */
 export type Role = "terminal" | "commander" | "auditor" | "device" | "admin"
@@ -86,6 +99,7 @@ export interface SlotView {
   kind: string
   participant: string | null
   track: string | null
+  paused: boolean
 }
 
 export interface Joined {

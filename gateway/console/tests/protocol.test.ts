@@ -84,7 +84,7 @@ describe("a directive", () => {
 })
 
 describe("a meeting", () => {
-  const slots = [{ mid: "3", kind: "video", participant: "p2", track: "t2" }]
+  const slots = [{ mid: "3", kind: "video", participant: "p2", track: "t2", paused: false }]
   const seated = fold([
     welcome(), conference(),
     { type: "joined", request: 1, conference: "c1", participant: "p1", sdp: "", slots: [] },

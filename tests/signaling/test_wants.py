@@ -1,0 +1,36 @@
+"""What several want of one picture."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signaling.ids import TrackId
+from signaling.wants import PINNED, REST, RUNGS, SPEAKER, WHOLE, Want, merge, rung, union
+
+WANTS = st.builds(Want, st.integers(0, 4320), st.integers(0, 255))
+
+
+def test_the_greatest_height_and_the_most_urgent_priority_win() -> None:
+    assert merge(Want(180, SPEAKER), Want(720, REST)) == Want(720, SPEAKER)
+
+
+def test_whoever_wants_all_there_is_gets_it() -> None:
+    assert merge(Want(WHOLE, REST), Want(4320, PINNED)) == Want(WHOLE, PINNED)
+
+
+def test_each_track_is_wanted_once() -> None:
+    a, b = TrackId("a"), TrackId("b")
+    assert union([(a, Want(90)), (b, Want(180)), (a, Want(360))]) == {a: Want(360), b: Want(180)}
+
+
+@given(WANTS, WANTS, WANTS)
+def test_it_does_not_matter_in_which_order_they_are_asked(a: Want, b: Want, c: Want) -> None:
+    assert merge(a, b) == merge(b, a)
+    assert merge(merge(a, b), c) == merge(a, merge(b, c))
+    assert merge(a, a) == a
+
+
+@given(st.integers(1, 4320))
+def test_a_rung_is_never_lower_than_what_is_asked(height: int) -> None:
+    assert height <= rung(height)
+    assert rung(rung(height)) == rung(height)
+    assert rung(height) in RUNGS

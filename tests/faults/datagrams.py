@@ -69,6 +69,7 @@ class Datagrams:
         self.down = Way(CLEAN, "")
         self.cut = False
         """While set, nothing passes either way."""
+        self._stranded: set[Address] = set()
         self._server = server
         self._flows: dict[Address, Socket] = {}
         self._loop = asyncio.get_running_loop()
@@ -95,6 +96,10 @@ class Datagrams:
             self._flows[client] = Socket(partial(self._from_server, client))
             flow.close()
 
+    def strand(self) -> None:
+        """Today's clients have moved away: nothing reaches or leaves their addresses any more; new ones are good."""
+        self._stranded.update(self._flows)
+
     def close(self) -> None:
         self._scheduler.clear()
         for each in (self._door, *self._flows.values()):
@@ -105,10 +110,12 @@ class Datagrams:
             if len(self._flows) >= MAX_FLOWS:
                 return
             self._flows[client] = Socket(partial(self._from_server, client))
+        if client in self._stranded:
+            return
         self._pass(self.up, datagram, lambda packet: self._flows[client].send(packet, self._server))
 
     def _from_server(self, client: Address, datagram: bytes, sender: Address) -> None:
-        if sender[1] == self._server[1]:
+        if sender[1] == self._server[1] and client not in self._stranded:
             self._pass(self.down, datagram, lambda packet: self._door.send(packet, client))
 
     def _pass(self, way: Way, datagram: bytes, send: Callable[[bytes], None]) -> None:

@@ -12,8 +12,9 @@ import json
 import tomllib
 from pathlib import Path
 
+from gateway.clock import Clock
 from gateway.config import load
-from gateway.demo import TIERS, Demo, Node, _until_signal, prepare
+from gateway.demo import TIERS, Demo, Node, _until_signal, prepare, sign_in_links
 from gateway.reference import to_toml
 
 
@@ -41,10 +42,12 @@ def main() -> int:
     parser.add_argument("--seen-at", type=json.loads, required=True, help='{"county": {"udp": 1, "tcp": 2}, ...}')
     given = parser.parse_args()
     nodes = [behind(node, given.seen_at) for node in prepare(given.dir.resolve(), given.base_port)]
+    links = sign_in_links(nodes, Clock())
     demo = Demo(nodes, given.dir.resolve(), say)
 
     def ready(meeting: str) -> None:
-        say(json.dumps({"ready": True, "conference": meeting, "links": []}))
+        people = [dataclasses.asdict(link) for link in links]
+        say(json.dumps({"ready": True, "conference": meeting, "links": people}, ensure_ascii=False))
 
     return asyncio.run(_until_signal(demo.run(cameras=False, ready=ready), say))
 

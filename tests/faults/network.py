@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 HEADER_BYTES = 28
 """IPv4 and UDP headers: a bottleneck carries them too."""
-LOSSES = ("lost", "full", "dead")
+LOSSES = ("lost", "full", "dead", "big")
 SEGMENT_BYTES = 1_400
 RETRANSMIT_S = 0.2
 """Least wait of a TCP sender that repeats a lost segment (RFC 6298 says 1 s, Linux has 200 ms)."""
@@ -32,6 +32,7 @@ class Impairment:
         duplicate: Share of packets that arrive twice, 0..1.
         rate_bps: Bottleneck; 0: none.
         queue_ms: What waits longer than this before the bottleneck is dropped.
+        mtu_bytes: What is larger with its IPv4 and UDP headers is dropped and nobody is told; 0: no limit.
         dead: Nothing arrives.
     """
 
@@ -44,6 +45,7 @@ class Impairment:
     duplicate: float = 0.0
     rate_bps: int = 0
     queue_ms: float = 400.0
+    mtu_bytes: int = 0
     dead: bool = False
 
 
@@ -105,7 +107,7 @@ class Jitter:
 class Way:
     """One direction of a link as a machine: ``decide`` says what becomes of each packet.
 
-    ``counts`` has passed, lost, full, dead, copied and held.
+    ``counts`` has passed, lost, full, dead, big, copied and held.
     """
 
     impairment: Impairment
@@ -128,6 +130,8 @@ class Way:
         lost, held, copied = self._draw()
         if self.impairment.dead:
             return self._gone("dead")
+        if 0 < self.impairment.mtu_bytes < len(packet) + HEADER_BYTES:
+            return self._gone("big")
         assert self.bottleneck is not None
         left = self.bottleneck.leaves(len(packet) + HEADER_BYTES, now)
         if left is None:

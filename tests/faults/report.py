@@ -30,7 +30,7 @@ HEAD = (
     "| picture age ms p50 / p95 | layers seen | queue before the bottleneck ms p95 | directive s p50 / p95 |\n"
     "|---|---|---|---|---|---|---|---|---|---|"
 )
-DEFAULT = tuple(name for name in PROFILES if "dead" not in name and name != "rough")
+DEFAULT = tuple(name for name in PROFILES if "dead" not in name and "mtu" not in name and name != "rough")
 BETWEEN_S = 30.0
 
 

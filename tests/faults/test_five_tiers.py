@@ -6,28 +6,19 @@ Short, so that it runs every time; the figures of all networks are ``python -m t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.running import COUNTY, TOWNSHIP, until
 
 from .measure import figures
-from .tree import tree
-from .watch import Studio, studio
+from .watch import Studio
 
 LINK = "county-township"
 LIMIT_S = 60.0
 """For what should take a second or five: these machines are busy."""
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    with tree(tmp_path_factory.mktemp("five"), "five tiers") as on, studio(on) as made:
-        made.publish()
-        yield made
 
 
 def test_a_rough_link_delivers_picture_and_sound_and_nothing_twice(room: Studio) -> None:

@@ -133,3 +133,10 @@ def test_a_dead_way_lets_nothing_through() -> None:
     assert arrivals(way, 100) == []
     assert way.stream(10, 0.0) is None
     assert way.lost_share == 1.0
+
+
+def test_what_exceeds_the_mtu_with_its_headers_is_dropped() -> None:
+    way = Way(Impairment(mtu_bytes=1_280), "mtu")
+    fates = [len(way.decide(bytes(size), 0.0)) for size in (100, 1_252, 1_253, 1_500)]
+    assert fates == [1, 1, 0, 0]
+    assert way.counts == {"passed": 2, "big": 2}

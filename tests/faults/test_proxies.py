@@ -93,6 +93,23 @@ async def test_two_clients_are_two_ports_to_the_server() -> None:
 
 
 @on_loop
+async def test_who_moved_away_is_neither_heard_nor_reached_and_a_new_address_is() -> None:
+    with echo() as on:
+        on.say(b"before")
+        await eventually(lambda: on.answered)
+        on.network.strand()
+        on.server.send(b"to the old address", on.asked[0][1])
+        on.say(b"from the old address")
+        new = list[bytes]()
+        moved = Socket(lambda datagram, _: new.append(datagram))
+        moved.send(b"after", ("127.0.0.1", on.network.port))
+        await eventually(lambda: new)
+        assert [datagram for datagram, _ in on.asked] == [b"before", b"after"]
+        assert on.answered == [b"before"]
+        moved.close()
+
+
+@on_loop
 async def test_a_cut_network_passes_nothing_and_heals() -> None:
     with echo() as on:
         on.network.cut = True

@@ -15,7 +15,7 @@ from .hops import Hops
 READY_S = 120.0
 LINKS = ("province-city", "city-county", "county-township", "township-village")
 ACCESS = "access"
-"""The hop of a viewer to the village's gateway."""
+"""The hop of everybody at the village to its gateway."""
 
 
 @dataclass
@@ -55,8 +55,8 @@ class Tree:
 def tree(folder: Path, seed: str) -> Iterator[Tree]:
     """Run the five tiers on free ports until the block ends."""
     base = free_ports(5)
-    upper = dict(zip(LINKS, TIERS, strict=False))
-    ports = {name: base + TIERS.index(tier) for name, tier in upper.items()} | {ACCESS: base + len(TIERS) - 1}
+    upper = dict(zip((*LINKS, ACCESS), TIERS, strict=True))
+    ports = {name: base + TIERS.index(tier) for name, tier in upper.items()}
     with Hops(ports, seed) as network:
         seen_at = {
             tier: {"udp": network.hops[name].datagrams.port, "tcp": network.hops[name].streams.port}

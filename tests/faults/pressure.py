@@ -1,0 +1,59 @@
+"""A gateway that gets too little of its machine: a share of a processor, a handful of files."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+PERIOD_S = 0.1
+
+
+class Pulses:
+    """Lets a process run for ``share`` of every PERIOD_S and stops it for the rest, until the block ends."""
+
+    def __init__(self, pid: int, share: float) -> None:
+        self._pid = pid
+        self._run_s = share * PERIOD_S
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._pulse, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _pulse(self) -> None:
+        try:
+            while not self._done.is_set():
+                os.kill(self._pid, signal.SIGSTOP)
+                self._done.wait(PERIOD_S - self._run_s)
+                os.kill(self._pid, signal.SIGCONT)
+                self._done.wait(self._run_s)
+        except ProcessLookupError:
+            return  # who asks for figures sees that it died
+
+
+def open_files(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def allow_files(pid: int, count: int) -> None:
+    """Let the process open no descriptor numbered ``count`` or more."""
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, hard))
+
+
+def resident_mb(pid: int) -> float:
+    """Memory the process holds, MiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise ProcessLookupError(pid)

@@ -42,18 +42,20 @@ counted! {
 }
 
 counted! {
-    /// One source, all layers together.
+    /// One source, all layers together.  `expected` and `missed` are those of reception reports:
+    /// what was lost on the way, whether or not a retransmission made up for it.
     SourceStats {
         packets, bytes, lost, recovered, keyframes, nacks_sent, plis_sent, layers_now, layer_now,
-        sinks_now,
+        sinks_now, expected, missed, jitter_us_now,
     }
 }
 
 counted! {
-    /// One sink.
+    /// One sink.  `lost_by_peer` of `expected_by_peer` is what its receiver reported; `layer_now` is
+    /// the layer it is fed from, counted from 1, and 0 while it is fed nothing.
     SinkStats {
         packets, bytes, nacks_received, retransmitted, plis_received, switches, lost_by_peer,
-        waiting_now,
+        expected_by_peer, jitter_us_now, layer_now, waiting_now,
     }
 }
 

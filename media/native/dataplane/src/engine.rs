@@ -238,6 +238,7 @@ impl Engine {
         let sinks = self.tables.sinks.iter().map(|(_, sink)| {
             let mut stats = sink.stats.clone();
             stats.waiting_now = u64::from(sink.wanted.is_some());
+            stats.layer_now = sink.live.map_or(0, |epoch| epoch.layer as u64 + 1);
             (sink.id, stats)
         });
         Stats {

@@ -111,7 +111,10 @@ impl Engine {
             }
         }
         if let Some(sink) = self.tables.sinks.get_mut(sink_key) {
-            sink.stats.lost_by_peer = block.cumulative_lost.max(0) as u64;
+            let source = sink
+                .live
+                .and_then(|e| self.tables.sources.get(e.source_key));
+            sink.reported(block, source.and_then(|source| source.codec));
         }
     }
 

@@ -19,6 +19,15 @@ pub struct Reception {
     last_sr: Option<(u32, Micros)>,
 }
 
+/// What was received of one SSRC between two reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval {
+    pub expected: u64,
+    pub lost: u64,
+    /// In timestamp units.
+    pub jitter: u32,
+}
+
 impl Reception {
     /// Count a packet.  `clock` is the codec's rate in Hz.
     pub fn packet(&mut self, index: u64, timestamp: u32, clock: u64, now: Micros) {
@@ -48,8 +57,9 @@ impl Reception {
         self.expected().saturating_sub(self.received)
     }
 
-    /// The report block for the interval since the last call; `None` before the first packet.
-    pub fn report(&mut self, ssrc: u32, now: Micros) -> Option<ReportBlock> {
+    /// The report block for the interval since the last call, and the interval in whole packets;
+    /// `None` before the first packet.
+    pub fn report(&mut self, ssrc: u32, now: Micros) -> Option<(ReportBlock, Interval)> {
         self.first?;
         let expected = self.expected();
         let interval = expected.saturating_sub(self.expected_before);
@@ -60,15 +70,22 @@ impl Reception {
             Some((sr, at)) => (sr, (now.saturating_sub(at) * 65_536 / 1_000_000) as u32),
             None => (0, 0),
         };
-        Some(ReportBlock {
+        let jitter = (self.jitter16 >> 4) as u32;
+        let block = ReportBlock {
             ssrc,
             fraction_lost: (lost * 256).checked_div(interval).unwrap_or(0).min(255) as u8,
             cumulative_lost: (expected as i64 - self.received as i64) as i32,
             highest: self.highest as u32,
-            jitter: (self.jitter16 >> 4) as u32,
+            jitter,
             last_sr,
             delay,
-        })
+        };
+        let interval = Interval {
+            expected: interval,
+            lost,
+            jitter,
+        };
+        Some((block, interval))
     }
 }
 
@@ -82,9 +99,11 @@ mod tests {
         for index in (0..400u64).filter(|i| i % 4 != 1) {
             reception.packet(index, index as u32 * 3000, 90_000, index * 33_333);
         }
-        let block = reception.report(7, 400 * 33_333).expect("a block");
+        let (block, interval) = reception.report(7, 400 * 33_333).expect("a block");
         assert_eq!((block.fraction_lost, block.cumulative_lost), (64, 100));
+        assert_eq!((interval.expected, interval.lost), (400, 100));
         assert!(block.jitter <= 1);
-        assert_eq!(reception.report(7, 0).expect("again").fraction_lost, 0);
+        let (block, interval) = reception.report(7, 0).expect("again");
+        assert_eq!((block.fraction_lost, interval.expected), (0, 0));
     }
 }

@@ -4,9 +4,11 @@
 //! with one clock offset per sending transport, so that lips and voice stay together.
 
 use crate::engine::Engine;
+use crate::reception::Interval;
 use crate::rtcp;
 use crate::sink::Sink;
-use crate::types::{Micros, SECOND};
+use crate::transport::Binding;
+use crate::types::{Codec, Micros, SECOND};
 
 const EVERY_US: Micros = SECOND;
 /// Octets after which a compound packet is closed.
@@ -34,6 +36,11 @@ pub(crate) fn ntp_to_us(ntp: u64) -> u64 {
     seconds.wrapping_mul(SECOND).wrapping_add(micros)
 }
 
+/// Jitter in timestamp units as microseconds, at most ten seconds.
+pub(crate) fn jitter_us(ticks: u32, codec: Codec) -> u64 {
+    (u64::from(ticks) * SECOND / codec.clock()).min(10 * SECOND)
+}
+
 impl Engine {
     pub(crate) fn tick_reports(&mut self, key: usize, now: Micros) {
         let Some(transport) = self.tables.transports.get_mut(key) else {
@@ -44,13 +51,16 @@ impl Engine {
         }
         transport.next_report = now + EVERY_US;
         let reporter = transport.reporter;
-        let blocks: Vec<_> = transport
+        let (blocks, heard): (Vec<_>, Vec<_>) = transport
             .streams
             .iter_mut()
-            .filter(|(_, stream)| stream.binding.is_some())
-            .filter_map(|(ssrc, stream)| stream.reception.report(ssrc, now))
-            .collect();
+            .filter_map(|(ssrc, stream)| {
+                let (block, interval) = stream.reception.report(ssrc, now)?;
+                Some((block, (stream.binding?, interval)))
+            })
+            .unzip();
         let sinks = transport.sinks.clone();
+        self.count_reception(key, &heard);
         let mut reports = blocks.chunks(rtcp::MAX_BLOCKS);
         let mut out = self.ready.buffer();
         rtcp::put_receiver_report(&mut out, reporter, reports.next().unwrap_or(&[]));
@@ -69,6 +79,29 @@ impl Engine {
             self.ready.recycle(out);
         } else {
             self.send_rtcp(key, out);
+        }
+    }
+
+    /// Add what came of a transport's SSRCs in the last interval to their sources' counters.
+    fn count_reception(&mut self, key: usize, heard: &[(Binding, Interval)]) {
+        let Some(transport) = self.tables.transports.get(key) else {
+            return;
+        };
+        for source in &transport.sources {
+            if let Some(source) = self.tables.sources.get_mut(*source) {
+                source.stats.jitter_us_now = 0;
+            }
+        }
+        for (binding, interval) in heard.iter().filter(|(binding, _)| !binding.repair) {
+            let Some(source) = self.tables.sources.get_mut(binding.source) else {
+                continue;
+            };
+            source.stats.expected += interval.expected;
+            source.stats.missed += interval.lost;
+            if let Some(codec) = source.codec.filter(|_| interval.expected > 0) {
+                let jitter = jitter_us(interval.jitter, codec);
+                source.stats.jitter_us_now = source.stats.jitter_us_now.max(jitter);
+            }
         }
     }
 

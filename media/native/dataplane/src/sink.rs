@@ -7,6 +7,8 @@ use crate::cache::Packet;
 use crate::congestion::Shedding;
 use crate::counters::SinkStats;
 use crate::layers::Step;
+use crate::reports::jitter_us;
+use crate::rtcp::ReportBlock;
 use crate::seqmap::unwrap;
 use crate::types::{Codec, Kind, Micros, SinkConfig, MS, SECOND};
 
@@ -111,6 +113,8 @@ pub struct Sink {
     pli_refill: Micros,
     /// For sender reports: packets and payload octets.
     pub sent: (u32, u32),
+    /// Highest sequence number and packets lost, as its receiver reported last.
+    heard: Option<(u32, i32)>,
     pub stats: SinkStats,
 }
 
@@ -143,6 +147,7 @@ impl Sink {
             pli_tokens: PLI_BURST,
             pli_refill: 0,
             sent: (0, 0),
+            heard: None,
             stats: SinkStats::default(),
         }
     }
@@ -270,6 +275,19 @@ impl Sink {
         may
     }
 
+    /// Take its receiver's report: what it should have had, what it has not, and how unevenly it
+    /// came.  A count that goes back is a receiver that began anew.
+    pub fn reported(&mut self, block: &ReportBlock, codec: Option<Codec>) {
+        let lost = block.cumulative_lost;
+        let (highest, lost_before) = self.heard.unwrap_or((block.highest, lost));
+        self.heard = Some((block.highest, lost));
+        let further = (block.highest.wrapping_sub(highest) as i32).max(0);
+        let more = lost.saturating_sub(lost_before).clamp(0, further);
+        self.stats.expected_by_peer += further as u64;
+        self.stats.lost_by_peer += more as u64;
+        self.stats.jitter_us_now = codec.map_or(0, |codec| jitter_us(block.jitter, codec));
+    }
+
     /// Timestamp for a sender report when the source's clock is unknown.
     pub fn extrapolated(&self, clock: u64, now: Micros) -> Option<u32> {
         let newest = self.newest?;
@@ -292,5 +310,57 @@ impl Sink {
     pub fn uses(&self, source_key: usize) -> bool {
         self.live.is_some_and(|e| e.source_key == source_key)
             || self.wanted.is_some_and(|w| w.source == source_key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(highest: u32, cumulative_lost: i32, jitter: u32) -> ReportBlock {
+        ReportBlock {
+            ssrc: 7,
+            fraction_lost: 0,
+            cumulative_lost,
+            highest,
+            jitter,
+            last_sr: 0,
+            delay: 0,
+        }
+    }
+
+    fn sink() -> Sink {
+        let config = SinkConfig {
+            transport: 1,
+            kind: Kind::Audio,
+            mid: None,
+            ssrc: 7,
+            rtx_ssrc: None,
+            cname: String::new(),
+            codecs: Vec::new(),
+        };
+        Sink::new(1, 0, config, 1, 1, 0)
+    }
+
+    #[test]
+    fn what_a_receiver_reports_counts_from_its_first_report() {
+        let mut sink = sink();
+        for (highest, lost) in [(u32::MAX - 9, 4), (90, 14), (190, 13), (290, 20)] {
+            sink.reported(&report(highest, lost, 480), Some(Codec::Opus));
+        }
+        let stats = &sink.stats;
+        assert_eq!((stats.expected_by_peer, stats.lost_by_peer), (300, 17));
+        assert_eq!(stats.jitter_us_now, 10_000);
+    }
+
+    #[test]
+    fn a_report_can_neither_lose_more_than_was_sent_nor_count_backwards() {
+        let mut sink = sink();
+        for (highest, lost) in [(100, i32::MIN), (110, i32::MAX), (5, i32::MIN), (5, 0)] {
+            sink.reported(&report(highest, lost, u32::MAX), Some(Codec::Opus));
+        }
+        let stats = &sink.stats;
+        assert_eq!((stats.expected_by_peer, stats.lost_by_peer), (10, 10));
+        assert_eq!(stats.jitter_us_now, 10 * SECOND);
     }
 }

@@ -41,6 +41,8 @@ from .ending import end_all, end_process_within
 from .gauges import Gauges
 from .journal import Journal, JournalError, Row
 from .links import Links, Uplink
+from .load import Limits
+from .loads import Loads
 from .outbox import Outbox
 from .presence import Presence
 from .refusals import Refusals
@@ -103,6 +105,7 @@ class Node:
     links: Links
     engine: Engine
     peers: Peers
+    loads: Loads
     services: api.Services
     gauges: Gauges
     listener: Listener | None = None
@@ -136,7 +139,8 @@ class Node:
         directives = Directives(code, tree, auth.keys, journal, clock, telemetry.default, refusals)
         alarms = Alarms(code, tree, journal, blobs, clock, telemetry.default, refusals)
         audit = Audit(code, tree, journal, clock, refusals, directives)
-        conferences = Conferences(code, tree, journal, router, refusals, clock, engine, peers)
+        loads = Loads(clock, engine, Limits(config.load.worker_share, config.load.lag_ms / 1_000))
+        conferences = Conferences(code, tree, journal, router, refusals, clock, engine, peers, loads)
         presence = Presence(code, tree, bus.client)
         transfers = Transfers(blobs, clock, lambda sha256, peer: _may_have(alarms, router, sha256, peer))
         dispatch = Dispatch(
@@ -156,7 +160,7 @@ class Node:
         links = Links(code, tree, journal, router, auth, dispatch, refusals, clock, uplink)
         outbox.on_record(dispatch.on_record)
         blobs.on_blob(dispatch.on_blob)
-        gauges = Gauges(engine, journal, dispatch.sessions, links, conferences)
+        gauges = Gauges(engine, journal, dispatch.sessions, links, conferences, loads)
         telemetry.on_scrape(gauges.read)
         services = api.Services(
             config=config,
@@ -186,6 +190,7 @@ class Node:
             links=links,
             engine=engine,
             peers=peers,
+            loads=loads,
             services=services,
             gauges=gauges,
         )
@@ -209,6 +214,8 @@ class Node:
                         ("outbox", self.outbox.run()),
                         ("directives", self.directives.run()),
                         ("conferences", self.conferences.run()),
+                        ("qualities", self.conferences.qualities.run()),
+                        ("loads", self.loads.run()),
                         ("presence", self.presence.run()),
                         ("transfers", self.transfers.run()),
                         ("links", self.links.run()),

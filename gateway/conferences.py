@@ -18,6 +18,7 @@ from signaling.ids import ConferenceId, NodeCode
 from signaling.messages import (
     ConferenceView,
     LinkMessage,
+    LinkQuality,
     LinkRosters,
     LinkSpeaker,
     LinkVoices,
@@ -33,7 +34,9 @@ from .clock import Clock
 from .floors import Floors
 from .journal import Journal, Row
 from .keyframes import Keyframes
+from .loads import Loads
 from .meetings import Meeting, Meetings
+from .qualities import Qualities
 from .refusals import Refusals
 from .seats import Seats
 from .switching import Switching
@@ -60,6 +63,7 @@ class Conferences:
         clock: Clock,
         engine: Engine,
         peers: Peers,
+        loads: Loads,
     ) -> None:
         self.on_view: Callable[[ConferenceView], None] | None = None
         """Called when a conference looks different from outside."""
@@ -69,9 +73,10 @@ class Conferences:
         self._router = router
         self._switching = Switching(clock, engine, peers, self._rooms, self._show)
         self._floors = Floors(clock, self._switching, self._spoke)
+        self.qualities = Qualities(engine, self._switching, lambda: loads.strain)
         self._meetings = Meetings(node, tree, journal, refusals, clock, self._moved)
         keyframes = Keyframes(node, clock, engine, self._switching)
-        self._seats = Seats(node, tree, journal, clock, peers, self._meetings, self._switching, keyframes)
+        self._seats = Seats(node, tree, journal, clock, peers, loads, self._meetings, self._switching, keyframes)
         self._shown: dict[ConferenceId, tuple[ParticipantView, ...]] = {}
         self._unshown: set[ConferenceId] = set()
         self._showing: asyncio.TimerHandle | None = None
@@ -122,6 +127,12 @@ class Conferences:
         trunks = self._switching.trunks.values()
         return {"in": sum(len(t.sources) for t in trunks), "out": sum(len(t.sinks) for t in trunks)}
 
+    @property
+    def link_transports(self) -> dict[NodeCode, int]:
+        """The engine's transport of each link that has one."""
+        trunks = sorted(self._switching.trunks.items())
+        return {peer: trunk.transport for peer, trunk in trunks if trunk.transport is not None}
+
     # ---- views ----------------------------------------------------------------------------------
 
     def list(self, actor: Actor) -> list[ConferenceView]:
@@ -155,10 +166,13 @@ class Conferences:
     def link_up(self, port: Port) -> None:
         self._switching.link_up(port)
         self._floors.link_up(port.peer)
+        self.qualities.forget(port.peer)
 
     def link_down(self, port: Port) -> None:
         self._floors.link_down(port.peer)
         self._switching.link_down(port)
+        if port.peer not in self._switching.trunks:
+            self.qualities.forget(port.peer)
 
     def link_said(self, port: Port, message: LinkMessage) -> None:
         """A neighbour said something about conferences.
@@ -175,6 +189,8 @@ class Conferences:
                 self._floors.link_speaker(port.peer, message)
             case LinkVoices() | LinkSpeaker():
                 telemetry.count("link_unknown_conference", peer=port.peer)
+            case LinkQuality():
+                self.qualities.link_said(port.peer, message)
             case _:
                 self._switching.link_said(port, message)
 

@@ -46,6 +46,7 @@ class Config(BaseSettings):
     node: settings.NodeSection
     http: settings.HttpSection = Field(default_factory=settings.HttpSection)
     media: settings.MediaSection = Field(default_factory=settings.MediaSection)
+    load: settings.LoadSection = Field(default_factory=settings.LoadSection)
     uplink: settings.UplinkSection = Field(default_factory=settings.UplinkSection)
     tree: settings.TreeSection = Field(default_factory=settings.TreeSection)
     keys: settings.KeysSection = Field(default_factory=settings.KeysSection)

@@ -78,6 +78,8 @@ _BY_CODE: Mapping[str, int] = {
     "no-picture": 404,
     "peer-limit": 503,
     "not-ready": 503,
+    "node-busy": 503,
+    "media-full": 503,
     "picture-timeout": 503,
     "picture-busy": 503,
 }

@@ -15,7 +15,7 @@ from media.peer import PeerLimit, Peers, PeerState
 from signaling import text
 from signaling.division import Tree
 from signaling.errors import Refused
-from signaling.ids import ConferenceId, NodeCode, ParticipantId
+from signaling.ids import ConferenceId, Monotonic, NodeCode, ParticipantId
 from signaling.messages import Joined, ParticipantView, Publishing, Sizes, TrackView
 from signaling.permission import Action, permit, permitted
 from signaling.records import Actor, ParticipantJoined, ParticipantLeft, Role
@@ -26,6 +26,7 @@ from signaling.wants import rung
 from .clock import Clock
 from .journal import Journal, Row
 from .keyframes import Keyframes
+from .loads import Loads
 from .meetings import Meetings
 from .switching import Guest, Listener, Switching, tracks_of
 
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 MAX_PEOPLE = 1_000
 """Participants of one conference, on all sides: its rosters must fit into a link's longest message."""
 MAX_SEATS = 2_000
+RETURN_S = 120.0
+"""Who was in a meeting comes back within this, also to a node that is too busy for newcomers."""
 MAX_SEATS_OF_ONE = 64
 """Connections of one person or device: a stolen token cannot fill the node."""
 
@@ -48,6 +51,7 @@ class Seats:
         journal: Journal,
         clock: Clock,
         peers: Peers,
+        loads: Loads,
         meetings: Meetings,
         switching: Switching,
         keyframes: Keyframes,
@@ -57,6 +61,9 @@ class Seats:
         self._journal = journal
         self._clock = clock
         self._peers = peers
+        self._loads = loads
+        self._left: dict[tuple[Actor, ConferenceId], Monotonic] = {}
+        """When who was here left last: they may come back to a busy node."""
         self._meetings = meetings
         self._switching = switching
         self._keyframes = keyframes
@@ -86,7 +93,7 @@ class Seats:
         """Seat a session.  The answer is ready at once; media follows when the connection is up.
 
         Raises:
-            Refused: ``unknown-conference``, ``conference-ended``, ``bad-text``, ``media-full``.
+            Refused: ``unknown-conference``, ``conference-ended``, ``bad-text``, ``media-full``, ``node-busy``.
             SdpError: The offer cannot be used.
         """
         guest = self._sit(actor, conference, sdp, name, listener=listener)
@@ -106,7 +113,15 @@ class Seats:
         if guest is None:
             return
         self._record_left(participant, guest.seat.conference, reason)
+        self._remember(guest)
         log.info("participant left", extra={"participant": participant, "reason": reason})
+
+    def _remember(self, guest: Guest) -> None:
+        who = guest.who, guest.seat.conference
+        self._left.pop(who, None)
+        self._left[who] = self._clock.now()
+        if len(self._left) > MAX_SEATS:
+            del self._left[next(iter(self._left))]
 
     def _record_left(self, participant: ParticipantId, conference: ConferenceId, reason: str) -> None:
         self._journal.append(
@@ -253,6 +268,9 @@ class Seats:
 
     def _make_sure_of_room(self, actor: Actor, conference: ConferenceId) -> None:
         guests = self._switching.guests.values()
+        left = self._left.get((actor, conference))
+        if left is None or self._clock.now() - left > RETURN_S:
+            self._loads.check()
         if len(guests) >= MAX_SEATS:
             raise Refused("media-full", f"{MAX_SEATS} connections")
         if len(self._switching.plan.present.get(conference, ())) >= MAX_PEOPLE:

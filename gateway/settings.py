@@ -134,6 +134,26 @@ class MediaSection(Section):
     )
 
 
+class LoadSection(Section):
+    """When this gateway has enough to do: pictures become smaller, then nobody new is let in."""
+
+    worker_share: float = Field(
+        default=0.85,
+        ge=0.05,
+        le=1,
+        description=(
+            "Share of a core the busiest packet worker may use until pictures become smaller. "
+            "Joins are refused from 1.1 times this on."
+        ),
+    )
+    lag_ms: int = Field(
+        default=1_500,
+        ge=20,
+        le=60_000,
+        description="Milliseconds the event loop may run late, smoothed, until the same happens.",
+    )
+
+
 class UplinkSection(Section):
     """The parent gateway.  Leave url away at the top of the tree."""
 

@@ -29,6 +29,7 @@ from signaling.messages import (
     LinkRosters,
     LinkWant,
     ParticipantView,
+    Quality,
     Slots,
     SlotView,
     TrackView,
@@ -53,7 +54,7 @@ SPARED = 4
 class Listener(Protocol):
     """The session of a participant."""
 
-    def say(self, message: Slots, key: Hashable = None) -> None: ...
+    def say(self, message: Slots | Quality, key: Hashable = None) -> None: ...
 
 
 @dataclass(slots=True)

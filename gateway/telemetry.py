@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TextIO
 
 import structlog
@@ -25,6 +25,11 @@ from signaling.errors import LocalError
 MAX_SERIES = 64
 MAX_LABEL = 64
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+BUCKETS: Mapping[str, Sequence[float]] = {
+    "media_loss_ratio": (0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5),
+    "media_estimate_bits_per_second": tuple(1_000 * k for k in (32, 64, 128, 256, 512, 1_000, 2_000, 5_000, 10_000)),
+}
+"""Of histograms that are not of seconds."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 HELP = {
@@ -36,6 +41,26 @@ HELP = {
     "refused": "Lawful requests that were not granted, by code.",
     "malformed": "Messages and requests that are not of the protocol, by where and code.",
     "sign_ins": "Sign-ins, by way and outcome.",
+    "media_loss_ratio": "Share of packets lost on the way in two seconds, of each connection that sends or is sent.",
+    "media_jitter_seconds": "Jitter of the worst stream of each connection, by direction.",
+    "media_rtt_seconds": "Round trip of each connection.",
+    "media_estimate_bits_per_second": "What the way to each connection is estimated to carry.",
+    "media_quality": "Connections of participants, by direction and level (4 best, 0 nothing arrives).",
+    "link_quality": "Level of a link's media, by peer and direction (4 best, 0 nothing arrives).",
+    "link_loss_ratio": "Share of packets lost on a link in two seconds, by peer and direction.",
+    "link_bytes": "Octets of a link's media since its transport is up, by peer and direction.",
+    "link_estimate_bits_per_second": "What the way to a neighbour is estimated to carry.",
+    "load": "The greater of worker share and event loop lag, in parts of their limits.",
+    "load_worker_share": "Share of a core the busiest packet worker uses.",
+    "load_lag_seconds": "How late the event loop runs.",
+    "strain": "Steps by which all pictures are smaller because of the load, 0 to 3.",
+    "strain_changes": "Changes of the strain, by direction.",
+    "refusing_joins": "1 while joins are refused because of the load.",
+    "engine_cache_hits": "Lost packets sent again from the cache.",
+    "engine_nacks": "Packets asked for again: in by receivers, out of senders.",
+    "engine_keyframe_requests": "Requests for key frames: in from receivers, out to senders.",
+    "engine_lost": "Packets that did not come from senders.",
+    "engine_recovered": "Of those, packets that came late or again.",
 }
 
 Reading = tuple[str, Mapping[str, str], float]
@@ -77,8 +102,8 @@ class Telemetry:
         values = self._values(name, labels)
         (self._gauges[name].labels(*values) if values else self._gauges[name]).set(value)
 
-    def observe(self, name: str, seconds: float, /, **labels: object) -> None:
-        """Add one duration to the histogram ``wuji_{name}``."""
+    def observe(self, name: str, amount: float, /, **labels: object) -> None:
+        """Add one duration in seconds, or what ``BUCKETS`` says, to the histogram ``wuji_{name}``."""
         if name not in self._histograms:
             with self._lock:
                 if name not in self._histograms:
@@ -87,10 +112,10 @@ class Telemetry:
                         _help(name),
                         self._declare(name, labels),
                         registry=self.registry,
-                        buckets=SECONDS,
+                        buckets=BUCKETS.get(name, SECONDS),
                     )
         values = self._values(name, labels)
-        (self._histograms[name].labels(*values) if values else self._histograms[name]).observe(seconds)
+        (self._histograms[name].labels(*values) if values else self._histograms[name]).observe(amount)
 
     def value(self, name: str, /, **labels: str) -> float:
         """Return the counter or gauge as scraped, 0 while it was never touched."""

@@ -99,6 +99,11 @@ class Trunk:
         """connecting, connected, silent, closed, failed or none: for status pages."""
         return "none" if self._peer is None else str(self._peer.state)
 
+    @property
+    def transport(self) -> int | None:
+        """The engine's transport; None while there is none."""
+        return None if self._peer is None else self._peer.id
+
     def close(self) -> None:
         self._closed = True
         if self._retry is not None:

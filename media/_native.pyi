@@ -143,6 +143,13 @@ class Engine:
             priority: 0..255, lower is served first when the path has not room for all; 100 unless said.
         """
 
+    def strain(self, level: int) -> None:
+        """Send every picture ``level`` (0..3) steps lower than it could be; at 3 also pause those whose priority
+        is above 10.  Sound is not touched."""
+
+    def worker_cpu_ns(self) -> list[int]:
+        """Processor time each worker has used, nanoseconds; does not wait for a worker.  Empty when closed."""
+
     def request_keyframe(self, source: int) -> None: ...
     def keyframe(self, source: int) -> tuple[Codec, bytes] | None:
         """The newest whole keyframe: a VP8 frame, or H.264 in Annex B with its SPS and PPS; None if none yet."""

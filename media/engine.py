@@ -118,6 +118,8 @@ class Native(Protocol):
     def want(self, sink: int, height: int, priority: int) -> None: ...
     def request_keyframe(self, source: int) -> None: ...
     def keyframe(self, source: int) -> tuple[Codec, bytes] | None: ...
+    def strain(self, level: int) -> None: ...
+    def worker_cpu_ns(self) -> list[int]: ...
     def stats(self) -> dict[str, Any]: ...
 
 
@@ -201,6 +203,15 @@ class Engine:
     def keyframe(self, source: int) -> tuple[Codec, bytes] | None:
         """The newest whole keyframe of a source: a VP8 frame or H.264 in Annex B."""
         return self.native.keyframe(source)
+
+    def strain(self, level: int) -> None:
+        """Make every picture smaller, 0..3 steps; see ``_native.Engine.strain``.  Nothing on a closed engine."""
+        if not self._closed:
+            self.native.strain(level)
+
+    def worker_cpu_ns(self) -> list[int]:
+        """Processor time of each packet worker, nanoseconds; () of a closed engine."""
+        return [] if self._closed else self.native.worker_cpu_ns()
 
     def stats(self) -> stats.Stats:
         return stats.read(self.native.stats())

@@ -146,7 +146,7 @@ def _tens(milliseconds: float) -> int:
 
 def _two_digits(number: int) -> int:
     """Return ``number`` with its two leading digits, so that it does not change with every look."""
-    unit = 10 ** max(0, len(str(number)) - 2)
+    unit = int("1".ljust(len(str(number)) - 1, "0"))
     return number // unit * unit
 
 

@@ -39,6 +39,9 @@ Dbov = Annotated[int, msgspec.Meta(ge=-127, le=0)]
 """RFC 6464 loudness: -127 is silence."""
 Height = Annotated[int, msgspec.Meta(ge=0, le=4320)]
 """Pixels."""
+Level = Annotated[int, msgspec.Meta(ge=0, le=4)]
+Word = Annotated[str, msgspec.Meta(max_length=16)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", kw_only=True):
@@ -277,6 +280,40 @@ class Speaking(Message, frozen=True, tag="speaking", kw_only=True):
     speaker: ParticipantId | None
 
 
+class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How well one way of a connection works.
+
+    ``level``: 4 as good as it gets, 3 good, 2 fair, 1 poor, 0 nothing arrives.  ``reason`` is "" at 4, else
+    ``loss`` (``value``: percent), ``far`` (round trip, ms), ``jitter`` (ms), ``slow`` (what fits, kbit/s),
+    ``paused`` (pictures), ``busy`` (the gateway's strain, 1 to 3), ``silent``, or ``link`` (percent lost between
+    gateways).
+    """
+
+    level: Level
+    reason: Word = ""
+    value: Count = 0
+
+
+class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How well what a participant sends reaches the gateways on its way here."""
+
+    participant: ParticipantId
+    condition: Condition
+
+
+class Quality(Message, frozen=True, tag="quality", kw_only=True):
+    """How well this connection works, and those it shows; on change, at most every 2 s.
+
+    ``uplink`` is None while nothing is sent, ``downlink`` while nothing comes.  ``others`` has the participants in
+    this connection's slots whose way is not the best; replaces what was said before.
+    """
+
+    conference: ConferenceId
+    uplink: Condition | None
+    downlink: Condition | None
+    others: tuple[Standing, ...]
+
+
 GatewayMessage = (
     Welcome
     | Joined
@@ -289,6 +326,7 @@ GatewayMessage = (
     | AlarmView
     | NodeView
     | Speaking
+    | Quality
 )
 
 
@@ -364,6 +402,14 @@ class WantedTrack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     track: TrackId
     height: Height = 0
     priority: Annotated[int, msgspec.Meta(ge=0, le=255)] = 100
+
+
+class LinkQuality(Message, frozen=True, tag="link_quality", kw_only=True):
+    """Participants on the sender's side whose uplink is not the best, worst first, at most 200, on change, at most
+    every 2 s; replaces what was said before."""
+
+    conference: ConferenceId
+    standings: tuple[Standing, ...]
 
 
 class LinkWant(Message, frozen=True, tag="link_want", kw_only=True):
@@ -447,6 +493,7 @@ LinkMessage = (
     | LinkRosters
     | LinkVoices
     | LinkSpeaker
+    | LinkQuality
     | LinkWant
     | LinkCarry
     | LinkMediaOffer

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from media import stats
-from media.readings import Window, downlink, uplink
+from media.readings import Stream, Window, downlink, uplink
 
 TRANSPORT = 1
-CAMERA, MICROPHONE = (10, "video"), (11, "audio")
-PICTURE, OTHER, VOICE = (20, "video"), (21, "video"), (22, "audio")
+CAMERA: Stream = (10, "video")
+MICROPHONE: Stream = (11, "audio")
+PICTURE: Stream = (20, "video")
+OTHER: Stream = (21, "video")
+VOICE: Stream = (22, "audio")
 
 
 def window(*, before: dict[str, Any] | None = None, **after: Any) -> Window:

@@ -117,6 +117,12 @@ class MemoryEngine:
     def keyframe(self, source: int) -> None:
         return None
 
+    def strain(self, level: int) -> None:
+        raise NotImplementedError
+
+    def worker_cpu_ns(self) -> list[int]:
+        return [0]
+
     def stats(self) -> dict[str, Any]:
         return {"engine": {"dtls_sent": self.sent}}
 

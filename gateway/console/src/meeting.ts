@@ -9,10 +9,8 @@ import { retryMs } from "./backoff"
 import { camera, canCapture, CaptureFailed, microphone, screen, type CaptureProblem } from "./capture"
 import { RequestFailed, type Connection } from "./connection"
 import { makePeer, type Peer } from "./peer"
-import { counters, grade, uplinkLoss, type Counters, type Quality } from "./quality"
 
 const SILENT_MS = 4_000
-const LOOK_EVERY_MS = 2_000
 const PIN_EVERY_MS = 1_000
 const PIN_TRIES = 20
 
@@ -27,10 +25,6 @@ export interface MeetingView {
   readonly content: boolean
   /** Who is shown in the first picture because somebody wants it so, or null: the gateway chooses. */
   readonly pinned: string | null
-  /** How each picture arrives, by media section id. */
-  readonly quality: ReadonlyMap<string, Quality>
-  /** Loss of what we send, whole percent; null while the gateway has not reported. */
-  readonly uplinkLoss: number | null
   readonly problem: CaptureProblem | null
   /** Stable code of why the last attempt to join failed. */
   readonly failure: string | null
@@ -45,8 +39,6 @@ export const IDLE: MeetingView = {
   camera: false,
   content: false,
   pinned: null,
-  quality: new Map(),
-  uplinkLoss: null,
   problem: null,
   failure: null,
 }
@@ -61,15 +53,12 @@ export class Meeting {
   private switching: Promise<void> = Promise.resolve()
   private attempt = 0
   private timer = 0
-  private seen = new Map<string, Counters>()
   private turn = 0 // a later join or leave makes an earlier one that is still waiting void
 
   constructor(
     private readonly connection: Connection,
     private readonly videoSlots: () => number,
-  ) {
-    setInterval(() => void this.look(), LOOK_EVERY_MS)
-  }
+  ) {}
 
   async join(conference: string): Promise<void> {
     if (this.view.conference !== null) await this.leave()
@@ -237,17 +226,7 @@ export class Meeting {
   private hangUp(): void {
     this.peer?.connection.close()
     this.peer = null
-    this.seen.clear()
-    this.change({ streams: new Map(), quality: new Map(), uplinkLoss: null })
-  }
-
-  private async look(): Promise<void> {
-    if (this.peer === null || this.view.phase !== "live") return
-    const report = await this.peer.connection.getStats()
-    const now = counters(report)
-    const quality = new Map([...now].map(([mid, found]) => [mid, grade(this.seen.get(mid), found)]))
-    this.seen = now
-    this.change({ quality, uplinkLoss: uplinkLoss(report) })
+    this.change({ streams: new Map() })
   }
 
   private announce(): void {

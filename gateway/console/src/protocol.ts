@@ -10,6 +10,7 @@ import type {
   DirectiveView,
   GatewayMessage,
   NodeView,
+  Quality,
   RecipientView,
   SlotView,
   Stage,
@@ -50,6 +51,8 @@ export interface State {
   readonly directives: ReadonlyMap<string, DirectiveView>
   readonly alarms: ReadonlyMap<string, AlarmView>
   readonly seat: Seat | null
+  /** How well our connection of the meeting works, and those it shows; null until the gateway has said. */
+  readonly quality: Quality | null
 }
 
 export const EMPTY: State = {
@@ -59,6 +62,7 @@ export const EMPTY: State = {
   directives: new Map(),
   alarms: new Map(),
   seat: null,
+  quality: null,
 }
 
 /** Things the page itself learns or does that are not messages of the socket. */
@@ -71,13 +75,15 @@ export type PageEvent =
 export function reduce(state: State, message: GatewayMessage | PageEvent): State {
   switch (message.type) {
     case "welcome":
-      return { ...state, welcome: message, conferences: new Map(), seat: null }
+      return { ...state, welcome: message, conferences: new Map(), seat: null, quality: null }
     case "joined":
-      return { ...state, seat: { conference: message.conference, self: message.participant, slots: message.slots } }
+      return { ...state, seat: { conference: message.conference, self: message.participant, slots: message.slots }, quality: null }
     case "left":
-      return state.seat === null ? state : { ...state, seat: null }
+      return state.seat === null ? state : { ...state, seat: null, quality: null }
     case "slots":
       return withSlots(state, message.conference, message.slots)
+    case "quality":
+      return state.seat?.conference === message.conference ? { ...state, quality: message } : state
     case "conference":
       return withConference(state, message)
     case "speaking":
@@ -119,7 +125,7 @@ function withConference(state: State, view: ConferenceView): State {
   if (view.ended) conferences.delete(view.conference)
   else conferences.set(view.conference, view)
   const gone = view.ended && state.seat?.conference === view.conference
-  return { ...state, conferences, seat: gone ? null : state.seat }
+  return { ...state, conferences, ...(gone && { seat: null, quality: null }) }
 }
 
 function withSpeaker(state: State, conference: string, speaker: string | null): State {

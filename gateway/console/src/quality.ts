@@ -1,60 +1,47 @@
-/** How well a picture arrives, in four steps a person understands. Pure: counters in, grades out. */
+/** How well a connection works, as the gateway judges it, in bars and words. Pure. */
+import type { TextKey } from "./zh"
+import type { Condition, Quality } from "./wire"
 
-export type Grade = "good" | "fair" | "poor" | "none"
+/** Whose way: ours out, ours in, or another site's out. */
+export type Way = "up" | "down" | "their"
+type Say = (key: TextKey, values?: Readonly<Record<string, string | number>>) => string
 
-export interface Quality {
-  readonly grade: Grade
-  /** Packets lost on the way here in the last two seconds, whole percent. */
-  readonly loss: number
+export const WELL: Condition = { level: 4, reason: "", value: 0 }
+
+const REASONS = ["loss", "far", "jitter", "slow", "paused", "busy", "silent", "link"] as const
+const LEVELS = ["quality.0", "quality.1", "quality.2", "quality.3", "quality.4"] as const
+
+/** Icons that differ in shape, so that colour is not the only sign: 4 full bars to none. */
+export function bars(condition: Condition): string {
+  const full = Math.max(0, Math.min(4, Math.floor(condition.level)))
+  return "▮".repeat(full) + "▯".repeat(4 - full)
 }
 
-/** Counters of one received picture since it began. */
-export interface Counters {
-  readonly received: number
-  readonly lost: number
-  readonly frames: number
-  readonly freezes: number
+/** The colour's name. */
+export function tone(condition: Condition): "good" | "fair" | "poor" {
+  return condition.level >= 3 ? "good" : condition.level === 2 ? "fair" : "poor"
 }
 
-const FAIR_LOSS = 2
-const POOR_LOSS = 8
-
-/** Icons that differ in shape, so that colour is not the only sign. */
-export const BARS: Readonly<Record<Grade, string>> = { good: "▮▮▮", fair: "▮▮▯", poor: "▮▯▯", none: "▯▯▯" }
-
-/** Grade what happened between two looks; a counter that went back means a new stream, graded from zero. */
-export function grade(before: Counters | undefined, now: Counters): Quality {
-  const since = (name: keyof Counters): number => Math.max(0, now[name] - (before?.[name] ?? 0))
-  const received = since("received")
-  const lost = since("lost")
-  const loss = received + lost === 0 ? 0 : Math.round((100 * lost) / (received + lost))
-  if (since("frames") === 0) return { grade: "none", loss }
-  if (loss >= POOR_LOSS || since("freezes") > 1) return { grade: "poor", loss }
-  return { grade: loss >= FAIR_LOSS || since("freezes") > 0 ? "fair" : "good", loss }
+/** The level's word, and why it is not better. */
+export function words(condition: Condition, way: Way, say: Say): string {
+  const word = say(LEVELS[Math.max(0, Math.min(4, Math.floor(condition.level)))] ?? "quality.0")
+  const reason = REASONS.find((one) => one === condition.reason)
+  if (reason === undefined) return word
+  const { value } = condition
+  return `${word} ${say(reason === "loss" ? `quality.${way}.loss` : `quality.${reason}`, { value })}`
 }
 
-/** The counters of every received picture, by media section id. */
-export function counters(report: RTCStatsReport): Map<string, Counters> {
-  const found = new Map<string, Counters>()
-  report.forEach((entry: Record<string, unknown>) => {
-    if (entry["type"] !== "inbound-rtp" || entry["kind"] !== "video") return
-    const number = (name: string): number => (typeof entry[name] === "number" ? entry[name] : 0)
-    found.set(String(entry["mid"]), {
-      received: number("packetsReceived"),
-      lost: number("packetsLost"),
-      frames: number("framesDecoded"),
-      freezes: number("freezeCount"),
-    })
-  })
-  return found
+/** Of somebody in a picture: well unless the gateway says otherwise; null before it has said anything. */
+export function theirs(told: Quality | null, participant: string | null): Condition | null {
+  if (told === null || participant === null) return null
+  return told.others.find((one) => one.participant === participant)?.condition ?? WELL
 }
 
-/** Loss of what we send, as the gateway reports it, whole percent; null when it has not. */
-export function uplinkLoss(report: RTCStatsReport): number | null {
-  let worst: number | null = null
-  report.forEach((entry: Record<string, unknown>) => {
-    const lost = entry["fractionLost"]
-    if (entry["type"] === "remote-inbound-rtp" && typeof lost === "number") worst = Math.max(worst ?? 0, Math.round(lost * 100))
-  })
-  return worst
+/** Our own two ways, as far as something goes that way. */
+export function ours(told: Quality | null): { readonly name: "up" | "down"; readonly condition: Condition }[] {
+  const ways = [
+    { name: "up" as const, condition: told?.uplink ?? null },
+    { name: "down" as const, condition: told?.downlink ?? null },
+  ]
+  return ways.flatMap(({ name, condition }) => (condition === null ? [] : [{ name, condition }]))
 }

@@ -1,8 +1,8 @@
 /** Who is in which picture: the slots of the gateway joined with the names of the roster. Pure. */
 import type { MeetingView } from "./meeting"
-import type { Quality } from "./quality"
+import { theirs } from "./quality"
 import type { State } from "./protocol"
-import type { ConferenceView, ParticipantView } from "./wire"
+import type { Condition, ConferenceView, ParticipantView } from "./wire"
 
 export interface Tile {
   readonly mid: string
@@ -16,12 +16,12 @@ export interface Tile {
   readonly speaking: boolean
   /** It is a shared screen, not a camera. */
   readonly content: boolean
-  /** Null before the first look, and for sound. */
-  readonly quality: Quality | null
+  /** How well its way to the gateways works; null for an empty picture and before the gateway has said. */
+  readonly condition: Condition | null
 }
 
 /** One tile per slot of our offer, in its order; empty ones have no participant. */
-export function tiles(state: State, view: Pick<MeetingView, "conference" | "streams" | "quality">): Tile[] {
+export function tiles(state: State, view: Pick<MeetingView, "conference" | "streams">): Tile[] {
   const conference = seatedConference(state, view)
   const counts = { video: 0, audio: 0 }
   return [...view.streams].map(([mid, stream]) => {
@@ -39,7 +39,7 @@ export function tiles(state: State, view: Pick<MeetingView, "conference" | "stre
       place: who === undefined ? "" : (state.places.get(who.division)?.name ?? ""),
       speaking: who !== undefined && who.participant === conference?.speaker,
       content: track?.label === "content",
-      quality: view.quality.get(mid) ?? null,
+      condition: theirs(state.quality, slot?.participant ?? null),
     }
   })
 }

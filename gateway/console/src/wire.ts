@@ -243,6 +243,28 @@ export interface Speaking {
   speaker: string | null
 }
 
+/** How well one way of a connection works. ``level``: 4 as good as it gets, 3 good, 2 fair, 1 poor, 0 nothing arrives. ``reason`` is "" at 4, else ``loss`` (``value``: percent), ``far`` (round trip, ms), ``jitter`` (ms), ``slow`` (what fits, kbit/s), ``paused`` (pictures), ``busy`` (the gateway's strain, 1 to 3), ``silent``, or ``link`` (percent lost between gateways). */
+export interface Condition {
+  level: number
+  reason: string
+  value: number
+}
+
+/** How well what a participant sends reaches the gateways on its way here. */
+export interface Standing {
+  participant: string
+  condition: Condition
+}
+
+/** How well this connection works, and those it shows; on change, at most every 2 s. ``uplink`` is None while nothing is sent, ``downlink`` while nothing comes. ``others`` has the participants in this connection's slots whose way is not the best; replaces what was said before. */
+export interface Quality {
+  type: "quality"
+  conference: string
+  uplink: Condition | null
+  downlink: Condition | null
+  others: ReadonlyArray<Standing>
+}
+
 export type GatewayMessage =
   | Welcome
   | Joined
@@ -255,3 +277,4 @@ export type GatewayMessage =
   | AlarmView
   | NodeView
   | Speaking
+  | Quality

@@ -1,46 +1,62 @@
 import { describe, expect, test } from "vitest"
 import { fit } from "../src/console/project"
 import { outline } from "../src/console/outline"
-import { BARS, counters, grade, uplinkLoss } from "../src/quality"
+import { EMPTY, reduce } from "../src/protocol"
+import { bars, ours, theirs, tone, WELL, words } from "../src/quality"
 import { plant } from "../src/scope"
-import { COUNTY, place, TOWN, VILLAGE } from "./views"
+import type { Condition, Quality } from "../src/wire"
+import { zh, type TextKey } from "../src/zh"
+import { COUNTY, place, TOWN, VILLAGE, welcome } from "./views"
 
-const base = { received: 1000, lost: 0, frames: 100, freezes: 0 }
-const later = (part: object) => ({ received: 2000, lost: 0, frames: 150, freezes: 0, ...part })
+const say = (key: TextKey, values: Readonly<Record<string, string | number>> = {}): string =>
+  Object.entries(values).reduce((text, [name, value]) => text.replace(`{${name}}`, String(value)), zh[key] as string)
+const condition = (level: number, reason = "", value = 0): Condition => ({ level, reason, value })
+const told = (part: Partial<Quality>): Quality => ({ type: "quality", conference: "c1", uplink: null, downlink: null, others: [], ...part })
 
-describe("the grade of a picture", () => {
-  test("is good without loss, fair with some, poor with much", () => {
-    expect(grade(base, later({}))).toEqual({ grade: "good", loss: 0 })
-    expect(grade(base, later({ lost: 40 }))).toEqual({ grade: "fair", loss: 4 })
-    expect(grade(base, later({ lost: 137 }))).toEqual({ grade: "poor", loss: 12 })
+describe("how well a connection works", () => {
+  test("is bars, a word and a reason, never colour alone", () => {
+    expect(bars(condition(4))).toBe("▮▮▮▮")
+    expect(bars(condition(1))).toBe("▮▯▯▯")
+    expect(words(condition(4), "down", say)).toBe("流畅")
+    expect(words(condition(1, "loss", 12), "down", say)).toBe("较差 下行丢包 12%")
+    expect(words(condition(2, "loss", 6), "up", say)).toBe("一般 上行丢包 6%")
+    expect(words(condition(2, "link", 9), "their", say)).toBe("一般 网关之间丢包 9%")
+    expect([4, 3, 2, 1, 0].map((level) => tone(condition(level)))).toEqual(["good", "good", "fair", "poor", "poor"])
   })
 
-  test("counts freezes as well as packets", () => {
-    expect(grade(base, later({ freezes: 1 })).grade).toBe("fair")
-    expect(grade(base, later({ freezes: 2 })).grade).toBe("poor")
+  test("has words for every reason", () => {
+    const seen = ["far", "jitter", "slow", "paused", "busy", "silent", "link"].map((one) => words(condition(2, one, 7), "down", say))
+    expect(new Set(seen).size).toBe(7)
+    for (const text of seen) expect(text).toMatch(/^一般 ./)
   })
 
-  test("is none when no frame came, whatever arrived", () => {
-    expect(grade(base, later({ frames: 100 })).grade).toBe("none")
-    expect(grade(undefined, { received: 0, lost: 0, frames: 0, freezes: 0 })).toEqual({ grade: "none", loss: 0 })
+  test("shows a level for a reason of a newer gateway", () => {
+    expect(words(condition(2, "moonlight", 7), "up", say)).toBe("一般")
+    expect(bars(condition(9))).toBe("▮▮▮▮")
   })
 
-  test("has an icon of its own shape", () => {
-    expect(new Set(Object.values(BARS)).size).toBe(4)
+  test("is well for whom the gateway says nothing else, and unknown before it spoke", () => {
+    expect(theirs(null, "p1")).toBeNull()
+    const quality = told({ others: [{ participant: "p1", condition: condition(1, "loss", 20) }] })
+    expect(theirs(quality, "p1")).toMatchObject({ level: 1 })
+    expect(theirs(quality, "p2")).toEqual(WELL)
+    expect(theirs(quality, null)).toBeNull()
+  })
+
+  test("has only the ways on which something goes", () => {
+    expect(ours(null)).toEqual([])
+    expect(ours(told({ downlink: WELL }))).toEqual([{ name: "down", condition: WELL }])
   })
 })
 
-test("counters and uplink loss are read off a browser's report", () => {
-  const entries = [
-    { type: "inbound-rtp", kind: "video", mid: "3", packetsReceived: 9, packetsLost: 1, framesDecoded: 5, freezeCount: 0 },
-    { type: "inbound-rtp", kind: "audio", mid: "8", packetsReceived: 9, packetsLost: 1 },
-    { type: "remote-inbound-rtp", kind: "video", fractionLost: 0.03 },
-    { type: "remote-inbound-rtp", kind: "audio", fractionLost: 0.12 },
-  ]
-  const report = new Map(entries.map((entry, index) => [String(index), entry])) as unknown as RTCStatsReport
-  expect([...counters(report)]).toEqual([["3", { received: 9, lost: 1, frames: 5, freezes: 0 }]])
-  expect(uplinkLoss(report)).toBe(12)
-  expect(uplinkLoss(new Map() as unknown as RTCStatsReport)).toBeNull()
+test("what the gateway says of another meeting is not ours", () => {
+  const seated = [
+    welcome(), { type: "joined", request: 1, conference: "c1", participant: "p1", sdp: "", slots: [] } as const,
+  ].reduce(reduce, EMPTY)
+  expect(reduce(seated, told({ conference: "c2" })).quality).toBeNull()
+  const known = reduce(seated, told({ uplink: WELL }))
+  expect(known.quality?.uplink).toEqual(WELL)
+  expect(reduce(known, { type: "left" }).quality).toBeNull()
 })
 
 describe("the map", () => {

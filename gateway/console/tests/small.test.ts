@@ -91,10 +91,11 @@ test("a tile joins the slot with the name of who is in it", () => {
     welcome(), { type: "places", places: [place(VILLAGE, null, { name: "八里村" })] } as const,
     conference({ participants, speaker: "p2" }),
     { type: "joined", request: 1, conference: "c1", participant: "p1", sdp: "", slots } as const,
+    { type: "quality", conference: "c1", uplink: null, downlink: null, others: [{ participant: "p2", condition: { level: 2, reason: "loss", value: 6 } }] } as const,
   ].reduce(reduce, EMPTY)
   const streams = new Map([["3", stream], ["4", stream], ["5", silent]])
-  const [first, second, third] = tiles(state, { conference: "c1", streams, quality: new Map([["3", { grade: "fair", loss: 4 }]]) })
-  expect(first).toMatchObject({ mid: "3", index: 0, name: "王五", place: "八里村", speaking: true, content: true, quality: { loss: 4 } })
+  const [first, second, third] = tiles(state, { conference: "c1", streams })
+  expect(first).toMatchObject({ mid: "3", index: 0, name: "王五", place: "八里村", speaking: true, content: true, condition: { level: 2, reason: "loss", value: 6 } })
   expect(second).toMatchObject({ mid: "4", index: 1, participant: null, name: "", speaking: false })
   expect(third).toMatchObject({ mid: "5", index: 0, kind: "audio" })
 })

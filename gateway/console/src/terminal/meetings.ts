@@ -5,7 +5,7 @@ import { repeat } from "lit-html/directives/repeat.js"
 import { canShare } from "../capture"
 import { explainCode, t } from "../i18n"
 import { conferencesByTime } from "../protocol"
-import { BARS } from "../quality"
+import { bars, ours, tone, words } from "../quality"
 import { others, seatedConference, tiles, type Tile } from "../tiles"
 import type { Page } from "./page"
 
@@ -60,7 +60,11 @@ function room(page: Page): TemplateResult {
       <strong data-testid="meeting-title">${conference?.title ?? t("meeting.joining")}</strong>
       ${conference?.exercise ? html`<span class="exercise">${t("app.exercise")}</span>` : nothing}
       <span class="when">${t("meeting.sites", { count: conference?.participants.length ?? 0 })}</span>
-      ${(view.uplinkLoss ?? 0) > 1 ? html`<span class="bad" data-testid="uplink">${t("quality.uplink", { percent: view.uplinkLoss ?? 0 })}</span>` : nothing}
+      ${ours(station.state.quality).map(
+        ({ name, condition }) => html`<span class="way ${tone(condition)}" data-testid=${`${name}link`} data-level=${condition.level}>
+          ${t(`quality.${name}`)} <span aria-hidden="true">${bars(condition)}</span> ${words(condition, name, t)}
+        </span>`,
+      )}
       ${choice(page)}
       ${view.phase === "joining" ? html`<span role="status">${t("meeting.joining")}</span>` : nothing}
       ${view.phase === "recovering" ? html`<span role="status" class="bad" data-testid="meeting-recovering">${t("line.media")}</span>` : nothing}
@@ -111,11 +115,10 @@ function picture(tile: Tile): TemplateResult {
   >
     <video autoplay muted playsinline .srcObject=${live(tile.stream)}></video>
     ${tile.participant === null ? html`<p class="tile-empty">${t("meeting.waiting")}</p>` : nothing}
-    ${tile.quality === null || tile.participant === null
+    ${tile.condition === null
       ? nothing
-      : html`<p class="quality ${tile.quality.grade}" data-testid="quality" data-grade=${tile.quality.grade}>
-          ${BARS[tile.quality.grade]} ${t(`quality.${tile.quality.grade}`)}
-          ${tile.quality.loss > 1 ? t("quality.loss", { percent: tile.quality.loss }) : ""}
+      : html`<p class="quality ${tone(tile.condition)}" data-testid="quality" data-level=${tile.condition.level}>
+          <span aria-hidden="true">${bars(tile.condition)}</span> ${words(tile.condition, "their", t)}
         </p>`}
     <figcaption>${tile.place} ${tile.name}${tile.content ? ` · ${t("meeting.content")}` : ""}</figcaption>
   </figure>`

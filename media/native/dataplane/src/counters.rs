@@ -20,6 +20,8 @@ counted! {
     Counters {
         packets_in, bytes_in, packets_out, bytes_out, packets_forwarded,
         stun_answered, rtcp_in, rtcp_out, dtls_in, dtls_out, keyframe_joins,
+        nacks_in, nacks_out, keyframe_requests_in, keyframe_requests_out, cache_hits,
+        lost, recovered,
         drop_short, drop_unknown, drop_oversize,
         drop_stun_malformed, drop_stun_cookie, drop_stun_fingerprint, drop_stun_ufrag,
         drop_stun_integrity, drop_stun_response, drop_stun_role, drop_path_taken,
@@ -56,6 +58,7 @@ counted! {
     SinkStats {
         packets, bytes, nacks_received, retransmitted, plis_received, switches, lost_by_peer,
         expected_by_peer, jitter_us_now, layer_now, waiting_now,
+        paused_now, lowered_now,
     }
 }
 

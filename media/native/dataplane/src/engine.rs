@@ -1,7 +1,8 @@
 //! The machine: datagrams, operations and time in; batches and events out.
 //!
 //! This file holds the state and the doors.  What a door leads to is in the file named after it:
-//! `ice`, `ingress`, `fanout`, `feedback`, `follow`, `repair`, `reports`, `routing`.
+//! `ice`, `ingress`, `fanout`, `feedback`, `follow`, `repair`, `reports`, `routing`,
+//! `strain`.
 
 use std::collections::VecDeque;
 
@@ -13,6 +14,7 @@ use crate::congestion::Congestion;
 use crate::counters::{Counters, Stats};
 use crate::demux::{classify, Class};
 use crate::levels;
+use crate::sink::Allowed;
 use crate::table::Tables;
 use crate::types::{Codec, Event, Limits, Micros, Op, Path, MS};
 
@@ -39,6 +41,8 @@ pub struct Engine {
     pub(crate) wall_us: u64,
     /// (source, layer) slab keys with something missing.
     pub(crate) lossy: Vec<(usize, usize)>,
+    /// Steps by which all pictures are lower, 0..=3.
+    pub(crate) strain: u8,
     next_slow: Micros,
     next_fast: Micros,
     next_levels: Micros,
@@ -60,6 +64,7 @@ impl Engine {
             rng: StdRng::seed_from_u64(seed),
             wall_us,
             lossy: Vec::new(),
+            strain: 0,
             next_slow: 0,
             next_fast: 0,
             next_levels: 0,
@@ -108,6 +113,7 @@ impl Engine {
             Op::Route { sink, source } => self.route(sink, source, now),
             Op::RequestKeyframe(source) => self.request_keyframe(source, now),
             Op::Want { sink, want } => self.want(sink, want, now),
+            Op::Strain(level) => self.set_strain(level, now),
         };
         if done.is_none() {
             self.counters.drop_unknown_op += 1;
@@ -239,6 +245,8 @@ impl Engine {
             let mut stats = sink.stats.clone();
             stats.waiting_now = u64::from(sink.wanted.is_some());
             stats.layer_now = sink.live.map_or(0, |epoch| epoch.layer as u64 + 1);
+            stats.paused_now = u64::from(sink.given == Allowed::Paused && sink.wanted.is_some());
+            stats.lowered_now = u64::from(sink.lowered);
             (sink.id, stats)
         });
         Stats {

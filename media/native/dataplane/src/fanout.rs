@@ -57,7 +57,7 @@ impl Engine {
             let Some(sink) = self.tables.sinks.get_mut(sink_key) else {
                 continue;
             };
-            if sink.wanted == Some(here) && sink.allowed != Allowed::Paused {
+            if sink.wanted == Some(here) && sink.given != Allowed::Paused {
                 joining.push(sink_key);
                 continue;
             }
@@ -120,6 +120,9 @@ impl Engine {
         now: Micros,
     ) -> Option<()> {
         let sink = self.tables.sinks.get_mut(sink_key)?;
+        if sink.given == Allowed::Paused {
+            return None;
+        }
         let transport = self.tables.transports.get_mut(sink.transport)?;
         let source = self.tables.sources.get(here.source)?;
         let feed = source.layers.get(here.layer)?;
@@ -358,8 +361,12 @@ fn account(
             egress.counters.packets_forwarded += 1;
             sink.advanced(epoch, packet, out, size);
         }
-        Form::Repeat => sink.stats.retransmitted += 1,
+        Form::Repeat => {
+            egress.counters.cache_hits += 1;
+            sink.stats.retransmitted += 1;
+        }
         Form::Repair { .. } => {
+            egress.counters.cache_hits += 1;
             sink.next_repair += 1;
             sink.stats.retransmitted += 1;
         }

@@ -128,6 +128,7 @@ impl Engine {
             return;
         };
         sink.stats.plis_received += 1;
+        self.counters.keyframe_requests_in += 1;
         if !sink.may_request(now) {
             self.counters.drop_pli_rate += 1;
             return;
@@ -182,6 +183,7 @@ impl Engine {
             return;
         }
         source.stats.plis_sent += 1;
+        self.counters.keyframe_requests_out += 1;
         self.send_feedback(key, |out, sender| rtcp::put_pli(out, sender, media));
     }
 
@@ -204,6 +206,7 @@ impl Engine {
                 continue;
             };
             source.stats.nacks_sent += seqs.len() as u64;
+            self.counters.nacks_out += seqs.len() as u64;
             self.send_feedback(key, |out, sender| {
                 rtcp::put_nack(out, sender, media, &seqs);
             });

@@ -17,7 +17,7 @@ fn layer_for(source: &Source, key: usize, steps: &[Step], sink: &Sink, now: Micr
         })
     };
     let offered: Vec<Step> = steps.iter().filter(steady).copied().collect();
-    let picked = pick(&offered, sink.want, sink.allowed);
+    let picked = pick(&offered, sink.want, sink.given);
     picked.map_or(source.best, |step| usize::from(step.layer))
 }
 
@@ -41,11 +41,13 @@ impl Engine {
     }
 
     /// The layer with which a sink begins with a source.
-    pub(crate) fn first_layer(&self, sink_key: usize, source_key: usize, now: Micros) -> usize {
+    pub(crate) fn first_layer(&mut self, sink_key: usize, source_key: usize, now: Micros) -> usize {
         let source = self.tables.sources.get(source_key);
-        let sink = self.tables.sinks.get(sink_key);
+        let sink = self.tables.sinks.get_mut(sink_key);
         source.zip(sink).map_or(0, |(source, sink)| {
-            layer_for(source, source_key, &source.steps(now), sink, now)
+            let steps = source.steps(now);
+            sink.give(&steps, self.strain);
+            layer_for(source, source_key, &steps, sink, now)
         })
     }
 
@@ -70,6 +72,7 @@ impl Engine {
         let mut asks: Vec<usize> = pending.map(|(at, _)| at).collect();
         let waits = source.config.kind == Kind::Video;
         let steps = source.steps(now);
+        let mut paused: Vec<(usize, usize)> = Vec::new();
         for &sink_key in &source.sinks {
             let Some(sink) = self.tables.sinks.get_mut(sink_key) else {
                 continue;
@@ -77,14 +80,23 @@ impl Engine {
             if sink.wanted.is_some_and(|wanted| wanted.source != key) {
                 continue;
             }
+            sink.give(&steps, self.strain);
             let layer = layer_for(source, key, &steps, sink, now);
+            if sink.given == Allowed::Paused {
+                sink.wanted = Some(Wanted { source: key, layer });
+                let before = sink.live.take().map(|epoch| epoch.source_key);
+                paused.extend(before.filter(|old| *old != key).map(|old| (sink_key, old)));
+                continue;
+            }
             let fed = sink.live.filter(|epoch| epoch.source_key == key);
             let there = fed.is_some_and(|epoch| epoch.layer == layer);
             sink.wanted = (!there).then_some(Wanted { source: key, layer });
-            let asks_for = waits && !there && sink.allowed != Allowed::Paused;
-            if asks_for && !asks.contains(&layer) {
+            if waits && !there && !asks.contains(&layer) {
                 asks.push(layer);
             }
+        }
+        for (sink_key, old) in paused {
+            self.leave(sink_key, old);
         }
         asks
     }

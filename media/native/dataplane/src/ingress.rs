@@ -199,9 +199,11 @@ impl Engine {
             Some(highest) if arrival.index < highest => {
                 let found = layer.losses.found(arrival.index);
                 source.stats.recovered += u64::from(found);
+                self.counters.recovered += u64::from(found);
             }
             Some(highest) => {
                 source.stats.lost += arrival.index - highest - 1;
+                self.counters.lost += arrival.index - highest - 1;
                 if video && arrival.index > highest + 1 {
                     layer.losses.gap(highest + 1, arrival.index, now);
                     let place = (binding.source, binding.layer);

@@ -32,6 +32,7 @@ pub mod seqmap;
 pub mod sink;
 pub mod source;
 pub mod srtp;
+pub mod strain;
 pub mod stun;
 pub mod table;
 pub mod transport;

@@ -26,6 +26,7 @@ impl Engine {
         let transport = self.tables.transports.get_mut(key)?;
         let sink = self.tables.sinks.get_mut(sink_key)?;
         sink.stats.nacks_received += 1;
+        self.counters.nacks_in += 1;
         let (epoch, index) = sink.trace(seq)?;
         let source_key = *self.tables.source_keys.get(&epoch.source)?;
         let source = self.tables.sources.get(source_key)?;

@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 use crate::cache::Packet;
 use crate::congestion::Shedding;
 use crate::counters::SinkStats;
-use crate::layers::Step;
+use crate::layers::{pick, Step};
 use crate::reports::jitter_us;
 use crate::rtcp::ReportBlock;
 use crate::seqmap::unwrap;
+use crate::strain::strained;
 use crate::types::{Codec, Kind, Micros, SinkConfig, MS, SECOND};
 
 /// Spells of one source or layer that can still be retransmitted from.
@@ -99,7 +100,11 @@ pub struct Sink {
     pub live: Option<Epoch>,
     pub wanted: Option<Wanted>,
     pub want: Want,
+    /// What its path has room for.
     pub allowed: Allowed,
+    /// What of that the engine's strain leaves, and whether its steps are less than it wants.
+    pub given: Allowed,
+    pub lowered: bool,
     epochs: VecDeque<Epoch>,
     next_out: u64,
     newest: Option<Newest>,
@@ -136,6 +141,8 @@ impl Sink {
             wanted: None,
             want: Want::default(),
             allowed: Allowed::default(),
+            given: Allowed::default(),
+            lowered: false,
             epochs: VecDeque::new(),
             next_out: first_out,
             newest: None,
@@ -150,6 +157,16 @@ impl Sink {
             heard: None,
             stats: SinkStats::default(),
         }
+    }
+
+    /// Say what it gets of these steps: what fits its path, less what the engine's strain takes.
+    pub fn give(&mut self, steps: &[Step], strain: u8) {
+        if self.config.kind == Kind::Audio {
+            return;
+        }
+        self.given = strained(steps, self.want, self.allowed, strain);
+        let full = pick(steps, self.want, Allowed::Free);
+        self.lowered = full != pick(steps, self.want, self.given);
     }
 
     pub fn next_out(&self) -> u64 {

@@ -169,6 +169,8 @@ pub enum Op {
         sink: u32,
         want: Want,
     },
+    /// How many steps lower all pictures are, 0..=3.
+    Strain(u8),
 }
 
 /// What the driver is told.

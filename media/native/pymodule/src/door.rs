@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::binding::bind_all;
+use crate::clock::cpu_ns_of;
 use crate::parse;
 use crate::registry::{Registry, Wrong};
 use crate::shown;
@@ -409,6 +410,16 @@ impl Engine {
             |registry| registry.route(sink, None),
             Op::Want { sink, want },
         )
+    }
+
+    fn strain(&self, level: i64) -> PyResult<()> {
+        let level = limit("strain", level, 0, i64::from(dataplane::strain::MAX_STRAIN))?;
+        self.ordered(|_| Ok(()), Op::Strain(level))
+    }
+
+    fn worker_cpu_ns(&self) -> Vec<u64> {
+        let thread = lock(&self.thread);
+        thread.iter().map(cpu_ns_of).collect()
     }
 
     fn request_keyframe(&self, source: i64) -> PyResult<()> {

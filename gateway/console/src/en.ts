@@ -87,6 +87,12 @@ export const en: Readonly<Record<TextKey, string>> = {
   "meeting.snapshot.text": "Snapshot of {name}",
   "meeting.snapshot.done": "Snapshot taken, alarm raised",
   "meeting.content": "Content",
+  "meeting.audio_only": "Sound only",
+  "meeting.pictures": "Show pictures",
+  "meeting.audio_only.on": "Sound only: no pictures are received",
+  "meeting.paused": "Poor network: picture paused, sound goes on",
+  "meeting.narrow": "Poor network: {count} pictures paused, sound goes on. You can choose “Sound only”.",
+  "meeting.rates": "{down} kbit/s in, {up} kbit/s out",
 
   "quality.4": "Very good",
   "quality.3": "Good",

@@ -9,8 +9,11 @@ import { retryMs } from "./backoff"
 import { camera, canCapture, CaptureFailed, microphone, screen, type CaptureProblem } from "./capture"
 import { RequestFailed, type Connection } from "./connection"
 import { makePeer, type Peer } from "./peer"
+import { bytes, rates, type Bytes, type Rates } from "./rates"
+import { listenOnly, onlyListens } from "./viewing"
 
 const SILENT_MS = 4_000
+const LOOK_EVERY_MS = 2_000
 const PIN_EVERY_MS = 1_000
 const PIN_TRIES = 20
 
@@ -25,6 +28,10 @@ export interface MeetingView {
   readonly content: boolean
   /** Who is shown in the first picture because somebody wants it so, or null: the gateway chooses. */
   readonly pinned: string | null
+  /** No pictures are wanted, because this line or this person has enough with the sound. */
+  readonly audioOnly: boolean
+  /** What the meeting takes of the line; null until it has been looked at twice. */
+  readonly rates: Rates | null
   readonly problem: CaptureProblem | null
   /** Stable code of why the last attempt to join failed. */
   readonly failure: string | null
@@ -39,12 +46,14 @@ export const IDLE: MeetingView = {
   camera: false,
   content: false,
   pinned: null,
+  audioOnly: false,
+  rates: null,
   problem: null,
   failure: null,
 }
 
 export class Meeting {
-  view: MeetingView = IDLE
+  view: MeetingView = { ...IDLE, audioOnly: onlyListens() }
   onChange: (view: MeetingView) => void = () => {}
   private peer: Peer | null = null
   private audio: MediaStreamTrack | null = null
@@ -53,12 +62,15 @@ export class Meeting {
   private switching: Promise<void> = Promise.resolve()
   private attempt = 0
   private timer = 0
+  private bytes: Bytes | null = null
   private turn = 0 // a later join or leave makes an earlier one that is still waiting void
 
   constructor(
     private readonly connection: Connection,
     private readonly videoSlots: () => number,
-  ) {}
+  ) {
+    setInterval(() => void this.look(), LOOK_EVERY_MS)
+  }
 
   async join(conference: string): Promise<void> {
     if (this.view.conference !== null) await this.leave()
@@ -74,7 +86,7 @@ export class Meeting {
     const wasIn = this.view.conference !== null
     this.hangUp()
     this.release()
-    this.change({ ...IDLE, failure })
+    this.change({ ...IDLE, failure, audioOnly: this.view.audioOnly })
     if (wasIn) await this.connection.request({ type: "leave" }).catch(() => undefined) // a closed line has left already
   }
 
@@ -118,6 +130,12 @@ export class Meeting {
       this.change({ content: this.shared !== null })
       await this.peer?.content.replaceTrack(this.shared)
     })
+  }
+
+  /** Only sound from now on, or pictures again; remembered on this machine. */
+  setAudioOnly(on: boolean): void {
+    listenOnly(on)
+    this.change({ audioOnly: on })
   }
 
   /** Show `participant` in the first picture, also after the line was down, or let the gateway choose. */
@@ -226,7 +244,15 @@ export class Meeting {
   private hangUp(): void {
     this.peer?.connection.close()
     this.peer = null
-    this.change({ streams: new Map() })
+    this.bytes = null
+    this.change({ streams: new Map(), rates: null })
+  }
+
+  private async look(): Promise<void> {
+    if (this.peer === null || this.view.phase !== "live") return
+    const total = bytes(await this.peer.connection.getStats(), performance.now())
+    this.change({ rates: rates(this.bytes, total) })
+    this.bytes = total
   }
 
   private announce(): void {

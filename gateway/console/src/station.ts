@@ -6,16 +6,17 @@
 import { Api } from "./api"
 import { Connection, type Status } from "./connection"
 import { forget, type Credentials } from "./credentials"
-import { IDLE, Meeting, type MeetingView } from "./meeting"
+import { Meeting, type MeetingView } from "./meeting"
 import { Pictures } from "./pictures"
 import { conferencesByTime, EMPTY, reduce, type PageEvent, type State } from "./protocol"
 import { SessionSet } from "./remembered"
+import { Viewing } from "./viewing"
 import type { GatewayMessage } from "./wire"
 
 export class Station {
   state: State = EMPTY
   status: Status = { kind: "connecting" }
-  meetingView: MeetingView = IDLE
+  meetingView: MeetingView
   readonly api: Api
   readonly connection: Connection
   readonly meeting: Meeting
@@ -27,6 +28,7 @@ export class Station {
   /** Enter a running meeting without being asked, to watch and listen. */
   autoEnter = false
   private drawing = false
+  private readonly viewing: Viewing
   /** Conferences a person left, or that refused us: nobody is led back into them. */
   private readonly left = new SessionSet("wuji.left")
 
@@ -37,7 +39,9 @@ export class Station {
     this.api = new Api(credentials.token)
     this.connection = new Connection(credentials.token)
     this.meeting = new Meeting(this.connection, () => videoSlots(this.state.welcome?.tier ?? 5))
+    this.viewing = new Viewing(this.connection, () => this.meetingView, () => this.state.seat?.self ?? null)
     this.pictures = new Pictures((sha256) => this.api.blob(sha256))
+    this.meetingView = this.meeting.view
     this.pictures.onChange = () => this.changed()
     this.connection.onMessage = (message) => this.receive(message)
     this.connection.onStatus = (status) => this.follow(status)
@@ -74,6 +78,7 @@ export class Station {
   }
 
   changed(): void {
+    this.viewing.moved() // also while the page is hidden, when nothing is drawn
     if (this.drawing) return
     this.drawing = true
     requestAnimationFrame(() => {

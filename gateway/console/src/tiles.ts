@@ -16,6 +16,8 @@ export interface Tile {
   readonly speaking: boolean
   /** It is a shared screen, not a camera. */
   readonly content: boolean
+  /** No picture comes, because the line is too narrow; sound goes on. */
+  readonly paused: boolean
   /** How well its way to the gateways works; null for an empty picture and before the gateway has said. */
   readonly condition: Condition | null
 }
@@ -39,6 +41,7 @@ export function tiles(state: State, view: Pick<MeetingView, "conference" | "stre
       place: who === undefined ? "" : (state.places.get(who.division)?.name ?? ""),
       speaking: who !== undefined && who.participant === conference?.speaker,
       content: track?.label === "content",
+      paused: slot?.paused ?? false,
       condition: theirs(state.quality, slot?.participant ?? null),
     }
   })

@@ -84,6 +84,12 @@ export const zh = {
   "meeting.snapshot.text": "{name} 会场抓拍",
   "meeting.snapshot.done": "已抓拍并报警",
   "meeting.content": "辅流",
+  "meeting.audio_only": "只听声音",
+  "meeting.pictures": "恢复画面",
+  "meeting.audio_only.on": "只听声音：不接收画面",
+  "meeting.paused": "网络差，画面已暂停，声音继续",
+  "meeting.narrow": "网络差：已暂停 {count} 个画面，声音继续。可以选“只听声音”。",
+  "meeting.rates": "下行 {down} kbit/s，上行 {up} kbit/s",
 
   "quality.4": "流畅",
   "quality.3": "良好",

@@ -4,6 +4,7 @@ import { live } from "lit-html/directives/live.js"
 import { repeat } from "lit-html/directives/repeat.js"
 import { canShare } from "../capture"
 import { explainCode, t } from "../i18n"
+import type { MeetingView } from "../meeting"
 import { conferencesByTime } from "../protocol"
 import { bars, ours, tone, words } from "../quality"
 import { others, seatedConference, tiles, type Tile } from "../tiles"
@@ -69,8 +70,13 @@ function room(page: Page): TemplateResult {
       ${view.phase === "joining" ? html`<span role="status">${t("meeting.joining")}</span>` : nothing}
       ${view.phase === "recovering" ? html`<span role="status" class="bad" data-testid="meeting-recovering">${t("line.media")}</span>` : nothing}
     </div>
+    ${lineNotice(view, pictures)}
     <div class="tiles ${pictures.length > 1 ? "four" : "one"}" data-testid="tiles">
-      ${repeat(pictures, (tile) => tile.mid, picture)}
+      ${repeat(
+        pictures,
+        (tile) => tile.mid,
+        (tile) => picture(tile, view.audioOnly),
+      )}
       ${view.preview === null
         ? nothing
         : html`<video class="preview" data-testid="preview" aria-label=${t("meeting.me")} autoplay muted playsinline .srcObject=${live(view.preview)}></video>`}
@@ -105,7 +111,26 @@ function choice(page: Page): TemplateResult | typeof nothing {
   </select>`
 }
 
-function picture(tile: Tile): TemplateResult {
+/** What the line does to the pictures, and what it carries. */
+function lineNotice(view: MeetingView, pictures: readonly Tile[]): TemplateResult {
+  const paused = pictures.filter((tile) => tile.paused).length
+  const { rates } = view
+  return html`
+    ${paused === 0 || view.audioOnly ? nothing : html`<p class="hint" role="status" data-testid="narrow">${t("meeting.narrow", { count: paused })}</p>`}
+    ${view.audioOnly ? html`<p class="hint" role="status" data-testid="audio-only-on">${t("meeting.audio_only.on")}</p>` : nothing}
+    ${rates === null ? nothing : html`<p class="when" data-testid="rates">${t("meeting.rates", { ...rates })}</p>`}
+  `
+}
+
+/** Why a picture stands still, or null while it moves. */
+function stillness(tile: Tile, audioOnly: boolean): string | null {
+  if (tile.participant === null) return t("meeting.waiting")
+  if (audioOnly) return t("meeting.audio_only.on")
+  return tile.paused ? t("meeting.paused") : null
+}
+
+function picture(tile: Tile, audioOnly: boolean): TemplateResult {
+  const still = stillness(tile, audioOnly)
   return html`<figure
     class="tile ${tile.speaking ? "speaking" : ""}"
     data-testid=${tile.participant === null ? "meeting-slot" : "meeting-tile"}
@@ -114,7 +139,7 @@ function picture(tile: Tile): TemplateResult {
     data-mid=${tile.mid}
   >
     <video autoplay muted playsinline .srcObject=${live(tile.stream)}></video>
-    ${tile.participant === null ? html`<p class="tile-empty">${t("meeting.waiting")}</p>` : nothing}
+    ${still === null ? nothing : html`<p class="tile-empty" data-testid=${tile.paused ? "tile-paused" : nothing}>${still}</p>`}
     ${tile.condition === null
       ? nothing
       : html`<p class="quality ${tone(tile.condition)}" data-testid="quality" data-level=${tile.condition.level}>
@@ -132,6 +157,7 @@ function controls(page: Page): TemplateResult {
     ${button(view.microphone, t(view.microphone ? "meeting.mute" : "meeting.unmute"), "mic-toggle", () => void seat.setMicrophone(!view.microphone), view.problem !== "insecure")}
     ${button(view.camera, t(view.camera ? "meeting.camera_off" : "meeting.camera_on"), "camera-toggle", () => void seat.setCamera(!view.camera), view.problem !== "insecure")}
     ${canShare() ? button(view.content, t(view.content ? "meeting.unshare" : "meeting.share"), "share-toggle", () => void seat.setContent(!view.content)) : nothing}
+    ${button(view.audioOnly, t(view.audioOnly ? "meeting.pictures" : "meeting.audio_only"), "audio-only", () => seat.setAudioOnly(!view.audioOnly))}
     <button class="danger" @click=${() => void page.station.leave()} data-testid="leave">${t("meeting.leave")}</button>
   </div>`
 }

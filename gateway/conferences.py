@@ -82,10 +82,12 @@ class Conferences:
         self._showing: asyncio.TimerHandle | None = None
         engine.on_started = self._seats.started
         engine.on_levels = self._floors.levels
+        engine.on_video = self._switching.video
         journal.follow(self._fold, ("conference:", "participant:"))
         self._seats.restarted()
 
         # Asked of the conferences, done by their parts.
+        self.heard = self._floors.heard
         self.receive = self._meetings.receive
         self.convene = self._meetings.convene
         self.end = self._meetings.end

@@ -320,8 +320,9 @@ class Switching:
             sink: source for sink, track, _ in wired if track is not None and (source := self.source(track)) is not None
         }
         installed = {sink: source for sink, source in self._installed.items() if sink in sinks}
-        self._paused &= sinks
-        self._want({sink: want for sink, _, want in wired if want is not None}, sinks)
+        there = sinks.union(*(trunk.opened for trunk in self.trunks.values()))
+        self._paused &= there
+        self._want({sink: want for sink, _, want in wired if want is not None}, there)
         for step in routes.plan(installed, desired):
             try:
                 self._engine.route(step.sink, step.source if isinstance(step, routes.Route) else None)

@@ -77,6 +77,8 @@ class Trunk:
         self.port = port
         self.sinks: dict[TrackId, int] = {}
         self.sources: dict[TrackId, int] = {}
+        self.opened: set[int] = set()
+        """All sinks of the transport.  One that carries nothing now may again; the engine keeps what it knows of it."""
         self.paused: frozenset[TrackId] = frozenset()
         """Tracks whose picture the peer does not send now, because a line is too narrow."""
         self._media = media
@@ -200,6 +202,7 @@ class Trunk:
         self._announced = ()
         self.paused = frozenset()
         self.sinks.clear()
+        self.opened.clear()
         self.sources.clear()
         self._carried.clear()
         self._expected.clear()
@@ -232,6 +235,7 @@ class Trunk:
         assert self._peer is not None
         sink, ssrc, rtx_ssrc = self._peer.carry(cast(Kind, want.kind))
         self.sinks[track] = sink
+        self.opened.add(sink)
         return CarriedTrack(track=track, kind=want.kind, ssrc=ssrc, rtx_ssrc=rtx_ssrc, paused=want.paused)
 
     def carries(self, said: LinkCarry) -> None:

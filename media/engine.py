@@ -135,6 +135,8 @@ class Engine:
         """Called with (source, dBov -127..0) pairs."""
         self.on_started: Callable[[int, str], None] | None = None
         """Called with (source, codec) when a source's first packet came or its codec changed."""
+        self.on_video: Callable[[int, bool], None] | None = None
+        """Called with (sink, flowing) when a sink's pictures were paused for want of bandwidth, or flow again."""
         self._handlers: dict[int, Handler] = {}
         self._last_id = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -231,6 +233,9 @@ class Engine:
             case ("started", int(source), str(codec)):
                 if self.on_started is not None:
                     self.on_started(source, codec)
+            case ("video", int(sink), bool(flowing)):
+                if self.on_video is not None:
+                    self.on_video(sink, flowing)
             case ("levels", levels):
                 if self.on_levels is not None:
                     self.on_levels(levels)

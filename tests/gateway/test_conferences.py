@@ -14,7 +14,20 @@ from aiortc.mediastreams import MediaStreamError
 
 from signaling.errors import Refused
 from signaling.ids import ConferenceId, NodeCode, ParticipantId, UtcMs
-from signaling.messages import ConferenceView, Done, Failure, Join, Joined, Leave, Publishing, Slots, Watch, Welcome
+from signaling.messages import (
+    ConferenceView,
+    Done,
+    Failure,
+    Join,
+    Joined,
+    Leave,
+    Publishing,
+    Sizes,
+    Slots,
+    SlotSize,
+    Watch,
+    Welcome,
+)
 from signaling.records import Actor, ParticipantJoined, ParticipantLeft, Role
 from tests.support.cluster import Cluster, Running, cluster, until
 from tests.support.places import COUNTY, OTHER_TOWNSHIP, TOWNSHIP, VILLAGE, auditor, commander, device, terminal
@@ -222,6 +235,31 @@ def test_a_terminal_joins_pins_switches_off_and_leaves(tmp_path: Path) -> None:
             ParticipantJoined,
             ParticipantLeft,
         ]
+
+    story(tmp_path, tell)
+
+
+def test_a_page_that_sees_no_picture_costs_the_link_nothing(tmp_path: Path) -> None:
+    async def tell(tiers: Cluster) -> None:
+        conference = await convene(tiers)
+        page = await tiers.sign_in(tiers.township, terminal(TOWNSHIP))
+        await page.say(Sizes(slots=()))
+        assert (await page.hear(Failure)).code == "not-joined"
+        pc = offer()
+        await pc.setLocalDescription(await pc.createOffer())
+        await page.say(Join(request=1, conference=conference, sdp=pc.localDescription.sdp))
+        await page.hear(Joined)
+        carried = tiers.township.node.conferences
+        async with camera(tiers, conference):
+            await until(lambda: carried.carried["in"] == 1, "the camera on the link")
+            await page.say(Sizes(slots=(SlotSize(slot=0, height=0), SlotSize(slot=1, height=0))))
+            await until(lambda: carried.carried["in"] == 0, "nothing on the link")
+            await page.say(Sizes(slots=(SlotSize(slot=0, height=180), SlotSize(slot=1, height=0))))
+            await until(lambda: carried.carried["in"] == 1, "the camera on the link again")
+            await page.say(Sizes(slots=(SlotSize(slot=2, height=180),)))
+            await page.hear(Failure, lambda m: m.code == "unknown-slot")
+            assert carried.carried["in"] == 1
+        await pc.close()
 
     story(tmp_path, tell)
 

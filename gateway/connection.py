@@ -3,7 +3,8 @@
 aiohttp 3.14 has no header deadline (50 of 50 half-sent requests were open after 75 s) and no cap.
 Here headers must be whole within ``header_deadline_s``, and an address that has its share of
 connections loses the oldest one that never asked anything, so that slow sockets displace each
-other and not the people behind the same address.
+other and not the people behind the same address.  All addresses together leave the process the
+descriptors its journal, its bus and its own link need.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import ssl
 from collections import OrderedDict
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -32,31 +35,63 @@ MAX_HEADER_BYTES = 8_190
 MAX_HEADERS = 64
 TLS_HANDSHAKE_S = 10.0
 BACKLOG = 1024
+RESERVED_FILES = 48
+"""Descriptors that connections leave alone, or an eighth of all if that is more: a node without any has about 30."""
+LEAST = 8
+LOOKED_AT = 64
+"""Of all connections so many are looked at for a quiet one; those looked at go to the end."""
+
+
+def fitting() -> int:
+    """Return how many connections the process has descriptors for, as its limit is now."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(LEAST, files - max(RESERVED_FILES, files // 8))
 
 
 class Door:
     """Who is connected, by address, oldest first."""
 
-    def __init__(self, per_address: int) -> None:
+    def __init__(self, per_address: int, most: Callable[[], int] = fitting) -> None:
+        """``most``: how many of all addresses together there may be now."""
         self._per_address = per_address
+        self._most = most
         self._open: dict[str, OrderedDict[Connection, None]] = {}
-        self.total = 0
+        self._all: OrderedDict[Connection, str] = OrderedDict()
+
+    @property
+    def total(self) -> int:
+        return len(self._all)
 
     def admit(self, connection: Connection, address: str) -> bool:
-        """Return whether ``connection`` may stay; a quiet one of the same address may go for it."""
-        mine = self._open.setdefault(address, OrderedDict())
+        """Return whether ``connection`` may stay; a quiet one, of the same address if that is full, may go for it."""
+        mine = self._open.get(address, OrderedDict())
         if len(mine) >= self._per_address:
             quiet = next((other for other in mine if other.quiet), None)
-            telemetry.count("http_refused", reason="displaced" if quiet else "address-full")
-            if quiet is None:
+            if not self._displace(quiet, "address-full"):
                 return False
-            self.leave(quiet, address)
-            quiet.force_close()
-            mine = self._open.setdefault(address, OrderedDict())
-        mine[connection] = None
-        self.total += 1
+        elif self.total >= self._most() and not self._displace(self._quiet(), "files-full"):
+            return False
+        self._open.setdefault(address, OrderedDict())[connection] = None
+        self._all[connection] = address
         telemetry.gauge("http_connections", self.total)
         return True
+
+    def _displace(self, quiet: Connection | None, otherwise: str) -> bool:
+        """Close ``quiet``; without one, count why nobody new comes in."""
+        telemetry.count("http_refused", reason="displaced" if quiet else otherwise)
+        if quiet is None:
+            return False
+        self.leave(quiet, self._all[quiet])
+        quiet.force_close()
+        return True
+
+    def _quiet(self) -> Connection | None:
+        for _ in range(min(LOOKED_AT, len(self._all))):
+            oldest = next(iter(self._all))
+            if oldest.quiet:
+                return oldest
+            self._all.move_to_end(oldest)
+        return None
 
     def leave(self, connection: Connection, address: str) -> None:
         """Forget ``connection``; unknown ones are ignored."""
@@ -64,9 +99,9 @@ class Door:
         if mine is None or connection not in mine:
             return
         del mine[connection]
+        del self._all[connection]
         if not mine:
             del self._open[address]
-        self.total -= 1
         telemetry.gauge("http_connections", self.total)
 
 
@@ -92,7 +127,7 @@ class Connection(RequestHandler):
         self._address = peer[0] if isinstance(peer, tuple) else ""
         if not self._door.admit(self, self._address):
             real = cast(asyncio.Transport, transport)
-            real.write(problems.raw(problems.of_code("too-many-connections", "this address has too many open", 503)))
+            real.write(problems.raw(problems.of_code("too-many-connections", "there is no room for one more", 503)))
             real.close()
             return
         super().connection_made(transport)

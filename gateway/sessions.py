@@ -22,6 +22,7 @@ from signaling.session import Authenticate, Close, CloseCode, Count, Effect, Han
 
 from . import telemetry
 from .clock import Clock
+from .connection import fitting
 from .outgoing import Outgoing
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ SEND_S = 10.0
 """A socket that takes nothing for this long is not read."""
 CLOSE_S = 2.0
 MAX_SESSIONS = 5_000
+SHARE = 0.75
+"""Of the connections the process has descriptors for; the rest is for links and requests."""
 
 
 class Desk(Protocol):
@@ -95,8 +98,8 @@ class Sessions:
         await response.prepare(request)
         session = SessionId(self._clock.new_id("s"))
         socket = _Socket(session, response, self._desk, self._clock)
-        if len(self._live) >= MAX_SESSIONS:
-            socket.stop(CloseCode.TOO_SLOW, f"{MAX_SESSIONS} sessions")
+        if len(self._live) >= min(MAX_SESSIONS, int(SHARE * fitting())):
+            socket.stop(CloseCode.TOO_SLOW, f"{len(self._live)} sessions")
             telemetry.count("session_refused", code="too-many-sessions")
         self._live[session] = socket
         try:

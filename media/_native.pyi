@@ -11,10 +11,18 @@ from typing import Any, Literal, final
 __all__ = ["Codec", "Engine", "EngineError", "Event", "Extension", "Kind", "Profile", "bench_hops", "bench_relay"]
 
 Kind = Literal["audio", "video"]
-Codec = Literal["opus", "vp8", "h264"]
+Codec = Literal["opus", "vp8", "h264", "vp9", "av1"]
 Profile = Literal["AEAD_AES_128_GCM", "AES128_CM_HMAC_SHA1_80"]
 Extension = Literal[
-    "mid", "rid", "repaired_rid", "audio_level", "abs_send_time", "twcc", "video_orientation", "playout_delay"
+    "mid",
+    "rid",
+    "repaired_rid",
+    "audio_level",
+    "abs_send_time",
+    "twcc",
+    "video_orientation",
+    "playout_delay",
+    "dependency_descriptor",
 ]
 
 Event = tuple[Any, ...]
@@ -152,7 +160,11 @@ class Engine:
 
     def request_keyframe(self, source: int) -> None: ...
     def keyframe(self, source: int) -> tuple[Codec, bytes] | None:
-        """The newest whole keyframe: a VP8 frame, or H.264 in Annex B with its SPS and PPS; None if none yet."""
+        """The newest whole keyframe; None if none yet.
+
+        A VP8 or VP9 frame (of several spatial layers: a superframe), H.264 in Annex B with its SPS and PPS, or an
+        AV1 temporal unit.
+        """
 
     def stats(self) -> dict[str, Any]:
         """Counters, see ``media/stats.py``: ``{"engine": {...}, "transports": {id: {...}}, "sources":

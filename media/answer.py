@@ -14,9 +14,17 @@ from typing import Literal
 from .sdp import Format, Offer, SdpError, Section
 
 Kind = Literal["audio", "video"]
-Codec = Literal["opus", "vp8", "h264"]
+Codec = Literal["opus", "vp8", "h264", "vp9", "av1"]
 Extension = Literal[
-    "mid", "rid", "repaired_rid", "audio_level", "abs_send_time", "twcc", "video_orientation", "playout_delay"
+    "mid",
+    "rid",
+    "repaired_rid",
+    "audio_level",
+    "abs_send_time",
+    "twcc",
+    "video_orientation",
+    "playout_delay",
+    "dependency_descriptor",
 ]
 Label = Literal["audio", "camera", "content"]
 Role = Literal["client", "server"]
@@ -30,11 +38,17 @@ URIS: Mapping[str, Extension] = {
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01": "twcc",
     "urn:3gpp:video-orientation": "video_orientation",
     "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay": "playout_delay",
+    "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension": "dependency_descriptor",
 }
 PROTOCOLS = frozenset({"UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "TCP/TLS/RTP/SAVPF", "RTP/SAVPF"})
 FEEDBACK = ("nack", "nack pli", "ccm fir", "transport-cc")
 LABELS: Mapping[Kind, tuple[Label, ...]] = {"audio": ("audio",), "video": ("camera", "content")}
 LAYER_ORDER = "qhf"  # our terminals' names, lowest first; other names keep the peer's order
+CODECS: Mapping[Kind, tuple[tuple[Codec, int], ...]] = {
+    "audio": (("opus", 48_000),),
+    "video": (("vp8", 90_000), ("h264", 90_000), ("vp9", 90_000), ("av1", 90_000)),
+}
+PROFILES: Mapping[Codec, str] = {"opus": "minptime=10;useinbandfec=1", "vp9": "profile-id=0", "av1": "profile=0"}
 H264_PROFILES = ("42e01f", "42c01f", "42001f")
 CANDIDATE_PRIORITY = 2_130_706_431  # host, first component: RFC 8445 section 5.1.2.1 with local preference 65535
 
@@ -115,7 +129,7 @@ def plan(offer: Offer, max_slots: int) -> Plan:
         entries.append(_take(section, labels, slots < max_slots) if usable else None)
     taken = [entry.section for entry in entries if entry is not None]
     if not taken:
-        raise SdpError("sdp-unsupported", "no section with Opus, VP8 or H.264 over DTLS-SRTP with rtcp-mux")
+        raise SdpError("sdp-unsupported", "no section with Opus, VP8, H.264, VP9 or AV1 over DTLS-SRTP with rtcp-mux")
     first = taken[0]
     if first.ufrag is None or first.pwd is None:
         raise SdpError("sdp-no-ice", "no ICE user fragment and password")
@@ -127,11 +141,15 @@ def plan(offer: Offer, max_slots: int) -> Plan:
 
 
 def extensions_of(section: Section) -> dict[int, Extension]:
-    """Header extensions of a section that we understand, by id; the first id of a URI counts."""
+    """Header extensions of a section that we understand, by id; the first id of a URI counts.
+
+    A dependency descriptor can be longer than the one-byte form allows: it takes a peer that mixes forms (RFC 8285).
+    """
     found: dict[Extension, int] = {}
     for number, uri in section.extensions:
-        if uri in URIS:
-            found.setdefault(URIS[uri], number)
+        name = URIS.get(uri)
+        if name is not None and (name != "dependency_descriptor" or section.mixed_extensions):
+            found.setdefault(name, number)
     return {number: name for name, number in found.items()}
 
 
@@ -159,19 +177,22 @@ def _take(section: Section, labels: dict[Kind, list[Label]], room: bool) -> Take
 
 def _payloads(section: Section, kind: Kind, slot: bool) -> tuple[Payload, ...]:
     """Codecs both sides know, in the offerer's order of preference; one payload type for each."""
-    wanted: tuple[tuple[Codec, int], ...] = (
-        (("opus", 48_000),) if kind == "audio" else (("vp8", 90_000), ("h264", 90_000))
-    )
     order = {item.pt: place for place, item in enumerate(section.formats)}
     found = []
-    for codec, clock in wanted:
-        offered = [item for item in section.formats if item.name == codec and item.clock == clock]
+    for codec, clock in CODECS[kind]:
+        offered = [item for item in section.formats if (item.name, item.clock) == (codec, clock) and _profile_0(item)]
         if codec == "h264":
             offered = _h264_by_preference(offered, slot)
         if offered:
             first = min(order[item.pt] for item in offered)
             found.append((first, _payload(codec, offered[0], section)))
     return tuple(payload for _, payload in sorted(found, key=lambda pair: pair[0]))
+
+
+def _profile_0(item: Format) -> bool:
+    """Tell whether a VP9 or AV1 format has 8 bits and 4:2:0, which everybody decodes (RFC 9628, AV1 RTP section 7)."""
+    name = {"vp9": "profile-id", "av1": "profile"}.get(item.name)
+    return name is None or item.parameters.get(name, "0") == "0"
 
 
 def _h264_by_preference(offered: Iterable[Format], slot: bool) -> list[Format]:
@@ -203,8 +224,8 @@ def _payload(codec: Codec, item: Format, section: Section) -> Payload:
     if codec == "h264":
         mode = "1" if item.parameters.get("packetization-mode") == "1" else "0"
         profile = f"level-asymmetry-allowed=1;packetization-mode={mode};profile-level-id={_profile(item)}"
-    elif codec == "opus":
-        profile = "minptime=10;useinbandfec=1"
+    else:
+        profile = PROFILES.get(codec, "")
     return Payload(codec, item.pt, rtx[0] if rtx else None, profile, feedback)
 
 
@@ -284,8 +305,8 @@ def _uri(name: Extension) -> str:
 
 
 def _payload_lines(payload: Payload) -> list[str]:
-    names = {"opus": "opus/48000/2", "vp8": "VP8/90000", "h264": "H264/90000"}
-    lines = [f"a=rtpmap:{payload.pt} {names[payload.codec]}"]
+    name = "opus/48000/2" if payload.codec == "opus" else f"{payload.codec.upper()}/90000"
+    lines = [f"a=rtpmap:{payload.pt} {name}"]
     lines += [f"a=rtcp-fb:{payload.pt} {name}" for name in payload.feedback]
     if payload.profile:
         lines.append(f"a=fmtp:{payload.pt} {payload.profile}")

@@ -203,7 +203,7 @@ class Engine:
         self.native.request_keyframe(source)
 
     def keyframe(self, source: int) -> tuple[Codec, bytes] | None:
-        """The newest whole keyframe of a source: a VP8 frame or H.264 in Annex B."""
+        """The newest whole keyframe of a source, as its decoder takes it; see ``_native.Engine.keyframe``."""
         return self.native.keyframe(source)
 
     def strain(self, level: int) -> None:

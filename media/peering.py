@@ -15,10 +15,15 @@ from .engine import Engine
 from .sdp import link_parameters
 from .transport import FINAL, Deadlines, Handshake, PeerState, Transport
 
-LINK_EXTENSIONS: tuple[tuple[Extension, int], ...] = (("audio_level", 1), ("twcc", 2), ("video_orientation", 3))
+LINK_EXTENSIONS: tuple[tuple[Extension, int], ...] = (
+    ("audio_level", 1),
+    ("twcc", 2),
+    ("video_orientation", 3),
+    ("dependency_descriptor", 4),
+)
 LINK_CODECS: Mapping[Kind, tuple[tuple[Codec, int, int | None], ...]] = {
     "audio": (("opus", 111, None),),
-    "video": (("vp8", 96, 97), ("h264", 98, 99)),
+    "video": (("vp8", 96, 97), ("h264", 98, 99), ("vp9", 100, 101), ("av1", 102, 103)),
 }
 
 

@@ -95,12 +95,16 @@ def _decode(decoder: Any, data: bytes) -> Any:
     import av
 
     decoder.thread_count = 1
+    largest = None
     for packet in (av.Packet(data), None):
         for frame in decoder.decode(packet):
             if frame.width * frame.height > MAX_PIXELS:
                 raise Unusable("picture-too-many-pixels")
-            return frame.to_image()
-    raise Unusable("picture-unreadable")
+            if largest is None or frame.width > largest.width:  # one frame for each spatial layer
+                largest = frame
+    if largest is None:
+        raise Unusable("picture-unreadable")
+    return largest.to_image()
 
 
 def _encode(image: Any, max_side: int, thumbnail_side: int) -> tuple[Mapping[str, Any], bytes]:

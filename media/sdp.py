@@ -74,6 +74,7 @@ class Section:
     rtcp_mux: bool
     rtcp_rsize: bool
     bundle_only: bool
+    mixed_extensions: bool
     ufrag: str | None
     pwd: str | None
     fingerprints: tuple[tuple[str, str], ...]
@@ -169,6 +170,7 @@ def _section(block: list[str], session: Attributes) -> Section:
         rtcp_mux="rtcp-mux" in own,
         rtcp_rsize="rtcp-rsize" in own,
         bundle_only="bundle-only" in own,
+        mixed_extensions="extmap-allow-mixed" in own or "extmap-allow-mixed" in session,
         ufrag=_one(own, "ice-ufrag", _UFRAG) or _one(session, "ice-ufrag", _UFRAG),
         pwd=_one(own, "ice-pwd", _PWD) or _one(session, "ice-pwd", _PWD),
         fingerprints=_fingerprints(own) or _fingerprints(session),

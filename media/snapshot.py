@@ -19,7 +19,7 @@ DEADLINE_S = 5.0
 AT_ONCE = 1
 WAITING = 32
 JPEG_MAGIC = b"\xff\xd8\xff"
-CODECS = {"vp8": "vp8", "h264": "h264"}
+CODECS = {"vp8": "vp8", "h264": "h264", "vp9": "vp9", "av1": "libdav1d"}
 _PROGRAM = Path(__file__).with_name("picture.py")
 _turns: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns]" = WeakKeyDictionary()
 
@@ -47,7 +47,7 @@ class Pictures:
 
 
 async def jpeg_from_keyframe(codec: str, frame: bytes, max_side: int = 1280, thumbnail_side: int = 320) -> Pictures:
-    """Decode a keyframe: a VP8 frame, or H.264 in Annex B with its parameter sets.
+    """Decode a keyframe as ``Engine.keyframe`` gives it: VP8, VP9, H.264 in Annex B, or an AV1 temporal unit.
 
     Raises:
         PictureError: It cannot be decoded, or not within 5 s.

@@ -75,8 +75,22 @@ def test_slots_name_their_streams() -> None:
 
 def test_codecs_keep_the_offerers_payload_types_and_order() -> None:
     accepted = planned(offer("chromium-terminal"))
-    assert [(p.codec, p.pt, p.rtx) for p in accepted.taken[1].payloads] == [("vp8", 96, 97), ("h264", 108, 109)]
+    video = [("vp8", 96, 97), ("h264", 108, 109), ("av1", 45, 46), ("vp9", 98, 99)]
+    assert [(p.codec, p.pt, p.rtx) for p in accepted.taken[1].payloads] == video
     assert [(p.codec, p.pt, p.rtx) for p in accepted.taken[0].payloads] == [("opus", 111, None)]
+
+
+def test_vp9_and_av1_are_taken_in_profile_0_only() -> None:
+    text = offer("chromium-terminal").replace("profile-id=0", "profile-id=2").replace("profile=0", "profile=1")
+    assert [p.codec for p in planned(text).taken[1].payloads] == ["vp8", "h264"]
+    camera = answered(planned(offer("chromium-terminal")))[2]
+    assert {"a=rtpmap:98 VP9/90000", "a=fmtp:98 profile-id=0", "a=rtpmap:45 AV1/90000"} <= set(camera)
+
+
+def test_the_dependency_descriptor_is_taken_from_those_who_mix_extension_forms() -> None:
+    text = offer("chromium-terminal")
+    assert "dependency_descriptor" in dict(planned(text).extensions)
+    assert "dependency_descriptor" not in dict(planned(without(text, "a=extmap-allow-mixed")).extensions)
 
 
 def test_a_data_channel_is_rejected_with_port_0_and_the_rest_taken() -> None:

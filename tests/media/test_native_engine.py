@@ -1,5 +1,6 @@
 """The packet engine over real sockets: who is answered, what is forwarded, and what is not."""
 
+import itertools
 import secrets
 import select
 import struct
@@ -368,12 +369,18 @@ def test_the_highest_simulcast_layer_is_forwarded_from_its_keyframe(engine: _nat
     layer(b"q", 0, key=True)
     assert viewer.collect(1)[0].payload.endswith(b"q")
     layer(b"h", 0, key=False)
-    wait_for(lambda: engine.stats()["sources"][SOURCE]["layer_now"] == 1, "the higher layer to be noticed")
+    numbers = itertools.count(1)
+
+    def waits() -> bool:
+        layer(b"h", next(numbers), key=False, named=False)
+        return bool(engine.stats()["sinks"][SINK]["waiting_now"])
+
+    wait_for(waits, "the higher layer to have come for long enough")
     layer(b"q", 1, key=False, named=False)
     assert viewer.collect(1)[0].payload.endswith(b"q")
-    layer(b"h", 1, key=True, named=False)
+    layer(b"h", next(numbers), key=True, named=False)
     layer(b"q", 2, key=False, named=False)
-    layer(b"h", 2, key=False, named=False)
+    layer(b"h", next(numbers), key=False, named=False)
     assert [p.payload[-1:] for p in viewer.collect(2)] == [b"h", b"h"]
 
 

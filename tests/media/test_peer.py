@@ -243,7 +243,7 @@ async def test_an_offer_becomes_sources_and_sinks() -> None:
         ]
         camera = on.parent_wire.sources[peer.upstreams[1].source]
         assert (camera["rids"], camera["ssrcs"], camera["mid"]) == (("q", "h", "f"), (), "1")
-        assert camera["codecs"] == [(96, "vp8", 97), (108, "h264", 109)]
+        assert camera["codecs"] == [(96, "vp8", 97), (108, "h264", 109), (45, "av1", 46), (98, "vp9", 99)]
         slot = on.parent_wire.sinks[peer.slots[0].sink]
         assert f"a=ssrc-group:FID {slot['ssrc']} {slot['rtx_ssrc']}" in peer.answer_sdp
         assert f"a=ssrc:{slot['ssrc']} cname:{slot['cname']}" in peer.answer_sdp

@@ -13,16 +13,17 @@ from PIL import Image
 from media import snapshot
 from media.snapshot import PictureError, Pictures, jpeg_from_keyframe, sanitise_jpeg
 
+OPTIONS = {"libx264": {"tune": "zerolatency"}, "libsvtav1": {"preset": "12"}}
+
 
 def keyframe(encoder: str, width: int = 640, height: int = 360) -> bytes:
-    """One intra picture as the engine gives it: VP8 frame or H.264 in Annex B."""
+    """One intra picture as the engine gives it: a VP8 or VP9 frame, H.264 in Annex B, an AV1 temporal unit."""
     codec = av.VideoCodecContext.create(encoder, "w")
     assert isinstance(codec, av.VideoCodecContext)
     codec.width, codec.height, codec.pix_fmt = width, height, "yuv420p"
     codec.framerate = Fraction(25)
     codec.time_base = 1 / codec.framerate
-    if encoder == "libx264":
-        codec.options = {"tune": "zerolatency"}
+    codec.options = OPTIONS.get(encoder, {})
     frame = av.VideoFrame.from_ndarray(np.asarray(Image.linear_gradient("L").resize((width, height)).convert("RGB")))
     packets = [*codec.encode(frame.reformat(format="yuv420p")), *codec.encode(None)]
     return bytes(packets[0])
@@ -49,7 +50,9 @@ def assert_is_picture(pictures: Pictures, width: int, height: int) -> None:
     assert (pictures.width, pictures.height) == (width, height)
 
 
-@pytest.mark.parametrize(("codec", "encoder"), [("vp8", "libvpx"), ("h264", "libx264")])
+@pytest.mark.parametrize(
+    ("codec", "encoder"), [("vp8", "libvpx"), ("h264", "libx264"), ("vp9", "libvpx-vp9"), ("av1", "libsvtav1")]
+)
 async def test_a_keyframe_becomes_a_picture(codec: str, encoder: str) -> None:
     assert_is_picture(await jpeg_from_keyframe(codec, keyframe(encoder)), 640, 360)
 
@@ -99,7 +102,7 @@ async def test_what_is_no_picture_is_refused_with_its_code(data: bytes, code: st
 @pytest.mark.parametrize(
     "frame", [b"", b"\x00", bytes(5_000), b"\x00\x00\x00\x01\x65" + b"\xff" * 900, keyframe("libvpx")[:30]]
 )
-@pytest.mark.parametrize("codec", ["vp8", "h264"])
+@pytest.mark.parametrize("codec", ["vp8", "h264", "vp9", "av1"])
 async def test_a_broken_keyframe_is_refused(codec: str, frame: bytes) -> None:
     with pytest.raises(PictureError) as caught:
         await jpeg_from_keyframe(codec, frame)

@@ -1,8 +1,10 @@
 //! The last packets of one layer, decrypted once and shared by everyone who receives it.
 
+use crate::dependency;
+use crate::descriptor::Descriptor;
 use crate::ext::Kept;
+use crate::place::Place;
 use crate::types::{Codec, Micros};
-use crate::vp8::Descriptor;
 
 /// A decrypted packet as it is kept: no header, no padding.
 #[derive(Clone, Debug)]
@@ -16,8 +18,21 @@ pub struct Packet {
     /// First packet of a key frame.
     pub keyframe_start: bool,
     pub kept: Kept,
-    pub vp8: Option<Descriptor>,
+    pub place: Place,
+    /// Picture numbers of VP8 and VP9.
+    pub descriptor: Option<Descriptor>,
+    /// The dependency descriptor as it came.
+    pub dependency: Option<Box<[u8]>>,
     pub payload: Vec<u8>,
+}
+
+impl Packet {
+    /// The frame number of its dependency descriptor.
+    pub fn frame(&self) -> Option<u16> {
+        self.dependency
+            .as_deref()
+            .and_then(dependency::frame_number)
+    }
 }
 
 /// Longest a packet is worth sending again.
@@ -38,7 +53,9 @@ fn empty_slot() -> Packet {
         codec: Codec::Opus,
         keyframe_start: false,
         kept: Kept::default(),
-        vp8: None,
+        place: Place::default(),
+        descriptor: None,
+        dependency: None,
         payload: Vec::new(),
     }
 }

@@ -56,8 +56,8 @@ counted! {
     /// One sink.  `lost_by_peer` of `expected_by_peer` is what its receiver reported; `layer_now` is
     /// the layer it is fed from, counted from 1, and 0 while it is fed nothing.
     SinkStats {
-        packets, bytes, nacks_received, retransmitted, plis_received, switches, lost_by_peer,
-        expected_by_peer, jitter_us_now, layer_now, waiting_now,
+        packets, bytes, nacks_received, retransmitted, plis_received, switches, thinned,
+        lost_by_peer, expected_by_peer, jitter_us_now, layer_now, waiting_now,
         paused_now, lowered_now,
     }
 }

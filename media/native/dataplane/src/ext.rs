@@ -3,6 +3,7 @@
 //! Ids are negotiated per transport, so a packet's extensions are read into `Values` with the
 //! sender's ids and written with the receiver's.
 
+use crate::dependency;
 use crate::rtp::Header;
 
 /// The extensions we know.  The order is the index into `Ids`.
@@ -16,9 +17,10 @@ pub enum Extension {
     Twcc,
     VideoOrientation,
     PlayoutDelay,
+    DependencyDescriptor,
 }
 
-const KNOWN: usize = 8;
+const KNOWN: usize = 9;
 const ONE_OCTET: u16 = 0xBEDE;
 const TWO_OCTET: u16 = 0x1000;
 
@@ -65,6 +67,7 @@ pub struct Values<'a> {
     pub rid: Option<&'a [u8]>,
     pub repaired_rid: Option<&'a [u8]>,
     pub twcc: Option<u16>,
+    pub dependency: Option<&'a [u8]>,
     pub kept: Kept,
 }
 
@@ -143,6 +146,7 @@ impl<'a> Values<'a> {
             Some(Extension::PlayoutDelay) => {
                 self.kept.playout_delay = value.get(..3).and_then(|v| v.try_into().ok());
             }
+            Some(Extension::DependencyDescriptor) => self.dependency = Some(value),
             Some(Extension::AbsSendTime) | None => {}
         }
     }
@@ -184,6 +188,20 @@ impl<'a> Writer<'a> {
                 .push(id << 4 | (value.len().saturating_sub(1) as u8 & 0x0F));
         }
         self.out.extend_from_slice(value);
+    }
+
+    /// Append a dependency descriptor, if it is one and the receiver negotiated it, with `delta`
+    /// added to its frame number.
+    pub fn put_dependency(&mut self, value: &[u8], delta: u16) {
+        let (Some(number), before) = (dependency::frame_number(value), self.out.len()) else {
+            return;
+        };
+        self.put(Extension::DependencyDescriptor, value);
+        let start = self.out.len() - value.len();
+        if start > before {
+            let shifted = number.wrapping_add(delta).to_be_bytes();
+            self.out[start + 1..start + dependency::MANDATORY].copy_from_slice(&shifted);
+        }
     }
 
     /// Close the block.  Returns whether it holds anything; an empty one is taken back.

@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::ext::{Extension, Writer};
 use crate::rtp::Fixed;
 use crate::sink::{Allowed, Epoch, Sink, Wanted};
+use crate::thinning::Verdict;
 use crate::transport::{Binding, Pending, Transport};
 use crate::types::{Kind, Micros};
 
@@ -15,6 +16,8 @@ use crate::types::{Kind, Micros};
 pub(crate) enum Form {
     /// For the first time, though perhaps late.
     First,
+    /// Padding in place of a packet that came late and is not for this sink.
+    Filling,
     /// Again, octet for octet.
     Repeat,
     /// Again, on the repair SSRC with this payload type (RFC 4588).
@@ -178,9 +181,15 @@ impl Engine {
             let live = sink
                 .live
                 .filter(|e| e.source_key == next.source && e.layer == next.layer);
-            if let Some(epoch) = live {
-                transmit(sink, transport, packet, &epoch, Form::First, &mut egress);
+            if live.is_none() {
+                continue;
             }
+            let (epoch, form) = match sink.admit(packet) {
+                Verdict::Send(epoch) => (epoch, Form::First),
+                Verdict::Fill(epoch) => (epoch, Form::Filling),
+                Verdict::Drop => continue,
+            };
+            transmit(sink, transport, packet, &epoch, form, &mut egress);
         }
         transport.pending = waiting;
         if let Some(path) = transport.in_use {
@@ -252,7 +261,7 @@ pub(crate) fn transmit(
         return None;
     };
     let (ssrc, payload_type, index) = match form {
-        Form::First | Form::Repeat => (sink.config.ssrc, payload_type, out),
+        Form::First | Form::Filling | Form::Repeat => (sink.config.ssrc, payload_type, out),
         Form::Repair { ssrc, payload_type } => (ssrc, payload_type, sink.next_repair),
     };
     if index >= 1 << 48 {
@@ -261,16 +270,13 @@ pub(crate) fn transmit(
     }
     let fixed = Fixed {
         extended: false,
-        marker: packet.marker,
+        marker: packet.marker || packet.place.ends & epoch.mask != 0,
         payload_type,
         seq: index as u16,
         timestamp: packet.timestamp.wrapping_add(epoch.timestamp_delta),
         ssrc,
     };
-    let original = matches!(form, Form::Repair { .. }).then_some(out as u16);
-    let (start, size) = write(
-        sink, transport, packet, epoch, fixed, original, index, egress,
-    )?;
+    let (start, size) = write(sink, transport, packet, epoch, fixed, form, index, egress)?;
     egress.open.commit(start, path, egress.ready);
     account(sink, transport, packet, epoch, form, out, size, egress);
     Some(())
@@ -284,7 +290,7 @@ fn write(
     packet: &Packet,
     epoch: &Epoch,
     mut fixed: Fixed,
-    original: Option<u16>,
+    form: Form,
     index: u64,
     egress: &mut Egress<'_>,
 ) -> Option<(usize, usize)> {
@@ -292,7 +298,9 @@ fn write(
     let (out, start) = egress.open.begin();
     fixed.write(out);
     let mid = sink.config.mid.as_deref().unwrap_or("").as_bytes();
-    let mut writer = Writer::new(out, &transport.ids, mid.len());
+    let wanted = transport.ids.id(Extension::DependencyDescriptor);
+    let dependency = wanted.and(packet.dependency.as_deref()).unwrap_or_default();
+    let mut writer = Writer::new(out, &transport.ids, mid.len().max(dependency.len()));
     if !mid.is_empty() {
         writer.put(Extension::Mid, mid);
     }
@@ -311,16 +319,24 @@ fn write(
         writer.put(Extension::AbsSendTime, &time);
         writer.put(Extension::Twcc, &transport.twcc_seq.to_be_bytes());
     }
+    writer.put_dependency(dependency, epoch.frame_delta);
     fixed.extended = writer.finish();
     if fixed.extended {
         out[start] |= 0x10;
     }
     let header_len = out.len() - start;
-    if let Some(seq) = original {
-        out.extend_from_slice(&seq.to_be_bytes());
+    if let Form::Repair { .. } = form {
+        let original = epoch.out(packet.index).unwrap_or_default() as u16;
+        out.extend_from_slice(&original.to_be_bytes());
     }
-    match &packet.vp8 {
-        Some(vp8) => vp8.rewrite(&packet.payload, epoch.picture_delta, epoch.tl0_delta, out),
+    match &packet.descriptor {
+        _ if form == Form::Filling => {
+            out[start] |= 0x20;
+            out.push(1);
+        }
+        Some(numbers) => {
+            numbers.rewrite(&packet.payload, epoch.picture_delta, epoch.tl0_delta, out);
+        }
         None => out.extend_from_slice(&packet.payload),
     }
     let sealed = match &transport.tx {
@@ -361,6 +377,7 @@ fn account(
             egress.counters.packets_forwarded += 1;
             sink.advanced(epoch, packet, out, size);
         }
+        Form::Filling => sink.filled(size),
         Form::Repeat => {
             egress.counters.cache_hits += 1;
             sink.stats.retransmitted += 1;

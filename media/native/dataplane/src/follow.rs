@@ -2,13 +2,27 @@
 
 use crate::engine::Engine;
 use crate::layers::{pick, Step};
+use crate::place::{Place, TOP};
 use crate::sink::{Allowed, Sink, Want, Wanted};
-use crate::source::Source;
-use crate::types::{Kind, Micros};
+use crate::source::{Layer, Source};
+use crate::types::{Kind, Micros, SECOND};
 
-/// The layer a sink is to get from a source now.  One that is fed goes up only to a layer that
-/// has been steady; the old choice stands while nothing flows.
-fn layer_for(source: &Source, key: usize, steps: &[Step], sink: &Sink, now: Micros) -> usize {
+/// A feed that waits this long for a place to change over asks for a key frame.
+const PATIENCE_US: Micros = 2 * SECOND;
+
+/// What a sink is to get of a source now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub layer: usize,
+    /// The target in that layer.
+    goal: u16,
+    /// The target in the layer it has meanwhile.
+    aim: u16,
+}
+
+/// One that is fed goes up only to a layer that has been steady; the old choice stands while
+/// nothing flows.  Until a lower layer's key frame comes, the least of the old one is sent.
+fn choose(source: &Source, key: usize, steps: &[Step], sink: &Sink, now: Micros) -> Choice {
     let live = sink.live.filter(|epoch| epoch.source_key == key);
     let steady = |step: &&Step| {
         let layer = usize::from(step.layer);
@@ -17,8 +31,64 @@ fn layer_for(source: &Source, key: usize, steps: &[Step], sink: &Sink, now: Micr
         })
     };
     let offered: Vec<Step> = steps.iter().filter(steady).copied().collect();
-    let picked = pick(&offered, sink.want, sink.given);
-    picked.map_or(source.best, |step| usize::from(step.layer))
+    let Some(step) = pick(&offered, sink.want, sink.given) else {
+        let layer = live.map_or(source.best, |epoch| epoch.layer);
+        return Choice {
+            layer,
+            goal: TOP,
+            aim: TOP,
+        };
+    };
+    let layer = usize::from(step.layer);
+    let goal = source.mask(&step);
+    let aim = match live {
+        Some(epoch) if epoch.layer > layer => least(source, epoch.layer),
+        Some(epoch) if epoch.layer < layer => TOP,
+        _ => goal,
+    };
+    Choice { layer, goal, aim }
+}
+
+/// The lowest target of a layer.
+fn least(source: &Source, layer: usize) -> u16 {
+    let offered = source.layers.get(layer).map_or(0, |layer| layer.offered);
+    match offered & offered.wrapping_neg() {
+        0 => TOP,
+        lowest if lowest == offered => TOP,
+        lowest => lowest,
+    }
+}
+
+/// Whether going from one target of a layer to another takes a key frame.
+fn takes_keyframe(layer: &Layer, from: u16, aim: u16) -> bool {
+    let place = Place {
+        offered: layer.offered,
+        nested: layer.frames.nested(),
+        ..Place::default()
+    };
+    place.level(from).0 != place.level(aim).0 && !place.contains(from, aim)
+}
+
+/// Point a sink at its choice.  Whether a key frame of its layer is to be asked for.
+fn point(source: &Source, key: usize, sink: &mut Sink, choice: Choice, now: Micros) -> bool {
+    let paused = sink.given == Allowed::Paused;
+    sink.goal = choice.goal;
+    let fed = sink.live.filter(|epoch| epoch.source_key == key);
+    let there = fed.filter(|epoch| epoch.layer == choice.layer);
+    sink.wanted = there.is_none().then_some(Wanted {
+        source: key,
+        layer: choice.layer,
+    });
+    if fed.is_some() {
+        sink.aim = if paused { 0 } else { choice.aim };
+    }
+    let waits = fed.is_some_and(|epoch| epoch.mask != sink.aim);
+    let since = sink.turning.filter(|_| waits).unwrap_or(now);
+    sink.turning = waits.then_some(since);
+    let stuck = now.saturating_sub(since) >= PATIENCE_US;
+    let barred = there.zip(source.layers.get(choice.layer));
+    let barred = barred.is_some_and(|(epoch, layer)| takes_keyframe(layer, epoch.mask, sink.aim));
+    !paused && (there.is_none() || stuck || barred)
 }
 
 impl Engine {
@@ -40,15 +110,30 @@ impl Engine {
         Some(())
     }
 
-    /// The layer with which a sink begins with a source.
+    /// Let a sink have so much of its picture, and follow that at once.  Whether it exists.
+    pub fn allow(&mut self, sink: u32, allowed: Allowed, now: Micros) -> bool {
+        let key = self.tables.sink_keys.get(&sink).copied();
+        let found = key.and_then(|key| Some((key, self.tables.sinks.get_mut(key)?)));
+        let Some((key, sink)) = found else {
+            return false;
+        };
+        sink.allowed = allowed;
+        self.follow_now(key, now);
+        true
+    }
+
+    /// What a sink begins with of a source; a video sink is told the target.
     pub(crate) fn first_layer(&mut self, sink_key: usize, source_key: usize, now: Micros) -> usize {
         let source = self.tables.sources.get(source_key);
         let sink = self.tables.sinks.get_mut(sink_key);
-        source.zip(sink).map_or(0, |(source, sink)| {
-            let steps = source.steps(now);
-            sink.give(&steps, self.strain);
-            layer_for(source, source_key, &steps, sink, now)
-        })
+        let Some((source, sink)) = source.zip(sink) else {
+            return 0;
+        };
+        let steps = source.steps(now);
+        sink.give(&steps, self.strain);
+        let choice = choose(source, source_key, &steps, sink, now);
+        sink.goal = choice.goal;
+        choice.layer
     }
 
     /// Follow the layers of every source, and ask again where somebody waits.
@@ -81,18 +166,15 @@ impl Engine {
                 continue;
             }
             sink.give(&steps, self.strain);
-            let layer = layer_for(source, key, &steps, sink, now);
-            if sink.given == Allowed::Paused {
-                sink.wanted = Some(Wanted { source: key, layer });
-                let before = sink.live.take().map(|epoch| epoch.source_key);
-                paused.extend(before.filter(|old| *old != key).map(|old| (sink_key, old)));
-                continue;
+            let choice = choose(source, key, &steps, sink, now);
+            let asks_for = point(source, key, sink, choice, now) && waits;
+            let elsewhere = sink.live.filter(|epoch| epoch.source_key != key);
+            if let Some(epoch) = elsewhere.filter(|_| sink.given == Allowed::Paused) {
+                sink.live = None;
+                paused.push((sink_key, epoch.source_key));
             }
-            let fed = sink.live.filter(|epoch| epoch.source_key == key);
-            let there = fed.is_some_and(|epoch| epoch.layer == layer);
-            sink.wanted = (!there).then_some(Wanted { source: key, layer });
-            if waits && !there && !asks.contains(&layer) {
-                asks.push(layer);
+            if asks_for && !asks.contains(&choice.layer) {
+                asks.push(choice.layer);
             }
         }
         for (sink_key, old) in paused {

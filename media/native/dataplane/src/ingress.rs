@@ -9,7 +9,6 @@ use crate::seqmap::unwrap;
 use crate::source::{KeyframeStart, Source};
 use crate::transport::{Binding, Stream, Transport};
 use crate::types::{Codec, Event, Kind, Micros, Path};
-use crate::vp8::Descriptor;
 use slab::Slab;
 
 /// A decrypted packet and what it belongs to.
@@ -215,7 +214,6 @@ impl Engine {
             }
             None => layer.highest = Some(arrival.index),
         }
-        layer.came(arrival.payload.len(), now);
         let keyframes = store(layer, &arrival, now);
         source.stats.keyframes += u64::from(keyframes);
         if started {
@@ -228,12 +226,11 @@ impl Engine {
 
 /// Put a packet into its layer's cache and follow key frames.  Whether a new one starts here.
 fn store(layer: &mut crate::source::Layer, arrival: &Arrival<'_>, now: Micros) -> bool {
-    let vp8 = match arrival.codec {
-        Codec::Vp8 => Descriptor::parse(arrival.payload),
-        _ => None,
-    };
     let codec = arrival.codec;
-    let keyframe_start = keyframe::starts(codec, arrival.payload, vp8.as_ref(), layer.sps_in_band);
+    let dependency = arrival.values.dependency;
+    let at = (arrival.index, arrival.timestamp);
+    let reading = layer.read(codec, arrival.payload, dependency, at);
+    layer.came(reading.place.needed, arrival.payload.len(), now);
     if codec == Codec::H264 && !layer.sps_in_band {
         layer.sps_in_band = keyframe::h264_has_sps(arrival.payload);
     }
@@ -243,16 +240,18 @@ fn store(layer: &mut crate::source::Layer, arrival: &Arrival<'_>, now: Micros) -
         arrived: now,
         marker: arrival.marker,
         codec,
-        keyframe_start,
+        keyframe_start: reading.keyframe_start,
         kept: arrival.values.kept,
-        vp8,
+        place: reading.place,
+        descriptor: reading.descriptor,
+        dependency: dependency.map(Box::from),
         payload: Vec::new(),
     };
     layer.cache.put(head, arrival.payload);
     let newer = layer
         .keyframe
         .is_none_or(|k| arrival.index > k.index && arrival.timestamp != k.timestamp);
-    let starts = keyframe_start && newer;
+    let starts = reading.keyframe_start && newer;
     if starts {
         let start = KeyframeStart {
             index: arrival.index,
@@ -260,7 +259,7 @@ fn store(layer: &mut crate::source::Layer, arrival: &Arrival<'_>, now: Micros) -
             arrived: now,
         };
         layer.keyframe = Some(start);
-        layer.height = keyframe::height(codec, arrival.payload, vp8.as_ref()).unwrap_or(0);
+        layer.heights = reading.heights;
         layer.assembling = Some(start);
         layer.ask_pending = false;
     }

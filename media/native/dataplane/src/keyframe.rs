@@ -1,8 +1,10 @@
 //! Where key frames start, and a whole one put together again.
 
-use crate::cache::Cache;
+use crate::av1;
+use crate::cache::{Cache, Packet};
+use crate::sps;
 use crate::types::Codec;
-use crate::vp8::Descriptor;
+use crate::vp9;
 
 const NAL_IDR: u8 = 5;
 const NAL_SPS: u8 = 7;
@@ -45,61 +47,87 @@ pub fn h264_has_sps(payload: &[u8]) -> bool {
     nal_types(payload) & (1 << NAL_SPS) != 0
 }
 
-/// Whether a packet starts a key frame.  Once a stream has shown parameter sets in band
-/// (`sps_in_band`), only a packet with one starts an H.264 key frame.
-pub fn starts(codec: Codec, payload: &[u8], vp8: Option<&Descriptor>, sps_in_band: bool) -> bool {
-    match codec {
-        Codec::Opus => false,
-        Codec::Vp8 => vp8.is_some_and(|d| d.keyframe_start),
-        Codec::H264 => {
-            let wanted = if sps_in_band {
-                1 << NAL_SPS
-            } else {
-                1 << NAL_SPS | 1 << NAL_IDR
-            };
-            nal_types(payload) & wanted != 0
-        }
-    }
+/// Whether a packet starts an H.264 key frame.  Once a stream has shown parameter sets in band
+/// (`sps_in_band`), only a packet with one does.
+pub fn h264_starts(payload: &[u8], sps_in_band: bool) -> bool {
+    let wanted = if sps_in_band {
+        1 << NAL_SPS
+    } else {
+        1 << NAL_SPS | 1 << NAL_IDR
+    };
+    nal_types(payload) & wanted != 0
 }
 
-/// Lines of the picture whose key frame starts with this payload.
-pub fn height(codec: Codec, payload: &[u8], vp8: Option<&Descriptor>) -> Option<u16> {
-    match codec {
-        Codec::Opus | Codec::H264 => None,
-        Codec::Vp8 => vp8_height(payload.get(usize::from(vp8?.len)..)?),
+/// Lines of the picture, from the parameter set in an H.264 payload.
+pub fn h264_height(payload: &[u8]) -> Option<u16> {
+    let is_sps = |nal: &&[u8]| nal.first().is_some_and(|head| head & 0x1F == NAL_SPS);
+    match payload.first()? & 0x1F {
+        STAP_A => aggregated(payload).find(is_sps).and_then(sps::height),
+        NAL_SPS => sps::height(payload),
+        _ => None,
     }
-}
-
-/// RFC 6386 section 9.1: a tag of three octets, a start code of three, then width and height in 14 bits each.
-fn vp8_height(frame: &[u8]) -> Option<u16> {
-    let code = frame.get(3..6)?;
-    let height = u16::from_le_bytes(frame.get(8..10)?.try_into().ok()?);
-    (code == [0x9D, 0x01, 0x2A]).then_some(height & 0x3FFF)
 }
 
 /// The frame that starts at packet `start`, if all its packets are here up to the marker.
 pub fn assemble(cache: &Cache, start: u64) -> Option<(Codec, Vec<u8>)> {
     let first = cache.get(start)?;
     let (codec, timestamp) = (first.codec, first.timestamp);
-    let mut frame = Vec::new();
+    let mut frame = Frame::default();
     for index in start..start + MAX_PACKETS {
         let packet = cache.get(index)?;
         if packet.timestamp != timestamp || frame.len() > MAX_OCTETS {
             return None;
         }
-        match codec {
-            Codec::Opus => return None,
-            Codec::Vp8 => {
-                let skip = usize::from(packet.vp8.map_or(0, |d| d.len));
-                frame.extend_from_slice(packet.payload.get(skip..)?);
-            }
-            Codec::H264 => append_annex_b(&mut frame, &packet.payload),
-        }
+        frame.add(packet)?;
         if packet.marker {
-            return Some((codec, frame));
+            return Some((codec, frame.finish(codec)?));
         }
     }
     None
+}
+
+/// A picture under assembly.
+#[derive(Default)]
+struct Frame {
+    octets: Vec<u8>,
+    /// Where each spatial layer of a VP9 picture ends.
+    ends: Vec<usize>,
+    unit: av1::Unit,
+}
+
+impl Frame {
+    fn len(&self) -> usize {
+        self.octets.len() + self.unit.len()
+    }
+
+    fn add(&mut self, packet: &Packet) -> Option<()> {
+        let payload = &packet.payload;
+        let skip = packet.descriptor.map_or(0, |d| usize::from(d.len));
+        match packet.codec {
+            Codec::Opus => return None,
+            Codec::Vp8 => self.octets.extend_from_slice(payload.get(skip..)?),
+            Codec::Vp9 => {
+                self.octets.extend_from_slice(payload.get(skip..)?);
+                if vp9::Vp9::parse(payload)?.last {
+                    self.ends.push(self.octets.len());
+                }
+            }
+            Codec::H264 => append_annex_b(&mut self.octets, payload),
+            Codec::Av1 => self.unit.add(payload)?,
+        }
+        Some(())
+    }
+
+    fn finish(mut self, codec: Codec) -> Option<Vec<u8>> {
+        match codec {
+            Codec::Av1 => self.unit.finish(),
+            Codec::Vp9 => {
+                vp9::put_superframe_index(&mut self.octets, &self.ends)?;
+                Some(self.octets)
+            }
+            _ => Some(self.octets),
+        }
+    }
 }
 
 fn append_annex_b(frame: &mut Vec<u8>, payload: &[u8]) {
@@ -133,14 +161,12 @@ fn append_annex_b(frame: &mut Vec<u8>, payload: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::Packet;
     use crate::ext::Kept;
+    use crate::reading::Reading;
     use proptest::prelude::*;
 
     fn put(cache: &mut Cache, index: u64, codec: Codec, marker: bool, payload: &[u8]) {
-        let vp8 = (codec == Codec::Vp8)
-            .then(|| Descriptor::parse(payload))
-            .flatten();
+        let reading = Reading::of(codec, payload, false);
         let head = Packet {
             index,
             timestamp: 9,
@@ -149,7 +175,9 @@ mod tests {
             codec,
             keyframe_start: false,
             kept: Kept::default(),
-            vp8,
+            place: reading.place,
+            descriptor: reading.descriptor,
+            dependency: None,
             payload: Vec::new(),
         };
         cache.put(head, payload);
@@ -186,10 +214,10 @@ mod tests {
 
     #[test]
     fn an_idr_starts_a_keyframe_only_while_no_sps_was_seen() {
-        assert!(starts(Codec::H264, &[0x65, 1], None, false));
-        assert!(!starts(Codec::H264, &[0x65, 1], None, true));
-        assert!(starts(Codec::H264, &[0x67, 1], None, true));
-        assert!(!starts(Codec::H264, &[0x41, 1], None, false));
+        assert!(h264_starts(&[0x65, 1], false));
+        assert!(!h264_starts(&[0x65, 1], true));
+        assert!(h264_starts(&[0x67, 1], true));
+        assert!(!h264_starts(&[0x41, 1], false));
     }
 
     proptest! {
@@ -198,7 +226,7 @@ mod tests {
             let mut cache = Cache::new(16);
             let last = payloads.len() - 1;
             for (at, payload) in payloads.iter().enumerate() {
-                starts(Codec::H264, payload, None, at % 2 == 0);
+                h264_starts(payload, at % 2 == 0);
                 h264_has_sps(payload);
                 put(&mut cache, at as u64, Codec::H264, at == last, payload);
             }

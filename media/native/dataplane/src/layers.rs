@@ -2,8 +2,9 @@
 //!
 //! Pure: the engine's side, which points sinks at layers, is in `follow`.
 
+use crate::place::{target, TOP};
 use crate::sink::{Allowed, Want};
-use crate::source::Source;
+use crate::source::{Layer, Source};
 use crate::types::{Kind, Micros, MS};
 
 /// Targets of one layer: spatial layers 0..=3 with temporal layers 0..=3 each.
@@ -91,32 +92,72 @@ impl Meter {
     }
 }
 
+impl Layer {
+    /// The step of one of its targets, if it has it.
+    fn step(&self, layer: u8, spatial: u8, temporal: u8, now: Micros) -> Option<Step> {
+        let bit = target(spatial, temporal);
+        (self.offered & bit != 0).then(|| Step {
+            layer,
+            spatial,
+            temporal,
+            bps: self.meter.bps(bit.trailing_zeros() as usize, now),
+            height: self.heights.get(usize::from(spatial)).copied().unwrap_or(0),
+        })
+    }
+}
+
 impl Source {
     /// What there is to choose from: active layers only, ascending in cost and in place.  Empty
-    /// for sound and while nothing flows.  A step that costs no less than a better one is left out.
+    /// for sound and while nothing flows.
     pub fn steps(&self, now: Micros) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::new();
         if self.config.kind == Kind::Audio {
             return steps;
         }
-        for (at, layer) in self.layers.iter().enumerate() {
-            if !layer.active(now) {
-                continue;
+        let layers = self.layers.iter().enumerate();
+        for (at, layer) in layers.filter(|(_, layer)| layer.active(now)) {
+            for spatial in 0..4 {
+                let step = |temporal| layer.step(at as u8, spatial, temporal, now);
+                let picture = (0..4).filter_map(step).collect();
+                append(&mut steps, picture, layer.steady(now));
             }
-            let step = Step {
-                layer: at as u8,
-                spatial: 0,
-                temporal: 0,
-                bps: layer.meter.bps(0, now),
-                height: layer.height,
-            };
-            while steps.last().is_some_and(|lower| lower.bps >= step.bps) {
-                steps.pop();
-            }
-            steps.push(step);
         }
         steps
     }
+
+    /// The target that stands for a step: the highest of its layer stands for everything.
+    pub(crate) fn mask(&self, step: &Step) -> u16 {
+        let bit = target(step.spatial, step.temporal);
+        let layer = self.layers.get(usize::from(step.layer));
+        let above = layer.map_or(0, |layer| layer.offered & !(bit | (bit - 1)));
+        if above == 0 {
+            TOP
+        } else {
+            bit
+        }
+    }
+}
+
+/// Append the steps of the next larger picture.  A picture that costs as much as the larger one is
+/// left out; so is a larger one at a lower rate that costs no more than a smaller one at its full.
+///
+/// What a picture that is not `settled` will cost is not known: it counts as more than the smaller
+/// ones.
+fn append(steps: &mut Vec<Step>, mut picture: Vec<Step>, settled: bool) {
+    let floor = steps.last().map_or(0, |step| step.bps);
+    for (more, step) in (1..).zip(picture.iter_mut().filter(|_| !settled)) {
+        step.bps = step.bps.max(floor + more);
+    }
+    let Some(whole) = picture.last() else {
+        return;
+    };
+    steps.retain(|step| step.bps < whole.bps);
+    let least = steps.last().map_or(0, |step| step.bps + 1);
+    let worth = picture.iter().enumerate().filter(|(at, step)| {
+        let above = picture.get(at + 1..).unwrap_or_default();
+        step.bps >= least && above.iter().all(|better| better.bps > step.bps)
+    });
+    steps.extend(worth.map(|(_, step)| *step));
 }
 
 /// The step a viewer gets: of those `allowed`, the best of the smallest picture that is as high as
@@ -178,6 +219,31 @@ mod tests {
         assert_eq!(picked(step(0, 1, 0)), Some(steps[0]));
         assert_eq!(picked(step(1, 0, 0)), Some(steps[2]));
         assert_eq!(pick(&[], want(0), Allowed::Free), None);
+    }
+
+    #[test]
+    fn steps_ascend_in_cost() {
+        let rated = |layer, temporal, bps| Step {
+            bps,
+            ..step(layer, temporal, 0)
+        };
+        let mut steps = Vec::new();
+        append(
+            &mut steps,
+            vec![rated(0, 0, 50), rated(0, 1, 50), rated(0, 2, 100)],
+            true,
+        );
+        append(
+            &mut steps,
+            vec![rated(1, 0, 90), rated(1, 1, 200), rated(1, 2, 300)],
+            true,
+        );
+        let costs: Vec<u64> = steps.iter().map(|step| step.bps).collect();
+        assert_eq!(costs, [50, 100, 200, 300]);
+        append(&mut steps, vec![rated(2, 0, 0)], false);
+        assert_eq!(steps.len(), 5, "its cost is not known");
+        append(&mut steps, vec![rated(3, 0, 0)], true);
+        assert_eq!(steps.len(), 1, "the largest picture always can be picked");
     }
 
     #[test]

@@ -5,12 +5,16 @@
 //! that arrives from the network can make it panic: what is malformed is counted and dropped.
 #![forbid(unsafe_code)]
 
+pub mod av1;
 pub mod batch;
+pub mod bits;
 pub mod cache;
 pub mod congestion;
 pub mod contexts;
 pub mod counters;
 pub mod demux;
+pub mod dependency;
+pub mod descriptor;
 pub mod engine;
 pub mod ext;
 pub mod fanout;
@@ -22,6 +26,8 @@ pub mod keyframe;
 pub mod layers;
 pub mod levels;
 pub mod nack;
+pub mod place;
+pub mod reading;
 pub mod reception;
 pub mod repair;
 pub mod reports;
@@ -31,14 +37,17 @@ pub mod rtp;
 pub mod seqmap;
 pub mod sink;
 pub mod source;
+pub mod sps;
 pub mod srtp;
 pub mod strain;
 pub mod stun;
 pub mod table;
+pub mod thinning;
 pub mod transport;
 pub mod twcc;
 pub mod types;
 pub mod vp8;
+pub mod vp9;
 
 pub use batch::Batch;
 pub use counters::{Counters, SinkStats, SourceStats, Stats, TransportStats};

@@ -31,6 +31,9 @@ impl Engine {
         let source_key = *self.tables.source_keys.get(&epoch.source)?;
         let source = self.tables.sources.get(source_key)?;
         let packet = source.layers.get(epoch.layer)?.cache.useful(index, now)?;
+        if packet.place.needed & epoch.mask == 0 {
+            return None;
+        }
         let (_, repair_type) = sink.payload_type(packet.codec)?;
         let form = match (sink.config.rtx_ssrc, repair_type) {
             (Some(ssrc), Some(payload_type)) => Form::Repair { ssrc, payload_type },

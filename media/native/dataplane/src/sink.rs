@@ -7,14 +7,16 @@ use crate::cache::Packet;
 use crate::congestion::Shedding;
 use crate::counters::SinkStats;
 use crate::layers::{pick, Step};
+use crate::place::TOP;
 use crate::reports::jitter_us;
 use crate::rtcp::ReportBlock;
 use crate::seqmap::unwrap;
 use crate::strain::strained;
 use crate::types::{Codec, Kind, Micros, SinkConfig, MS, SECOND};
 
-/// Spells of one source or layer that can still be retransmitted from.
-const EPOCHS: usize = 8;
+/// Epochs that can still be retransmitted from: where every second frame of sixty a second is left
+/// out, those of more than the two seconds for which a packet is worth it.
+const EPOCHS: usize = 160;
 /// Retransmissions remembered, so that one packet is repeated at most once per round trip.
 const REPEATS: usize = 128;
 /// Key frame requests accepted from one viewer: two a second.
@@ -23,7 +25,7 @@ const PLI_BURST: u8 = 2;
 /// Octets of retransmission a sink may be in advance of what it was sent.
 const REPAIR_CREDIT: u64 = 128 * 1024;
 
-/// A spell during which the sink was fed from one layer of one source with fixed offsets.
+/// A stretch during which the sink was fed from one layer of one source with fixed offsets.
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch {
     /// Id and slab key of the source.
@@ -35,6 +37,10 @@ pub struct Epoch {
     pub timestamp_delta: u32,
     pub picture_delta: u16,
     pub tl0_delta: u8,
+    /// Added to the frame number of a dependency descriptor.
+    pub frame_delta: u16,
+    /// The target that is sent (`place`).
+    pub mask: u16,
 }
 
 impl Epoch {
@@ -55,6 +61,7 @@ struct Newest {
     arrived: Micros,
     picture: u16,
     tl0: u8,
+    frame: u16,
 }
 
 /// A source and layer the sink waits to be fed from.
@@ -105,6 +112,16 @@ pub struct Sink {
     /// What of that the engine's strain leaves, and whether its steps are less than it wants.
     pub given: Allowed,
     pub lowered: bool,
+    /// The target of the live feed to go over to; 0: none, it ends at the next picture.
+    pub aim: u16,
+    /// The target with which the wanted feed begins.
+    pub goal: u16,
+    /// Since when the live feed waits for a place to go over to its aim.
+    pub turning: Option<Micros>,
+    /// Highest index looked at in the live feed, plus one.
+    pub(crate) next_in: u64,
+    /// Ids of pictures lately left out.
+    pub(crate) left_out: VecDeque<u16>,
     epochs: VecDeque<Epoch>,
     next_out: u64,
     newest: Option<Newest>,
@@ -143,6 +160,11 @@ impl Sink {
             allowed: Allowed::default(),
             given: Allowed::default(),
             lowered: false,
+            aim: TOP,
+            goal: TOP,
+            turning: None,
+            next_in: 0,
+            left_out: VecDeque::new(),
             epochs: VecDeque::new(),
             next_out: first_out,
             newest: None,
@@ -198,8 +220,11 @@ impl Sink {
                 newest.timestamp.wrapping_add(ticks as u32)
             }
         };
-        let (picture, tl0) = self.newest.map_or((0, 0), |n| (n.picture, n.tl0));
-        let came = packet.vp8.unwrap_or_default();
+        let before = self
+            .newest
+            .map_or((0, 0, 0), |n| (n.picture, n.tl0, n.frame));
+        let (picture, tl0, frame) = before;
+        let came = packet.descriptor.unwrap_or_default();
         let epoch = Epoch {
             source,
             source_key: wanted.source,
@@ -209,17 +234,56 @@ impl Sink {
             timestamp_delta: timestamp.wrapping_sub(packet.timestamp),
             picture_delta: (picture + 1).wrapping_sub(came.picture.unwrap_or(0)),
             tl0_delta: tl0.wrapping_add(1).wrapping_sub(came.tl0.unwrap_or(0)),
+            frame_delta: frame
+                .wrapping_add(1)
+                .wrapping_sub(packet.frame().unwrap_or(0)),
+            mask: self.goal,
         };
         if self.live.is_some() || self.newest.is_some() {
             self.stats.switches += 1;
         }
-        self.live = Some(epoch);
         self.shedding = Shedding::default();
+        self.aim = self.goal;
+        self.next_in = packet.index;
+        self.left_out.clear();
+        self.go_on(epoch)
+    }
+
+    /// Go on with `epoch`, in place of one that has sent nothing.
+    pub(crate) fn go_on(&mut self, epoch: Epoch) -> Epoch {
+        let empty = |last: &Epoch| {
+            let same = (last.source_key, last.layer) == (epoch.source_key, epoch.layer);
+            same && last.first_out == epoch.first_out
+        };
+        if self.epochs.back().is_some_and(empty) {
+            self.epochs.pop_back();
+        }
         self.epochs.push_back(epoch);
         if self.epochs.len() > EPOCHS {
             self.epochs.pop_front();
         }
+        self.live = Some(epoch);
         epoch
+    }
+
+    /// The epoch a packet of a feed falls into, and the number with which the next begins.
+    pub(crate) fn epoch_of(&self, source: usize, layer: usize, index: u64) -> Option<(Epoch, u64)> {
+        let mut end = u64::MAX;
+        for epoch in self.epochs.iter().rev() {
+            let same = (epoch.source_key, epoch.layer) == (source, layer);
+            if same && epoch.first_in <= index {
+                return Some((*epoch, end));
+            }
+            end = epoch.first_out;
+        }
+        None
+    }
+
+    /// Note that padding of `octets` in all took a number.
+    pub fn filled(&mut self, octets: usize) {
+        self.sent.0 = self.sent.0.wrapping_add(1);
+        self.stats.packets += 1;
+        self.stats.bytes += octets as u64;
     }
 
     /// When what was sent last had arrived.
@@ -238,17 +302,22 @@ impl Sink {
             return;
         }
         self.next_out = out + 1;
-        let before = self.newest.map_or((0, 0), |n| (n.picture, n.tl0));
-        let vp8 = packet.vp8.unwrap_or_default();
+        let before = self
+            .newest
+            .map_or((0, 0, 0), |n| (n.picture, n.tl0, n.frame));
+        let came = packet.descriptor.unwrap_or_default();
         self.newest = Some(Newest {
             timestamp: packet.timestamp.wrapping_add(epoch.timestamp_delta),
             arrived: packet.arrived,
-            picture: vp8
+            picture: came
                 .picture
                 .map_or(before.0, |p| p.wrapping_add(epoch.picture_delta) & 0x7FFF),
-            tl0: vp8
+            tl0: came
                 .tl0
                 .map_or(before.1, |t| t.wrapping_add(epoch.tl0_delta)),
+            frame: packet
+                .frame()
+                .map_or(before.2, |f| f.wrapping_add(epoch.frame_delta)),
         });
     }
 

@@ -2,6 +2,7 @@
 
 use crate::cache::Cache;
 use crate::counters::SourceStats;
+use crate::dependency::Tracker;
 use crate::layers::Meter;
 use crate::levels::Level;
 use crate::nack::Losses;
@@ -51,8 +52,12 @@ pub struct Layer {
     /// Since when it has been active.
     pub since: Micros,
     pub meter: Meter,
-    /// Lines of its last key frame; 0: unknown.
-    pub height: u16,
+    /// Lines of each spatial layer, from its last key frame; 0: unknown.
+    pub heights: [u16; 4],
+    /// Targets it is known to have (`place`).
+    pub offered: u16,
+    /// What its dependency descriptors said.
+    pub frames: Tracker,
     pub asked: Option<Micros>,
     pub ask_pending: bool,
     /// (sender's NTP time in microseconds, RTP timestamp) of the last sender report.
@@ -60,7 +65,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize) -> Self {
         Layer {
             ssrc: None,
             offset: 0,
@@ -74,7 +79,9 @@ impl Layer {
             last_packet: None,
             since: 0,
             meter: Meter::default(),
-            height: 0,
+            heights: [0; 4],
+            offered: 0,
+            frames: Tracker::default(),
             asked: None,
             ask_pending: false,
             report: None,
@@ -92,6 +99,9 @@ impl Layer {
         self.keyframe = None;
         self.assembling = None;
         self.report = None;
+        self.heights = [0; 4];
+        self.offered = 0;
+        self.frames = Tracker::default();
     }
 
     /// The index from which a viewer can be fed: that of the newest key frame, if it is not too
@@ -115,13 +125,13 @@ impl Layer {
             .is_some_and(|at| now.saturating_sub(at) < ACTIVE_US)
     }
 
-    /// Note that a packet of `octets` came.
-    pub fn came(&mut self, octets: usize, now: Micros) {
+    /// Note that a packet of `octets` came, which `targets` need.
+    pub fn came(&mut self, targets: u16, octets: usize, now: Micros) {
         if !self.active(now) {
             self.since = now;
         }
         self.last_packet = Some(now);
-        self.meter.count(1, octets, now);
+        self.meter.count(targets, octets, now);
     }
 
     pub fn steady(&self, now: Micros) -> bool {

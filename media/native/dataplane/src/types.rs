@@ -26,6 +26,8 @@ pub enum Codec {
     Opus,
     Vp8,
     H264,
+    Vp9,
+    Av1,
 }
 
 impl Codec {
@@ -33,7 +35,7 @@ impl Codec {
     pub const fn clock(self) -> u64 {
         match self {
             Codec::Opus => 48_000,
-            Codec::Vp8 | Codec::H264 => 90_000,
+            Codec::Vp8 | Codec::H264 | Codec::Vp9 | Codec::Av1 => 90_000,
         }
     }
 
@@ -43,6 +45,8 @@ impl Codec {
             Codec::Opus => "opus",
             Codec::Vp8 => "vp8",
             Codec::H264 => "h264",
+            Codec::Vp9 => "vp9",
+            Codec::Av1 => "av1",
         }
     }
 }

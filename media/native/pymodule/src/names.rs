@@ -5,7 +5,7 @@ use pyo3::types::PyTuple;
 
 const ALIASES: [(&str, &[&str]); 4] = [
     ("Kind", &["audio", "video"]),
-    ("Codec", &["opus", "vp8", "h264"]),
+    ("Codec", &["opus", "vp8", "h264", "vp9", "av1"]),
     ("Profile", &["AEAD_AES_128_GCM", "AES128_CM_HMAC_SHA1_80"]),
     (
         "Extension",
@@ -18,6 +18,7 @@ const ALIASES: [(&str, &[&str]); 4] = [
             "twcc",
             "video_orientation",
             "playout_delay",
+            "dependency_descriptor",
         ],
     ),
 ];

@@ -24,7 +24,9 @@ pub fn codec(word: &str) -> Result<Codec, Wrong> {
         "opus" => Ok(Codec::Opus),
         "vp8" => Ok(Codec::Vp8),
         "h264" => Ok(Codec::H264),
-        _ => Err(format!("codec {word:?}: not opus, vp8 or h264")),
+        "vp9" => Ok(Codec::Vp9),
+        "av1" => Ok(Codec::Av1),
+        _ => Err(format!("codec {word:?}: not opus, vp8, h264, vp9 or av1")),
     }
 }
 
@@ -46,6 +48,7 @@ pub fn extension((word, id): &(String, i64)) -> Result<(Extension, u8), Wrong> {
         "twcc" => Extension::Twcc,
         "video_orientation" => Extension::VideoOrientation,
         "playout_delay" => Extension::PlayoutDelay,
+        "dependency_descriptor" => Extension::DependencyDescriptor,
         _ => return Err(format!("extension {word:?}: unknown")),
     };
     match id {

@@ -84,6 +84,19 @@ impl Terminal {
         engine.apply(Op::AddSource(id, Box::new(config)), now);
     }
 
+    /// A source with a layer for each of `ssrcs`.
+    pub fn simulcast(&self, engine: &mut Engine, id: u32, ssrcs: &[u32], now: Micros) {
+        let config = SourceConfig {
+            transport: self.id,
+            kind: Kind::Video,
+            mid: None,
+            ssrcs: ssrcs.iter().map(|ssrc| (*ssrc, None)).collect(),
+            rids: Vec::new(),
+            codecs: vec![(96, Codec::Vp8, None)],
+        };
+        engine.apply(Op::AddSource(id, Box::new(config)), now);
+    }
+
     pub fn sink(&self, engine: &mut Engine, id: u32, ssrc: u32, source: u32, now: Micros) {
         let config = SinkConfig {
             transport: self.id,
@@ -101,10 +114,22 @@ impl Terminal {
 
     /// A protected RTP packet; `index` also numbers it.
     pub fn rtp(&self, ssrc: u32, index: u64, timestamp: u32, payload: &[u8]) -> Vec<u8> {
+        self.marked(ssrc, index, timestamp, true, payload)
+    }
+
+    /// The same, with a marker bit or without.
+    pub fn marked(
+        &self,
+        ssrc: u32,
+        index: u64,
+        timestamp: u32,
+        marker: bool,
+        payload: &[u8],
+    ) -> Vec<u8> {
         let mut packet = Vec::new();
         let fixed = Fixed {
             extended: false,
-            marker: true,
+            marker,
             payload_type: 96,
             seq: index as u16,
             timestamp,

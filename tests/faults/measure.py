@@ -11,6 +11,8 @@ from typing import Any
 FREEZE_EXTRA_S = 0.15
 FREEZE_TIMES = 3
 """A freeze as in W3C webrtc-stats: a gap of at least 3 mean gaps, and of 150 ms more than one."""
+SLOWEST_S = 0.2
+"""Between pictures of something that moves: from 5 a second on a picture stands, however regularly."""
 STAMP_MS = 65_536
 
 
@@ -62,7 +64,8 @@ class Figures:
         age_ms: From drawing a picture to having it decoded: (median, 95th percentile).
         sound_wait_ms: What sound waited in the viewer's jitter buffer, mean.
         heights: Part of the time in each layer, by its height.
-        again: Pictures shown that were not newer than the one before.
+        again: Pictures shown that were not newer than the one before of the same layer; the first of another layer
+            may be the same moment again.
         damaged: Pictures whose stamp could not be read.
     """
 
@@ -96,7 +99,7 @@ def figures(run: Run) -> Figures:
         age_ms=(percentile(ages, 0.5), percentile(ages, 0.95)),
         sound_wait_ms=_sound_wait_ms([sample.audio for sample in run.samples]),
         heights=_heights(pictures),
-        again=sum(not _newer(a, b) for a, b in itertools.pairwise(_stamps(pictures))),
+        again=_again(pictures),
         damaged=sum(p.stamp_ms is None for p in pictures),
     )
 
@@ -105,7 +108,7 @@ def frozen_s(pictures: Sequence[Picture], end_s: float) -> float:
     """Return how long the picture stood between the first one and ``end_s``."""
     times = [p.at_s for p in pictures] + [max(end_s, pictures[-1].at_s)]
     gaps = [b - a for a, b in itertools.pairwise(times)]
-    usual = statistics.median(gaps)
+    usual = min(statistics.median(gaps), SLOWEST_S)
     limit = max(FREEZE_TIMES * usual, usual + FREEZE_EXTRA_S)
     return sum(gap for gap in gaps if gap >= limit)
 
@@ -143,8 +146,11 @@ def _heights(pictures: Sequence[Picture]) -> dict[int, float]:
     return {height: round(part / whole, 3) for height, part in sorted(total.items())}
 
 
-def _stamps(pictures: Sequence[Picture]) -> list[int]:
-    return [p.stamp_ms for p in pictures if p.stamp_ms is not None]
+def _again(pictures: Sequence[Picture]) -> int:
+    known = [(p.height, p.stamp_ms) for p in pictures if p.stamp_ms is not None]
+    return sum(
+        before == height and not _newer(was, stamp) for (before, was), (height, stamp) in itertools.pairwise(known)
+    )
 
 
 def _newer(before_ms: int, after_ms: int) -> bool:

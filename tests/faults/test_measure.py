@@ -39,6 +39,7 @@ def test_a_stand_is_counted_also_when_it_lasts_to_the_end() -> None:
     inside = steady(0, 4) + steady(6, 10)
     assert frozen_s(inside, 10.0) == pytest.approx(2.05, abs=0.01)
     assert frozen_s(steady(0, 5), 10.0) == pytest.approx(5.05, abs=0.01)
+    assert frozen_s(steady(1, 1.05), 10.0) == 9.0
 
 
 def test_freezes_per_minute_are_the_decoders_own() -> None:
@@ -60,6 +61,11 @@ def test_a_picture_shown_again_or_out_of_order_is_counted_and_a_turn_of_the_stam
     stamps = [65_500, 14, 14, 64, 50, 100]
     pictures = [Picture(n / 20, 10, stamp, 540) for n, stamp in enumerate(stamps)]
     assert figures(run_of(pictures, sample(1))).again == 2
+
+
+def test_the_first_picture_of_another_layer_may_be_the_same_moment() -> None:
+    pictures = [Picture(0.0, 10, 500, 540), Picture(0.1, 10, 500, 270), Picture(0.2, 10, 566, 270)]
+    assert figures(run_of(pictures, sample(1))).again == 0
 
 
 def test_a_layer_counts_for_the_time_it_was_seen() -> None:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.browser import REMEMBER_PEERS, inbound_video
-from tests.e2e.running import call, until
+from tests.e2e.running import COUNTY, TOWNSHIP, call, until
 
 from .directives import Directives
 from .measure import figures
@@ -152,3 +152,21 @@ def test_a_way_of_1280_bytes_to_the_village_carries_all(room: Studio) -> None:
     network.apply("clean", ())
     print(f"1280 bytes: {seen}; too big, down and up: {too_big}")
     assert too_big == [0, 0]
+
+
+def test_a_half_open_link_is_noticed_and_dialled_anew_and_the_directive_rings(room: Studio) -> None:
+    tree = room.tree
+    streams = tree.network.hops["county-township"].streams
+    directives = Directives(tree.demo)
+    began_ms = time.time_ns() // 1_000_000
+    tree.network.do(streams.strand)
+
+    def seen() -> list[float | None]:
+        sides = (("county", TOWNSHIP), ("township", COUNTY))
+        return [tree.noticed(tier, began_ms, "link up", peer=peer) for tier, peer in sides]
+
+    until(lambda: None not in seen(), within=LIMIT_S, what="the link was never dialled anew")
+    rang = directives.stop()
+    print(f"half-open link: up again after {seen()} s; directives {sorted(rang)}")
+    assert rang
+    assert directives.missing == 0

@@ -15,10 +15,15 @@ function drawStamp(pen, width, height, now) {
   }
 }
 
-// The birth time of a picture whose strip is in `pen`'s canvas (CELLS x 1 after scaling), or null if it is damaged.
-function readStamp(data) {
+// The birth time of a picture, from one row of its brightness across the strip; null if that is damaged.
+function readStamp(luma, width) {
   let bits = 0
-  for (let i = 0; i < CELLS; i++) bits = (bits << 1) | (data[4 * i + 1] > 127 ? 1 : 0)
+  for (let i = 0; i < CELLS; i++) {
+    const from = Math.ceil(((i + 0.3) * width) / CELLS), to = Math.max(from + 1, Math.floor(((i + 0.7) * width) / CELLS))
+    let light = 0
+    for (let x = from; x < to; x++) light += luma[x]
+    bits = (bits << 1) | (light / (to - from) > 127 ? 1 : 0)
+  }
   const stamp = (bits >> 4) & 0xffff
   return bits >> 20 === 2 && sum(stamp) === (bits & 15) ? stamp : null
 }
@@ -95,18 +100,19 @@ async function view(options) {
 
 // Each decoded picture as [ms since we asked, ms since its birth (null: unreadable), its stamp, its height].
 async function read(track) {
-  const reader = new MediaStreamTrackProcessor({ track }).readable.getReader()
-  const pen = new OffscreenCanvas(CELLS, 1).getContext('2d', { willReadFrequently: true })
+  const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 30 }).readable.getReader()
   for (;;) {
     const { value: frame, done } = await reader.read()
     if (done) return
-    const now = Date.now(), w = frame.displayWidth, h = frame.displayHeight
-    for (let i = 0; i < CELLS; i++)
-      pen.drawImage(frame, ((i + 0.3) * w) / CELLS, (h / STRIP) * 0.3, (0.4 * w) / CELLS, (h / STRIP) * 0.4, i, 0, 1, 1)
+    const now = Date.now(), at = performance.now() - window.began
+    const width = frame.displayWidth, height = frame.displayHeight
+    // Decoded pictures are I420 or NV12: brightness is the first plane, and two rows of it are enough.
+    const rect = { x: 0, y: 2 * Math.floor(height / STRIP / 4), width, height: 2 }
+    const rows = new Uint8Array(frame.allocationSize({ rect }))
+    const [plane] = await frame.copyTo(rows, { rect })
     frame.close()
-    const stamp = readStamp(pen.getImageData(0, 0, CELLS, 1).data)
-    const age = stamp === null ? null : (now - stamp) & 0xffff
-    window.pictures.push([performance.now() - window.began, age, stamp, h])
+    const stamp = readStamp(rows.subarray(plane.offset), width)
+    window.pictures.push([at, stamp === null ? null : (now - stamp) & 0xffff, stamp, height])
   }
 }
 

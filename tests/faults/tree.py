@@ -31,10 +31,17 @@ class Tree:
         return str(self.demo.ready["conference"])
 
     def noticed(self, tier: str, since_ms: int, *events: str, **fields: str) -> float | None:
-        """Return how long after ``since_ms`` (UTC) the log of ``tier`` has one of ``events`` with ``fields``, s."""
+        """Return how long after ``since_ms`` (UTC) the log of ``tier`` has one of ``events`` with ``fields``, s.
+
+        That something connected is no such event: it may be the end of an earlier fault.
+        """
         for line in (self.demo.folder / "log" / f"{tier}.log").read_text(encoding="utf-8").splitlines():
             row = json.loads(line) if line.startswith("{") else {}
-            fits = row.get("event") in events and all(row.get(key) == value for key, value in fields.items())
+            fits = (
+                row.get("event") in events
+                and row.get("state") != "connected"
+                and all(row.get(key) == value for key, value in fields.items())
+            )
             if fits and row["at_ms"] >= since_ms:
                 return float(row["at_ms"] - since_ms) / 1000
         return None

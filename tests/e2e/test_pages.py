@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.e2e.browser import inbound_video, watch
 from tests.e2e.clips import Likeness, likeness, path_of, thumbnails
 from tests.e2e.desks import clear, console, front, terminal
-from tests.e2e.running import VILLAGE, until
+from tests.e2e.running import VILLAGE, call, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,3 +161,26 @@ def test_a_photo_from_the_village_page_arrives_at_the_province(
     expect(card).to_be_visible()
     expect(card.get_by_test_id("alarm-picture")).to_be_visible()
     province.screenshot(path=artifacts / "province-photo.png")
+
+
+def test_a_page_that_only_listens_gets_no_pictures_until_it_wants_them_again(
+    demo: Demo, village: Page, artifacts: Path
+) -> None:
+    def coming() -> float:
+        """Return how many tracks come to the village over its link."""
+        lines = call(demo.url("village", "/metrics")).body.decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith('wuji_link_tracks{direction="in"}'))
+
+    expect(village.get_by_test_id("meeting-tile").first).to_be_visible()
+    until(lambda: coming() > 0, within=20, what="no picture came over the village's link")
+    before = coming()
+    village.get_by_test_id("audio-only").click()
+    expect(village.get_by_test_id("audio-only-on").first).to_be_visible()
+    until(lambda: coming() < before, within=20, what="the picture kept coming")
+    village.screenshot(path=artifacts / "village-audio-only.png")
+    village.reload()
+    expect(village.get_by_test_id("audio-only-on")).to_be_visible()
+    expect(village.get_by_test_id("meeting-tile")).to_be_visible()
+    village.get_by_test_id("audio-only").click()
+    expect(village.get_by_test_id("audio-only-on")).to_be_hidden()
+    assert len(watch(village, '[data-testid="meeting-tile"] video', pictures=3)) == 3

@@ -27,12 +27,15 @@ class Stats:
 
 
 def read(raw: Mapping[str, Any]) -> Stats:
-    """Type what ``_native.Engine.stats`` returned; anything that is not an integer is left out."""
+    """Type what ``_native.Engine.stats`` returned; what is not an integer, of a source, is left out.
+
+    Of transports and sinks there are thousands, and nothing but integers: they are taken as they are.
+    """
     return Stats(
-        engine=_counters(raw.get("engine", {})),
-        transports=_by_id(raw.get("transports", {})),
-        sources=_by_id(raw.get("sources", {})),
-        sinks=_by_id(raw.get("sinks", {})),
+        engine=raw.get("engine", {}),
+        transports=raw.get("transports", {}),
+        sources={number: _counters(values) for number, values in raw.get("sources", {}).items()},
+        sinks=raw.get("sinks", {}),
     )
 
 
@@ -43,7 +46,3 @@ def growth(before: Counters, after: Counters) -> Counters:
 
 def _counters(raw: Mapping[str, Any]) -> Counters:
     return {str(name): value for name, value in raw.items() if isinstance(value, int)}
-
-
-def _by_id(raw: Mapping[int, Mapping[str, Any]]) -> Mapping[int, Counters]:
-    return {int(number): _counters(values) for number, values in raw.items()}

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use dataplane::{Codec, Event, Stats};
+use dataplane::{Codec, Event, SinkStats, SourceStats, Stats, TransportStats};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use crate::worker::Driver;
 
@@ -24,18 +24,21 @@ pub fn stats<'py>(py: Python<'py>, stats: &Stats, driver: &Driver) -> PyResult<B
         engine.set_item(name, value)?;
     }
     let transports = PyDict::new(py);
+    let names = self::names(py, &TransportStats::default().pairs());
     for (id, stats) in &stats.transports {
-        transports.set_item(id, counters(py, &stats.pairs())?)?;
+        transports.set_item(id, named(py, &names, &stats.pairs())?)?;
     }
     let sources = PyDict::new(py);
+    let names = self::names(py, &SourceStats::default().pairs());
     for (id, stats, codec) in &stats.sources {
-        let found = counters(py, &stats.pairs())?;
+        let found = named(py, &names, &stats.pairs())?;
         found.set_item("codec", codec.map(Codec::name))?;
         sources.set_item(id, found)?;
     }
     let sinks = PyDict::new(py);
+    let names = self::names(py, &SinkStats::default().pairs());
     for (id, stats) in &stats.sinks {
-        sinks.set_item(id, counters(py, &stats.pairs())?)?;
+        sinks.set_item(id, named(py, &names, &stats.pairs())?)?;
     }
     let all = PyDict::new(py);
     all.set_item("engine", engine)?;
@@ -46,8 +49,22 @@ pub fn stats<'py>(py: Python<'py>, stats: &Stats, driver: &Driver) -> PyResult<B
 }
 
 fn counters<'py>(py: Python<'py>, pairs: &[(&str, u64)]) -> PyResult<Bound<'py, PyDict>> {
+    named(py, &names(py, pairs), pairs)
+}
+
+/// The names as strings of Python, made once for thousands of dictionaries.
+fn names<'py>(py: Python<'py>, pairs: &[(&str, u64)]) -> Vec<Bound<'py, PyString>> {
+    let names = pairs.iter().map(|(name, _)| PyString::new(py, name));
+    names.collect()
+}
+
+fn named<'py>(
+    py: Python<'py>,
+    names: &[Bound<'py, PyString>],
+    pairs: &[(&str, u64)],
+) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    for (name, value) in pairs {
+    for (name, (_, value)) in names.iter().zip(pairs) {
         dict.set_item(name, value)?;
     }
     Ok(dict)

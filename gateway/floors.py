@@ -22,6 +22,9 @@ from signaling.seating import Known
 from .clock import Clock
 from .switching import Switching
 
+MAX_SAID = 4_096
+"""Conferences of which our parent has named the speaker; those that are over are forgotten."""
+
 
 class Floors:
     """The conversations of all conferences of one node."""
@@ -98,6 +101,8 @@ class Floors:
             raise Refused("wrong-direction", "the parent says who speaks")
         if said.speaker is not None and len(said.speaker) > MAX_ID:
             raise Refused("bad-speaker", f"an id of {len(said.speaker)} characters, limit {MAX_ID}")
+        if said.conference not in self._said and len(self._said) >= MAX_SAID:
+            raise Refused("bad-speaker", f"speakers of {MAX_SAID} conferences")
         self._said[said.conference] = said.speaker
         self._switching.unsettled()
 
@@ -108,6 +113,8 @@ class Floors:
         tracks = defaultdict[ConferenceId, list[Known]](list)
         for known in plan.tracks.values():
             tracks[known.conference].append(known)
+        for over in self._conversations.keys() - plan.present.keys():
+            del self._conversations[over]
         for conference, present in plan.present.items():
             if present or conference in self._conversations:
                 self._settle(plan, conference, tracks[conference])

@@ -193,6 +193,25 @@ def test_a_new_link_is_told_everything_again() -> None:
     assert [message.speaker for message in switch.port(DOWN).heard(LinkSpeaker)] == [ParticipantId("here")]
 
 
+def test_a_parent_cannot_name_speakers_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.floors.MAX_SAID", 2)
+    floors = Switch().floors
+    for number in range(2):
+        floors.link_speaker(UP, LinkSpeaker(conference=ConferenceId(f"c{number}"), speaker=None))
+    with pytest.raises(Refused, match="2 conferences"):
+        floors.link_speaker(UP, LinkSpeaker(conference=MEETING, speaker=None))
+    floors.forget(ConferenceId("c0"))
+    floors.link_speaker(UP, LinkSpeaker(conference=MEETING, speaker=None))
+
+
+def test_a_meeting_that_is_over_is_forgotten_even_if_a_level_comes_late() -> None:
+    switch = Switch(parent=False)
+    switch.speak(HERE)
+    switch.plan = switch.cascade.settle({})
+    switch.floors.settled(switch.plan)
+    assert switch.floors.heard(MEETING) == {}
+
+
 def test_an_ended_meeting_is_forgotten() -> None:
     switch = Switch(parent=False)
     switch.speak(HERE)

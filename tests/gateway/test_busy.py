@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
@@ -9,12 +10,13 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, V
 from gateway.app import Node
 from gateway.loads import NANOSECONDS
 from media.engine import Engine
+from media.stats import Stats
 from signaling.messages import Failure, Join, Joined, Leave, Quality
 from signaling.records import Actor
 from tests.support.cluster import Cluster, Running, until
 from tests.support.places import COUNTY, TOWNSHIP, VILLAGE, commander, device, terminal
 
-from .test_conferences import camera, convene, offer, story, viewing
+from .test_conferences import camera, convene, offer, seen, story, viewing
 
 
 class Reading:
@@ -36,6 +38,21 @@ class Reading:
         self._used_ns += self.share * NANOSECONDS * (now - (self._at or now))
         self._at = now
         return [int(self._used_ns)]
+
+
+class Lossy:
+    """An engine to whose node an eighth of everything seems lost on its way in."""
+
+    def __init__(self, node: Node) -> None:
+        self._engine = node.engine
+        node.conferences.qualities._engine = self  # type: ignore[assignment]
+
+    def stats(self) -> Stats:
+        now = self._engine.stats()
+        sources = {
+            number: {**counters, "missed": counters["expected"] // 8} for number, counters in now.sources.items()
+        }
+        return replace(now, sources=sources)
 
 
 async def publish(tiers: Cluster, running: Running, who: Actor, conference: str) -> tuple[int, dict[str, str], str]:
@@ -102,6 +119,27 @@ def test_a_page_hears_how_well_both_its_ways_work(tmp_path: Path) -> None:
             assert 1 <= told.uplink.level <= 4
             counted = tiers.village.node.conferences.qualities.counts()
             assert sum(count for (way, _), count in counted.items() if way == "up") == 2
+        await pc.close()
+
+    story(tmp_path, tell)
+
+
+def test_two_tiers_up_a_page_hears_who_loses_on_the_way_to_their_own_gateway(tmp_path: Path) -> None:
+    async def tell(tiers: Cluster) -> None:
+        conference = await convene(tiers)
+        page = await tiers.sign_in(tiers.county, terminal(COUNTY))
+        pc = offer()
+        await pc.setLocalDescription(await pc.createOffer())
+        await page.say(Join(request=1, conference=conference, sdp=pc.localDescription.sdp))
+        await page.hear(Joined)
+        Lossy(tiers.village.node)
+        async with camera(tiers, conference):
+            told = await page.hear(Quality, lambda quality: any(each.condition.level == 1 for each in quality.others))
+            (other,) = told.others
+            (person,) = seen(tiers.county, commander(COUNTY), conference)
+            assert other.participant == person.participant
+            assert other.condition.reason == "loss"
+            assert other.condition.value >= 10
         await pc.close()
 
     story(tmp_path, tell)

@@ -487,6 +487,8 @@ def test_wrong_ids_and_values_are_errors_of_the_call(engine: _native.Engine) -> 
         lambda: add_video(engine, 1, 77, 1),
         lambda: engine.request_keyframe(9),
         lambda: engine.keyframe(9),
+        lambda: engine.strain(4),
+        lambda: engine.strain(-1),
         lambda: engine.send_dtls(1, b""),
         lambda: engine.set_keys(1, GCM, rx_key=b"short", rx_salt=bytes(12), tx_key=bytes(16), tx_salt=bytes(12)),
         lambda: engine.set_keys(1, GCM, rx_key=bytes(16), rx_salt=bytes(14), tx_key=bytes(16), tx_salt=bytes(12)),
@@ -523,6 +525,18 @@ def test_a_closed_engine_says_so_and_closes_twice() -> None:
     engine.drop_transport(1)
     with pytest.raises(_native.EngineError, match="closed"):
         engine.stats()
+    assert engine.worker_cpu_ns() == []
+
+
+def test_workers_clocks_show_their_work_without_asking_them(engine: _native.Engine) -> None:
+    sender, _ = relay(engine)
+    before = engine.worker_cpu_ns()
+    for number in range(50):
+        sender.send_rtp(frame(number, key=number == 0))
+    engine.stats()
+    after = engine.worker_cpu_ns()
+    assert len(after) == len(before) >= 1
+    assert sum(after) > sum(before)
 
 
 def test_dropping_everything_while_packets_fly_leaves_nothing(engine: _native.Engine) -> None:

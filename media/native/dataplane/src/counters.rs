@@ -19,7 +19,7 @@ counted! {
     /// The engine's own counters; each reason to drop something has its own.
     Counters {
         packets_in, bytes_in, packets_out, bytes_out, packets_forwarded,
-        stun_answered, rtcp_in, rtcp_out, dtls_in, dtls_out, keyframe_joins,
+        stun_answered, rtcp_in, rtcp_out, dtls_in, dtls_out, keyframe_joins, redundant_out,
         nacks_in, nacks_out, keyframe_requests_in, keyframe_requests_out, cache_hits,
         lost, recovered,
         drop_short, drop_unknown, drop_oversize,
@@ -27,7 +27,7 @@ counted! {
         drop_stun_integrity, drop_stun_response, drop_stun_role, drop_path_taken,
         drop_unverified_dtls, drop_unverified_srtp, drop_unverified_srtcp, drop_dtls_no_path,
         drop_events_full, drop_no_keys, drop_bad_key,
-        drop_malformed_rtp, drop_malformed_rtcp, drop_srtp_auth, drop_srtcp_auth,
+        drop_malformed_rtp, drop_malformed_rtcp, drop_malformed_red, drop_srtp_auth, drop_srtcp_auth,
         drop_replay, drop_srtcp_replay, drop_ssrc_cap, drop_srtcp_cap, drop_unbound, drop_codec,
         drop_duplicate, drop_late, drop_rtx_empty, drop_send_queue,
         drop_congested_video, drop_congested_audio, drop_no_path, drop_index_spent,

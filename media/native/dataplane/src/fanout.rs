@@ -5,6 +5,7 @@ use crate::cache::Packet;
 use crate::counters::Counters;
 use crate::engine::Engine;
 use crate::ext::{Extension, Writer};
+use crate::red::Earlier;
 use crate::rtp::Fixed;
 use crate::sink::{Allowed, Epoch, Sink, Wanted};
 use crate::thinning::Verdict;
@@ -12,10 +13,10 @@ use crate::transport::{Binding, Pending, Transport};
 use crate::types::{Kind, Micros};
 
 /// How a packet is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// For the first time, though perhaps late.
-    First,
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Form<'a> {
+    /// For the first time, though perhaps late, with what is to be sent along.
+    First(Earlier<'a>),
     /// Padding in place of a packet that came late and is not for this sink.
     Filling,
     /// Again, octet for octet.
@@ -185,7 +186,10 @@ impl Engine {
                 continue;
             }
             let (epoch, form) = match sink.admit(packet) {
-                Verdict::Send(epoch) => (epoch, Form::First),
+                Verdict::Send(epoch) => {
+                    let earlier = feed.map(|f| Earlier::of(packet, &f.cache, sink, &epoch));
+                    (epoch, Form::First(earlier.unwrap_or_default()))
+                }
                 Verdict::Fill(epoch) => (epoch, Form::Filling),
                 Verdict::Drop => continue,
             };
@@ -248,7 +252,7 @@ pub(crate) fn transmit(
     transport: &mut Transport,
     packet: &Packet,
     epoch: &Epoch,
-    form: Form,
+    form: Form<'_>,
     egress: &mut Egress<'_>,
 ) -> Option<()> {
     let out = epoch.out(packet.index)?;
@@ -256,12 +260,13 @@ pub(crate) fn transmit(
         egress.counters.drop_no_path += 1;
         return None;
     };
-    let Some((payload_type, _)) = sink.payload_type(packet.codec) else {
+    let Some((payload_type, redundant)) = sink.payload_type(packet.codec) else {
         egress.counters.drop_codec += 1;
         return None;
     };
     let (ssrc, payload_type, index) = match form {
-        Form::First | Form::Filling | Form::Repeat => (sink.config.ssrc, payload_type, out),
+        Form::First(earlier) if !earlier.is_empty() => (sink.config.ssrc, redundant?, out),
+        Form::First(_) | Form::Filling | Form::Repeat => (sink.config.ssrc, payload_type, out),
         Form::Repair { ssrc, payload_type } => (ssrc, payload_type, sink.next_repair),
     };
     if index >= 1 << 48 {
@@ -290,7 +295,7 @@ fn write(
     packet: &Packet,
     epoch: &Epoch,
     mut fixed: Fixed,
-    form: Form,
+    form: Form<'_>,
     index: u64,
     egress: &mut Egress<'_>,
 ) -> Option<(usize, usize)> {
@@ -329,15 +334,19 @@ fn write(
         let original = epoch.out(packet.index).unwrap_or_default() as u16;
         out.extend_from_slice(&original.to_be_bytes());
     }
-    match &packet.descriptor {
-        _ if form == Form::Filling => {
+    match (form, &packet.descriptor) {
+        (Form::Filling, _) => {
             out[start] |= 0x20;
             out.push(1);
         }
-        Some(numbers) => {
+        (Form::First(earlier), _) if !earlier.is_empty() => {
+            let frames = sink.payload_type(packet.codec).map_or(0, |(pt, _)| pt);
+            earlier.write(packet, frames, out);
+        }
+        (_, Some(numbers)) => {
             numbers.rewrite(&packet.payload, epoch.picture_delta, epoch.tl0_delta, out);
         }
-        None => out.extend_from_slice(&packet.payload),
+        _ => out.extend_from_slice(&packet.payload),
     }
     let sealed = match &transport.tx {
         Some(keys) => keys
@@ -363,7 +372,7 @@ fn account(
     transport: &mut Transport,
     packet: &Packet,
     epoch: &Epoch,
-    form: Form,
+    form: Form<'_>,
     out: u64,
     size: usize,
     egress: &mut Egress<'_>,
@@ -373,9 +382,11 @@ fn account(
     transport.stats.packets_out += 1;
     transport.stats.bytes_out += size as u64;
     match form {
-        Form::First => {
+        Form::First(earlier) => {
             egress.counters.packets_forwarded += 1;
-            sink.advanced(epoch, packet, out, size);
+            egress.counters.redundant_out += u64::from(!earlier.is_empty());
+            sink.sent.1 = sink.sent.1.wrapping_add(earlier.octets() as u32);
+            sink.advanced(epoch, packet, out, size, egress.now);
         }
         Form::Filling => sink.filled(size),
         Form::Repeat => {

@@ -12,15 +12,16 @@ use crate::types::{Codec, Event, Kind, Micros, Path};
 use slab::Slab;
 
 /// A decrypted packet and what it belongs to.
-struct Arrival<'a> {
-    binding: Binding,
-    codec: Codec,
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival<'a> {
+    pub binding: Binding,
+    pub codec: Codec,
     /// Index at the SSRC it came on.
-    index: u64,
-    timestamp: u32,
-    marker: bool,
-    values: Values<'a>,
-    payload: &'a [u8],
+    pub index: u64,
+    pub timestamp: u32,
+    pub marker: bool,
+    pub values: Values<'a>,
+    pub payload: &'a [u8],
 }
 
 impl Engine {
@@ -122,15 +123,16 @@ impl Engine {
             values,
             payload,
         };
-        self.arrive(arrival, header.ssrc, now);
+        self.arrive(arrival, header, now);
     }
 
-    fn arrive(&mut self, mut arrival: Arrival<'_>, ssrc: u32, now: Micros) {
+    fn arrive(&mut self, mut arrival: Arrival<'_>, header: &Header, now: Micros) {
         let Some(source) = self.tables.sources.get_mut(arrival.binding.source) else {
             return;
         };
         source.stats.packets += 1;
         source.stats.bytes += arrival.payload.len() as u64;
+        let frames = source.frames_in(header.payload_type);
         let Some(layer) = source.layers.get_mut(arrival.binding.layer) else {
             return;
         };
@@ -147,9 +149,9 @@ impl Engine {
             arrival.index = index;
             arrival.payload = payload;
         } else {
-            if layer.ssrc != Some(ssrc) {
+            if layer.ssrc != Some(header.ssrc) {
                 let had = layer.ssrc.is_some();
-                layer.adopt(ssrc);
+                layer.adopt(header.ssrc);
                 if had {
                     self.unfeed(arrival.binding);
                 }
@@ -159,10 +161,13 @@ impl Engine {
             };
             arrival.index += layer.offset;
         }
-        self.remember(arrival, now);
+        match frames {
+            Some(frames) => self.open_redundant(arrival, frames, now),
+            None => self.remember(arrival, now),
+        }
     }
 
-    fn layer(&mut self, binding: Binding) -> Option<&mut crate::source::Layer> {
+    pub(crate) fn layer(&mut self, binding: Binding) -> Option<&mut crate::source::Layer> {
         self.tables
             .sources
             .get_mut(binding.source)?
@@ -171,7 +176,7 @@ impl Engine {
     }
 
     /// Check order, keep the packet, and send it on.
-    fn remember(&mut self, arrival: Arrival<'_>, now: Micros) {
+    pub(crate) fn remember(&mut self, arrival: Arrival<'_>, now: Micros) {
         let binding = arrival.binding;
         let Some(source) = self.tables.sources.get_mut(binding.source) else {
             return;
@@ -196,9 +201,16 @@ impl Engine {
                 return;
             }
             Some(highest) if arrival.index < highest => {
-                let found = layer.losses.found(arrival.index);
-                source.stats.recovered += u64::from(found);
-                self.counters.recovered += u64::from(found);
+                let found = layer.losses.found(arrival.index, now);
+                source.stats.recovered += u64::from(found.is_some());
+                self.counters.recovered += u64::from(found.is_some());
+                // Without a repair SSRC the answer is the packet itself.
+                let answer = binding.repair || source.config.codecs.iter().all(|c| c.2.is_none());
+                let took = found.flatten().filter(|_| answer);
+                let transport = self.tables.transports.get_mut(source.transport);
+                if let (Some(took), Some(transport)) = (took, transport) {
+                    transport.repaired(took);
+                }
             }
             Some(highest) => {
                 source.stats.lost += arrival.index - highest - 1;

@@ -29,6 +29,7 @@ pub mod nack;
 pub mod place;
 pub mod reading;
 pub mod reception;
+pub mod red;
 pub mod repair;
 pub mod reports;
 pub mod routing;

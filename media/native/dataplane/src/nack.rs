@@ -46,9 +46,12 @@ impl Losses {
         }
     }
 
-    /// A late packet came, by itself or by retransmission.
-    pub fn found(&mut self, index: u64) -> bool {
-        self.missing.remove(&index).is_some()
+    /// A late packet came, by itself or by retransmission.  `None` if it was not missed; else the
+    /// time since it was asked for, if that was once: then it is known what it answers.
+    pub fn found(&mut self, index: u64, now: Micros) -> Option<Option<Micros>> {
+        let miss = self.missing.remove(&index)?;
+        let once = miss.asked.filter(|_| miss.tries == 1);
+        Some(once.map(|asked| now.saturating_sub(asked)))
     }
 
     /// Everything before `index` is no longer wanted (a key frame starts there).
@@ -61,7 +64,8 @@ impl Losses {
     }
 
     /// Sequence numbers to ask for now: the first time after a spell of reordering, then every
-    /// 1.5 round trips, at most ten times or one second.
+    /// 1.5 round trips, later ever more seldom, so that ten times last for a second: whom we ask
+    /// may itself have to ask, hop by hop up to the source.
     pub fn due(&mut self, now: Micros, rtt: Micros) -> Vec<u16> {
         self.missing
             .retain(|_, m| m.tries < MAX_TRIES && now.saturating_sub(m.noticed) < MAX_AGE_US);
@@ -70,7 +74,10 @@ impl Losses {
         for (index, miss) in &mut self.missing {
             let due = match miss.asked {
                 None => now.saturating_sub(miss.noticed) >= REORDER_US,
-                Some(last) => now.saturating_sub(last) >= pause,
+                Some(last) => {
+                    let age = last.saturating_sub(miss.noticed);
+                    now.saturating_sub(last) >= pause.max(age / 2)
+                }
             };
             if due && asked.len() < MAX_ASKED {
                 miss.asked = Some(now);
@@ -92,19 +99,22 @@ mod tests {
         losses.gap(10, 12, 0);
         assert!(losses.due(5 * MS, 40 * MS).is_empty());
         assert_eq!(losses.due(20 * MS, 40 * MS), vec![10, 11]);
-        losses.found(10);
+        assert_eq!(losses.found(10, 55 * MS), Some(Some(35 * MS)));
+        assert_eq!(losses.found(10, 55 * MS), None);
         assert!(losses.due(50 * MS, 40 * MS).is_empty());
         assert_eq!(losses.due(85 * MS, 40 * MS), vec![11]);
     }
 
     #[test]
-    fn a_loss_is_given_up_after_ten_tries_or_a_second() {
+    fn a_loss_is_asked_for_ten_times_within_a_second_and_then_given_up() {
         let mut losses = Losses::default();
         losses.gap(1, 2, 0);
-        let tries = (0..100)
-            .filter(|n| !losses.due(n * 20 * MS, MS).is_empty())
-            .count();
-        assert_eq!(tries, 10);
+        let tries: Vec<Micros> = (0..200)
+            .map(|n| n * 5 * MS)
+            .filter(|now| !losses.due(*now, MS).is_empty())
+            .collect();
+        assert!((9..=10).contains(&tries.len()), "{tries:?}");
+        assert!(tries[4] <= 150 * MS && tries.last() >= Some(&(600 * MS)));
         losses.gap(5, 6, 0);
         assert!(losses.due(SECOND, MS).is_empty());
         assert!(losses.is_empty());

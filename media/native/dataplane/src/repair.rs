@@ -27,6 +27,10 @@ impl Engine {
         let sink = self.tables.sinks.get_mut(sink_key)?;
         sink.stats.nacks_received += 1;
         self.counters.nacks_in += 1;
+        if !sink.may_ask() {
+            self.counters.drop_nack_rate += 1;
+            return None;
+        }
         let (epoch, index) = sink.trace(seq)?;
         let source_key = *self.tables.source_keys.get(&epoch.source)?;
         let source = self.tables.sources.get(source_key)?;

@@ -8,6 +8,7 @@ use crate::congestion::Shedding;
 use crate::counters::SinkStats;
 use crate::layers::{pick, Step};
 use crate::place::TOP;
+use crate::red::Redundancy;
 use crate::reports::jitter_us;
 use crate::rtcp::ReportBlock;
 use crate::seqmap::unwrap;
@@ -17,13 +18,19 @@ use crate::types::{Codec, Kind, Micros, SinkConfig, MS, SECOND};
 /// Epochs that can still be retransmitted from: where every second frame of sixty a second is left
 /// out, those of more than the two seconds for which a packet is worth it.
 const EPOCHS: usize = 160;
-/// Retransmissions remembered, so that one packet is repeated at most once per round trip.
-const REPEATS: usize = 128;
+/// Packets sent again or late that are remembered, so that each is repeated at most once per
+/// round trip; those whose numbers differ by a multiple of this share a place.
+const REPEATS: usize = 512;
+/// Lost packets a viewer may name for each packet it was sent, and at once.
+const NACKS_PER_PACKET: u32 = 4;
+const NACK_BURST: u32 = 4_096;
 /// Key frame requests accepted from one viewer: two a second.
 const PLI_EVERY_US: Micros = 500 * MS;
 const PLI_BURST: u8 = 2;
 /// Octets of retransmission a sink may be in advance of what it was sent.
 const REPAIR_CREDIT: u64 = 128 * 1024;
+/// A receiver report about more packets than this is a mistake.
+const MAX_EXPECTED: u64 = 10_000;
 
 /// A stretch during which the sink was fed from one layer of one source with fixed offsets.
 #[derive(Clone, Copy, Debug)]
@@ -129,14 +136,21 @@ pub struct Sink {
     pub next_repair: u64,
     /// What it does not get while the driver cannot send.
     pub shedding: Shedding,
-    repeats: VecDeque<(u64, Micros)>,
+    /// (outgoing index, when), by the low part of the index; empty until something is repeated.
+    repeats: Vec<(u64, Micros)>,
     credit: u64,
+    /// Sequence numbers in NACKs still looked at.
+    nack_tokens: u32,
     pli_tokens: u8,
     pli_refill: Micros,
     /// For sender reports: packets and payload octets.
     pub sent: (u32, u32),
     /// Highest sequence number and packets lost, as its receiver reported last.
     heard: Option<(u32, i32)>,
+    /// Earlier sound sent along with each packet, by what the receiver reports.
+    pub redundancy: Redundancy,
+    /// Our next index and the packets sent at that report.
+    then: (u64, u64),
     pub stats: SinkStats,
 }
 
@@ -171,12 +185,15 @@ impl Sink {
             first_timestamp,
             next_repair,
             shedding: Shedding::default(),
-            repeats: VecDeque::new(),
+            repeats: Vec::new(),
             credit: REPAIR_CREDIT,
+            nack_tokens: NACK_BURST,
             pli_tokens: PLI_BURST,
             pli_refill: 0,
             sent: (0, 0),
             heard: None,
+            redundancy: Redundancy::default(),
+            then: (first_out, 0),
             stats: SinkStats::default(),
         }
     }
@@ -292,13 +309,22 @@ impl Sink {
     }
 
     /// Note that `packet` went out under `out` for the first time.
-    pub fn advanced(&mut self, epoch: &Epoch, packet: &Packet, out: u64, octets: usize) {
+    pub fn advanced(
+        &mut self,
+        epoch: &Epoch,
+        packet: &Packet,
+        out: u64,
+        octets: usize,
+        now: Micros,
+    ) {
         self.sent.0 = self.sent.0.wrapping_add(1);
         self.sent.1 = self.sent.1.wrapping_add(packet.payload.len() as u32);
         self.stats.packets += 1;
         self.stats.bytes += octets as u64;
         self.credit = (self.credit + octets as u64).min(REPAIR_CREDIT);
+        self.nack_tokens = (self.nack_tokens + NACKS_PER_PACKET).min(NACK_BURST);
         if out < self.next_out {
+            self.repeated(out, now);
             return;
         }
         self.next_out = out + 1;
@@ -333,19 +359,29 @@ impl Sink {
 
     /// Whether packet `out` may be repeated now: once per round trip, within the credit.
     pub fn may_repeat(&mut self, out: u64, octets: usize, rtt: Micros, now: Micros) -> bool {
-        let recent = self
-            .repeats
-            .iter()
-            .any(|(index, at)| *index == out && now.saturating_sub(*at) < rtt);
+        let last = self.repeats.get(out as usize % REPEATS);
+        let recent = last.is_some_and(|(index, at)| *index == out && now.saturating_sub(*at) < rtt);
         if recent || self.credit < octets as u64 {
             return false;
         }
         self.credit -= octets as u64;
-        self.repeats.push_back((out, now));
-        if self.repeats.len() > REPEATS {
-            self.repeats.pop_front();
-        }
+        self.repeated(out, now);
         true
+    }
+
+    /// Packet `out` went out again, or late: what asks for it now was sent before it came.
+    fn repeated(&mut self, out: u64, now: Micros) {
+        if self.repeats.is_empty() {
+            self.repeats.resize(REPEATS, (u64::MAX, 0));
+        }
+        self.repeats[out as usize % REPEATS] = (out, now);
+    }
+
+    /// Whether one more lost packet of this viewer is looked at.
+    pub fn may_ask(&mut self) -> bool {
+        let may = self.nack_tokens > 0;
+        self.nack_tokens -= u32::from(may);
+        may
     }
 
     /// Whether a key frame request of this viewer is accepted: two a second.
@@ -372,6 +408,17 @@ impl Sink {
         self.stats.expected_by_peer += further as u64;
         self.stats.lost_by_peer += more as u64;
         self.stats.jitter_us_now = codec.map_or(0, |codec| jitter_us(block.jitter, codec));
+        self.send_along(further as u64, more as u64);
+    }
+
+    /// Of `expected` packets the receiver lost some.  Those that never came to us are not its losses.
+    fn send_along(&mut self, expected: u64, lost: u64) {
+        let before = std::mem::replace(&mut self.then, (self.next_out, self.stats.packets));
+        let never_sent = (self.next_out - before.0).saturating_sub(self.stats.packets - before.1);
+        if (1..=MAX_EXPECTED).contains(&expected) {
+            let lost = lost.saturating_sub(never_sent);
+            self.redundancy.reported(lost as f64 / expected as f64);
+        }
     }
 
     /// Timestamp for a sender report when the source's clock is unknown.

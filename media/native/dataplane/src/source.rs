@@ -190,17 +190,25 @@ impl Source {
         }
     }
 
-    /// The codec of a payload type, and whether that type is its repair type.
+    /// The codec of a payload type, and whether that type is its repair type on another SSRC.
     pub fn codec_of(&self, payload_type: u8) -> Option<(Codec, bool)> {
-        self.config.codecs.iter().find_map(|&(pt, codec, rtx)| {
+        self.config.codecs.iter().find_map(|&(pt, codec, repair)| {
             if pt == payload_type {
                 Some((codec, false))
-            } else if rtx == Some(payload_type) {
-                Some((codec, true))
+            } else if repair == Some(payload_type) {
+                Some((codec, self.config.kind == Kind::Video))
             } else {
                 None
             }
         })
+    }
+
+    /// The payload type of the frames in a RED packet of this payload type (RFC 2198).
+    pub fn frames_in(&self, payload_type: u8) -> Option<u8> {
+        let mut codecs = self.config.codecs.iter();
+        let red = codecs.find(|(_, _, repair)| *repair == Some(payload_type));
+        red.filter(|_| self.config.kind == Kind::Audio)
+            .map(|&(pt, _, _)| pt)
     }
 
     /// Every SSRC its description names.

@@ -89,6 +89,8 @@ pub struct Transport {
     pub last_heard: Option<Micros>,
     pub silent: bool,
     pub rtt_us: Option<Micros>,
+    /// The round trip as repairs tell it, where no receiver reports do.
+    repair_us: Option<Micros>,
     /// Our wall clock minus the peer's, microseconds.
     pub clock_offset: Option<i64>,
     pub stats: TransportStats,
@@ -125,6 +127,7 @@ impl Transport {
             last_heard: None,
             silent: false,
             rtt_us: None,
+            repair_us: None,
             clock_offset: None,
             stats: TransportStats::default(),
             config,
@@ -132,7 +135,16 @@ impl Transport {
     }
 
     pub fn rtt(&self) -> Micros {
-        self.rtt_us.unwrap_or(ASSUMED_RTT_US)
+        self.rtt_us.or(self.repair_us).unwrap_or(ASSUMED_RTT_US)
+    }
+
+    /// Take the time from a request to its answer.  The answerer may have had to wait for the
+    /// packet itself, so what is shorter is nearer the truth.
+    pub fn repaired(&mut self, took: Micros) {
+        self.repair_us = Some(match self.repair_us {
+            Some(mean) if took > mean => (15 * mean + took.min(4 * mean)) / 16,
+            _ => took,
+        });
     }
 
     /// Take a measured round trip, smoothed by an eighth.

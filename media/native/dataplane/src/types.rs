@@ -134,6 +134,8 @@ pub struct SourceConfig {
     pub mid: Option<String>,
     pub ssrcs: Vec<(u32, Option<u32>)>,
     pub rids: Vec<String>,
+    /// Payload type, codec, and the payload type of its repair: RTX (RFC 4588) of pictures on an
+    /// SSRC of its own, RED (RFC 2198) of sound on the same.
     pub codecs: Vec<(u8, Codec, Option<u8>)>,
 }
 
@@ -146,6 +148,7 @@ pub struct SinkConfig {
     pub ssrc: u32,
     pub rtx_ssrc: Option<u32>,
     pub cname: String,
+    /// Codec, payload type, and that of its repair as in [`SourceConfig`].
     pub codecs: Vec<(Codec, u8, Option<u8>)>,
 }
 

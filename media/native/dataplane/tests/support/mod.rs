@@ -1,6 +1,8 @@
 //! A terminal in virtual time: keys, checks, VP8 out, packets and reports in.
 #![allow(dead_code)]
 
+pub mod chain;
+
 use std::collections::BTreeMap;
 
 use dataplane::ext::Extension;
@@ -33,7 +35,7 @@ pub struct Terminal {
 
 impl Terminal {
     /// Add a transport to the engine, verify its path and give it keys.
-    pub fn connect(engine: &mut Engine, id: u8, now: Micros) -> Terminal {
+    pub fn connect(engine: &mut Engine, id: u16, now: Micros) -> Terminal {
         let config = TransportConfig {
             local_ufrag: format!("us{id}"),
             local_pwd: "ours".to_owned(),
@@ -45,18 +47,20 @@ impl Terminal {
         };
         let number = u32::from(id);
         engine.apply(Op::AddTransport(number, Box::new(config)), now);
+        let (rx, tx) = (id as u8, (id as u8).wrapping_add(100));
         let keys = Op::SetKeys {
             transport: number,
             profile: PROFILE,
-            rx: master(id),
-            tx: master(id + 100),
+            rx: master(rx),
+            tx: master(tx),
         };
         engine.apply(keys, now);
+        let [high, low] = id.to_be_bytes();
         let path = Path {
             socket: 0,
-            peer: ([10, 0, 0, id], 5000).into(),
+            peer: ([10, 0, high, low], 5000).into(),
         };
-        let mut check = Builder::new(BINDING_REQUEST, &[id; 12])
+        let mut check = Builder::new(BINDING_REQUEST, &[rx; 12])
             .username(&format!("us{id}"), "them")
             .use_candidate()
             .finish(&integrity_key("ours"));
@@ -65,8 +69,8 @@ impl Terminal {
         Terminal {
             id: number,
             path,
-            out: protection(id),
-            back: protection(id + 100),
+            out: protection(rx),
+            back: protection(tx),
             rtcp_index: 0,
             highest: BTreeMap::new(),
         }
@@ -126,11 +130,24 @@ impl Terminal {
         marker: bool,
         payload: &[u8],
     ) -> Vec<u8> {
+        self.rtp_of(96, ssrc, index, timestamp, marker, payload)
+    }
+
+    /// The same with another payload type.
+    pub fn rtp_of(
+        &self,
+        payload_type: u8,
+        ssrc: u32,
+        index: u64,
+        timestamp: u32,
+        marker: bool,
+        payload: &[u8],
+    ) -> Vec<u8> {
         let mut packet = Vec::new();
         let fixed = Fixed {
             extended: false,
             marker,
-            payload_type: 96,
+            payload_type,
             seq: index as u16,
             timestamp,
             ssrc,

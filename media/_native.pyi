@@ -117,7 +117,8 @@ class Engine:
         Args:
             ssrcs: (ssrc, rtx_ssrc) pairs declared by the peer; may be empty (then mid, else payload type).
             rids: Simulcast layers, lowest first; empty when there is one layer.
-            codecs: (payload type, codec, rtx payload type) as the peer sends them.
+            codecs: (payload type, codec, repair payload type) as the peer sends them.  Repair is RTX
+                (RFC 4588) for pictures, RED (RFC 2198) on the same SSRC for sound.
         """
 
     def drop_source(self, source: int) -> None: ...
@@ -133,7 +134,12 @@ class Engine:
         cname: str,
         codecs: Sequence[tuple[Codec, int, int | None]],
     ) -> None:
-        """Describe a slot: one outgoing SSRC that some source may feed.  codecs: (codec, pt, rtx pt)."""
+        """Describe a slot: one outgoing SSRC that some source may feed.
+
+        Args:
+            codecs: (codec, payload type, repair payload type), repair as in ``add_source``.  Sound goes out
+                as RED only while the peer reports more than 5 % of it lost.
+        """
 
     def drop_sink(self, sink: int) -> None: ...
     def route(self, sink: int, source: int | None) -> None:

@@ -55,11 +55,15 @@ CANDIDATE_PRIORITY = 2_130_706_431  # host, first component: RFC 8445 section 5.
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A codec with the peer's payload type for it, and for its retransmissions (RFC 4588)."""
+    """A codec with the peer's payload type for it, and for its repair.
+
+    ``repair``: of pictures, retransmissions on an SSRC of their own (RTX, RFC 4588); of sound, packets that
+    carry earlier frames along (RED, RFC 2198).
+    """
 
     codec: Codec
     pt: int
-    rtx: int | None
+    repair: int | None
     profile: str
     feedback: tuple[str, ...]
 
@@ -216,7 +220,7 @@ def _profile(item: Format) -> str:
 
 
 def _payload(codec: Codec, item: Format, section: Section) -> Payload:
-    rtx = [f.pt for f in section.formats if f.name == "rtx" and f.parameters.get("apt") == str(item.pt)]
+    repair = _red(item, section) if codec == "opus" else _rtx(item, section)
     feedback = tuple(name for name in FEEDBACK if name in item.feedback)
     if "transport-cc" not in feedback and "goog-remb" in item.feedback:
         feedback += ("goog-remb",)
@@ -226,7 +230,22 @@ def _payload(codec: Codec, item: Format, section: Section) -> Payload:
         profile = f"level-asymmetry-allowed=1;packetization-mode={mode};profile-level-id={_profile(item)}"
     else:
         profile = PROFILES.get(codec, "")
-    return Payload(codec, item.pt, rtx[0] if rtx else None, profile, feedback)
+    return Payload(codec, item.pt, repair, profile, feedback)
+
+
+def _rtx(item: Format, section: Section) -> int | None:
+    rtx = (f.pt for f in section.formats if f.name == "rtx" and f.parameters.get("apt") == str(item.pt))
+    return next(rtx, None)
+
+
+def _red(item: Format, section: Section) -> int | None:
+    """RED whose blocks are all of this payload type: ``a=fmtp:63 111/111`` (RFC 2198 section 5)."""
+    wanted = {str(item.pt)}
+    for red in section.formats:
+        blocks = next(iter(red.parameters), "").split("/")
+        if red.name == "red" and red.clock == item.clock and set(blocks) == wanted:
+            return red.pt
+    return None
 
 
 def render(plan: Plan, local: Local, ssrcs: Mapping[int, tuple[int, int | None]]) -> str:
@@ -255,7 +274,7 @@ def _rejected(section: Section) -> list[str]:
 
 def _accepted(entry: Taken, plan: Plan, local: Local, ssrc: tuple[int, int | None] | None) -> list[str]:
     section = entry.section
-    pts = [str(pt) for payload in entry.payloads for pt in (payload.pt, payload.rtx) if pt is not None]
+    pts = [str(pt) for payload in entry.payloads for pt in (payload.pt, payload.repair) if pt is not None]
     host, port = local.candidates[0]
     lines = [f"m={section.kind} {port} {section.protocol} {' '.join(pts)}", f"c=IN {_family(host)} {host}"]
     if section.mid is not None:
@@ -310,8 +329,11 @@ def _payload_lines(payload: Payload) -> list[str]:
     lines += [f"a=rtcp-fb:{payload.pt} {name}" for name in payload.feedback]
     if payload.profile:
         lines.append(f"a=fmtp:{payload.pt} {payload.profile}")
-    if payload.rtx is not None:
-        lines += [f"a=rtpmap:{payload.rtx} rtx/90000", f"a=fmtp:{payload.rtx} apt={payload.pt}"]
+    repair = payload.repair
+    if repair is not None and payload.codec == "opus":
+        lines += [f"a=rtpmap:{repair} red/48000/2", f"a=fmtp:{repair} {payload.pt}/{payload.pt}"]
+    elif repair is not None:
+        lines += [f"a=rtpmap:{repair} rtx/90000", f"a=fmtp:{repair} apt={payload.pt}"]
     return lines
 
 

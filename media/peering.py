@@ -22,7 +22,7 @@ LINK_EXTENSIONS: tuple[tuple[Extension, int], ...] = (
     ("dependency_descriptor", 4),
 )
 LINK_CODECS: Mapping[Kind, tuple[tuple[Codec, int, int | None], ...]] = {
-    "audio": (("opus", 111, None),),
+    "audio": (("opus", 111, 63),),
     "video": (("vp8", 96, 97), ("h264", 98, 99), ("vp9", 100, 101), ("av1", 102, 103)),
 }
 
@@ -182,7 +182,7 @@ class Peer(End):
             mid=entry.section.mid if "mid" in extensions_of(entry.section).values() else None,
             ssrcs=() if entry.rids else entry.section.streams,
             rids=entry.rids,
-            codecs=[(payload.pt, payload.codec, payload.rtx) for payload in entry.payloads],
+            codecs=[(payload.pt, payload.codec, payload.repair) for payload in entry.payloads],
         )
         return Upstream(source, entry.section.mid or str(index), entry.kind, entry.label or "")
 
@@ -196,12 +196,12 @@ class Peer(End):
             ssrc=ssrcs[0],
             rtx_ssrc=ssrcs[1],
             cname=name,
-            codecs=[(payload.codec, payload.pt, payload.rtx) for payload in entry.payloads],
+            codecs=[(payload.codec, payload.pt, payload.repair) for payload in entry.payloads],
         )
         return Slot(sink, entry.section.mid or str(index), entry.kind)
 
     def _ssrcs(self, entry: Taken) -> tuple[int, int | None]:
-        repairs = any(payload.rtx is not None for payload in entry.payloads)
+        repairs = entry.kind == "video" and any(payload.repair is not None for payload in entry.payloads)
         return self._host.ssrc(), self._host.ssrc() if repairs else None
 
     def _tell(self, state: PeerState) -> None:
@@ -295,7 +295,7 @@ class LinkPeer(End):
             mid=None,
             ssrcs=[(ssrc, rtx_ssrc)],
             rids=(),
-            codecs=[(pt, codec, rtx) for codec, pt, rtx in LINK_CODECS[kind]],
+            codecs=[(pt, codec, repair) for codec, pt, repair in LINK_CODECS[kind]],
         )
         self._expected[ssrc] = source
         return source

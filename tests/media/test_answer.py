@@ -76,8 +76,16 @@ def test_slots_name_their_streams() -> None:
 def test_codecs_keep_the_offerers_payload_types_and_order() -> None:
     accepted = planned(offer("chromium-terminal"))
     video = [("vp8", 96, 97), ("h264", 108, 109), ("av1", 45, 46), ("vp9", 98, 99)]
-    assert [(p.codec, p.pt, p.rtx) for p in accepted.taken[1].payloads] == video
-    assert [(p.codec, p.pt, p.rtx) for p in accepted.taken[0].payloads] == [("opus", 111, None)]
+    assert [(p.codec, p.pt, p.repair) for p in accepted.taken[1].payloads] == video
+    assert [(p.codec, p.pt, p.repair) for p in accepted.taken[0].payloads] == [("opus", 111, 63)]
+    sound = answered(accepted)[1]
+    assert sound[0].endswith(" 111 63")
+    assert {"a=fmtp:111 minptime=10;useinbandfec=1", "a=rtpmap:63 red/48000/2", "a=fmtp:63 111/111"} <= set(sound)
+
+
+def test_red_of_another_codec_is_not_taken() -> None:
+    text = offer("chromium-terminal").replace("a=fmtp:63 111/111", "a=fmtp:63 111/9")
+    assert [(p.codec, p.pt, p.repair) for p in planned(text).taken[0].payloads] == [("opus", 111, None)]
 
 
 def test_vp9_and_av1_are_taken_in_profile_0_only() -> None:

@@ -1,6 +1,7 @@
 //! The door between Python and the packet engine: `media._native`.
 //!
 //! Small ints, strings and bytes cross it; packets never do.  `media/_native.pyi` is the contract.
+#![deny(clippy::undocumented_unsafe_blocks)]
 
 mod bench;
 mod binding;

@@ -225,6 +225,8 @@ impl Engine {
                 let new = layer_highest(source, arrival.binding.layer).is_some_and(|h| index > h);
                 source.stats.lost += u64::from(new);
                 source.stats.recovered += 1;
+                self.counters.lost += u64::from(new);
+                self.counters.recovered += 1;
             }
             let again = Arrival {
                 index,

@@ -426,7 +426,8 @@ impl Chain {
         let since = now - viewer.joined;
         let block = (since % SECOND < 10 * MS)
             .then(|| viewer.reception.report(viewer.ssrc, now))
-            .flatten();
+            .flatten()
+            .map(|(block, _)| block);
         rtcp::put_receiver_report(&mut out, 1, block.as_slice());
         let empty = out.len();
         if kind == Kind::Video && asks {

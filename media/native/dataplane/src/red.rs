@@ -256,6 +256,7 @@ fn layer_highest(source: &crate::source::Source, layer: usize) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::ext::Kept;
+    use crate::place::Place;
     use proptest::prelude::*;
 
     fn frame(index: u64, timestamp: u32, payload: Vec<u8>) -> Packet {
@@ -267,7 +268,9 @@ mod tests {
             codec: Codec::Opus,
             keyframe_start: false,
             kept: Kept::default(),
-            vp8: None,
+            place: Place::default(),
+            descriptor: None,
+            dependency: None,
             payload,
         }
     }

@@ -49,6 +49,9 @@ targets! {
     twcc reports::twcc, 4;
     stun requests::stun, 8;
     vp8 descriptors::vp8, 1;
+    vp9 descriptors::vp9, 1;
+    av1 descriptors::av1, 1;
+    dependency descriptors::dependency, 2;
     h264 descriptors::h264, 2;
     engine engine::engine, 64;
 }

@@ -32,6 +32,7 @@ test: setup-browser
 	pytest -m "not long"
 
 test-long: setup-browser
+	cargo run $(NATIVE) --release --quiet -p fuzz -- all 20
 	pytest -m "long or not long"
 
 lock: setup

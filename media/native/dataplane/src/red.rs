@@ -3,6 +3,10 @@
 //! A packet carries one or two earlier Opus frames beside its own, so that whoever lost those has
 //! them again without asking.  Every hop takes RED apart, fills its gaps, and wraps anew only for
 //! receivers that report losses.
+//!
+//! Lost sound is not asked for: what a jitter buffer of 60 ms waits for would come too late for 3 %
+//! of all packets at a loss of 10 % and a round trip of 13 ms, and for 8 % at 43 ms, where what came
+//! along leaves 0.1 % missing (chains of `tests/hops.rs`, one hop).
 
 use crate::cache::{Cache, Packet};
 use crate::engine::Engine;

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.e2e.browser import inbound_video, watch
 from tests.e2e.clips import Likeness, likeness, path_of, thumbnails
@@ -184,3 +185,25 @@ def test_a_page_that_only_listens_gets_no_pictures_until_it_wants_them_again(
     village.get_by_test_id("audio-only").click()
     expect(village.get_by_test_id("audio-only-on")).to_be_hidden()
     assert len(watch(village, '[data-testid="meeting-tile"] video', pictures=3)) == 3
+
+
+def narrow(message: str) -> str:
+    """Return what the gateway would say were there no room for any picture."""
+    said = json.loads(message)
+    if said["type"] in ("joined", "slots"):
+        said["slots"] = [{**slot, "paused": slot["kind"] == "video"} for slot in said["slots"]]
+    return json.dumps(said)
+
+
+def test_a_picture_the_line_has_no_room_for_is_named_in_a_plain_sentence(village: Page, artifacts: Path) -> None:
+    def between(page_side: WebSocketRoute) -> None:
+        gateway_side = page_side.connect_to_server()
+        gateway_side.on_message(lambda message: page_side.send(narrow(str(message))))
+
+    village.route_web_socket("**/ws", between)
+    village.reload()
+    tile = village.get_by_test_id("meeting-tile").first
+    expect(tile.get_by_test_id("tile-paused")).to_have_text("网络差，画面已暂停，声音继续")
+    expect(village.get_by_test_id("narrow")).to_contain_text("已暂停 1 个画面")
+    expect(village.get_by_test_id("rates")).to_contain_text("kbit/s")
+    village.screenshot(path=artifacts / "village-paused.png")

@@ -56,12 +56,19 @@ class Engine:
         max_sinks: int = 64,
         max_transports: int = 10_000,
         silent_ms: int = 3_000,
+        packet_rate: int = 20_000,
+        max_streams: int = 1_024,
+        streams_per_address: int = 64,
     ) -> Engine:
         """Bind ``port`` (0: any) on every host (IPv4 or IPv6 literal) and start the worker.
 
         Args:
             max_ssrcs: SSRCs per transport kept besides those ``add_source`` declares; when there are
                 more, one idle for 10 s makes room.
+            silent_ms: So long may nothing authentic come from a peer, or, when we are controlling, none of our
+                checks be answered, until it counts as silent and is sent nothing but checks (RFC 7675).
+            packet_rate: Packets one transport may bring in a second; more are dropped and counted.
+            max_streams: TCP connections served at a time; ``streams_per_address``: of one address.
 
         Raises:
             OSError: An address cannot be bound.
@@ -89,6 +96,25 @@ class Engine:
         extensions: Sequence[tuple[Extension, int]] = (),
     ) -> None:
         """Accept ICE checks for ``local_ufrag``; when ``controlling``, also send them to ``candidates``."""
+
+    def restart_ice(
+        self, transport: int, *, local_ufrag: str, local_pwd: str, remote_ufrag: str, remote_pwd: str
+    ) -> None:
+        """Give a transport new credentials (RFC 8445 section 9); keys, sources and sinks stay.
+
+        It goes on sending where it did until the peer is heard with the new ones; until then the old ones are
+        good too.
+        """
+
+    def adopt_stream(self, fd: int) -> None:
+        """Serve a connected TCP socket whose bytes are RFC 4571 frames, none of them read yet (ICE-TCP).
+
+        ``fd`` is duplicated; the caller closes its own.  To transports it is one more path.  It is closed when
+        it brings a frame over 2048 bytes, when nothing on it was answered for 10 s, and when it is stuck.
+
+        Raises:
+            OSError: Not a connected socket.
+        """
 
     def set_keys(
         self, transport: int, profile: Profile, *, rx_key: bytes, rx_salt: bytes, tx_key: bytes, tx_salt: bytes

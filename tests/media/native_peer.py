@@ -221,15 +221,17 @@ class Peer:
     def send_rtcp(self, packet: bytes) -> None:
         self.send(self.sender.protect_rtcp(packet))
 
+    def readable(self, patience_s: float) -> bool:
+        return bool(select.select([self.socket], [], [], patience_s)[0])
+
     def receive(self, patience_s: float = PATIENCE_S) -> bytes:
-        ready, _, _ = select.select([self.socket], [], [], patience_s)
-        assert ready, f"nothing came in {patience_s} s"
+        assert self.readable(patience_s), f"nothing came in {patience_s} s"
         return self.socket.recv(65536)
 
     def take(self) -> list[Rtp]:
         """Everything that has come so far; RTCP is put aside."""
         packets: list[Rtp] = []
-        while select.select([self.socket], [], [], 0)[0]:
+        while self.readable(0):
             data = self.socket.recv(65536)
             if data[0] < 128:
                 continue

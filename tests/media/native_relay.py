@@ -24,6 +24,12 @@ def relay(engine: _native.Engine, profile: Profile = GCM, *, rtx: bool = True) -
     """One sender, one viewer, one routed VP8 source."""
     sender = Peer(engine, 1, profile=profile, extensions=(("mid", MID), ("twcc", TWCC)))
     viewer = Peer(engine, 2, profile=profile, extensions=(("mid", 4), ("abs_send_time", SEND_TIME)))
+    wire(engine, sender, viewer, rtx=rtx)
+    return sender, viewer
+
+
+def wire(engine: _native.Engine, sender: Peer, viewer: Peer, *, rtx: bool = True) -> None:
+    """Connect both and route one VP8 source from transport 1 to transport 2."""
     sender.connect()
     viewer.connect()
     add_video(engine, SOURCE, 1, IN_SSRC)
@@ -38,7 +44,6 @@ def relay(engine: _native.Engine, profile: Profile = GCM, *, rtx: bool = True) -
         codecs=[("vp8", 100, 101 if rtx else None)],
     )
     engine.route(SINK, SOURCE)
-    return sender, viewer
 
 
 def add_video(engine: _native.Engine, source: int, transport: int, ssrc: int) -> None:

@@ -24,13 +24,13 @@ counted! {
         lost, recovered,
         drop_short, drop_unknown, drop_oversize,
         drop_stun_malformed, drop_stun_cookie, drop_stun_fingerprint, drop_stun_ufrag,
-        drop_stun_integrity, drop_stun_response, drop_stun_role, drop_path_taken,
+        drop_stun_integrity, drop_stun_response, drop_stun_role, drop_path_taken, drop_flood, drop_rate,
         drop_unverified_dtls, drop_unverified_srtp, drop_unverified_srtcp, drop_dtls_no_path,
         drop_events_full, drop_no_keys, drop_bad_key,
         drop_malformed_rtp, drop_malformed_rtcp, drop_malformed_red, drop_srtp_auth, drop_srtcp_auth,
         drop_replay, drop_srtcp_replay, drop_ssrc_cap, drop_srtcp_cap, drop_unbound, drop_codec,
         drop_duplicate, drop_late, drop_rtx_empty, drop_send_queue,
-        drop_congested_video, drop_congested_audio, drop_no_path, drop_index_spent,
+        drop_congested_video, drop_congested_audio, drop_stalled_video, drop_no_path, drop_no_consent, drop_index_spent,
         drop_pli_rate, drop_nack_rate, drop_nack_unknown, drop_unknown_op,
         transports_now, sources_now, sinks_now,
     }
@@ -40,6 +40,7 @@ counted! {
     /// One transport.
     TransportStats {
         packets_in, bytes_in, packets_out, bytes_out, rtt_us_now, paths_now, ssrcs_now, silences,
+        moves, restarts, throttled,
     }
 }
 

@@ -13,6 +13,7 @@ use crate::batch::{Batch, Gathering, Open, Ready};
 use crate::congestion::Congestion;
 use crate::counters::{Counters, Stats};
 use crate::demux::{classify, Class};
+use crate::guard::Guard;
 use crate::levels;
 use crate::sink::Allowed;
 use crate::table::Tables;
@@ -37,6 +38,7 @@ pub struct Engine {
     pub(crate) events: VecDeque<Event>,
     pub(crate) counters: Counters,
     pub(crate) rng: StdRng,
+    pub(crate) guard: Guard,
     /// Unix time in microseconds when the monotonic clock was zero.
     pub(crate) wall_us: u64,
     /// (source, layer) slab keys with something missing.
@@ -62,6 +64,7 @@ impl Engine {
             events: VecDeque::new(),
             counters: Counters::default(),
             rng: StdRng::seed_from_u64(seed),
+            guard: Guard::new(seed),
             wall_us,
             lossy: Vec::new(),
             strain: 0,
@@ -106,6 +109,10 @@ impl Engine {
             } => self.set_keys(transport, profile, &rx, &tx),
             Op::SendDtls(transport, datagram) => self.send_dtls(transport, &datagram),
             Op::DropTransport(id) => self.drop_transport(id),
+            Op::RestartIce(id, credentials) => self.restart_ice(id, *credentials, now),
+            Op::Stalled(path) => self.stalled(path, true),
+            Op::Flowing(path) => self.stalled(path, false),
+            Op::PathGone(path) => self.path_gone(path),
             Op::AddSource(id, config) => self.add_source(id, *config),
             Op::DropSource(id) => self.drop_source(id),
             Op::AddSink(id, config) => self.add_sink(id, *config),

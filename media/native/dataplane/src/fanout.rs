@@ -75,11 +75,16 @@ impl Engine {
                 self.counters.drop_congested_audio += 1;
                 continue;
             }
-            if !urgent && sink.shedding.drops(timestamp, full) {
-                self.counters.drop_congested_video += 1;
+            let key = sink.transport;
+            let stalls = |transport: &Transport| !urgent && transport.stalls();
+            let stalled = self.tables.transports.get(key).is_some_and(stalls);
+            if !urgent && sink.shedding.drops(timestamp, full || stalled) {
+                *match stalled {
+                    true => &mut self.counters.drop_stalled_video,
+                    false => &mut self.counters.drop_congested_video,
+                } += 1;
                 continue;
             }
-            let key = sink.transport;
             if let Some(transport) = self.tables.transports.get_mut(key) {
                 transport.pending.push(Pending {
                     sink: sink_key,
@@ -256,8 +261,11 @@ pub(crate) fn transmit(
     egress: &mut Egress<'_>,
 ) -> Option<()> {
     let out = epoch.out(packet.index)?;
-    let Some(path) = transport.in_use else {
-        egress.counters.drop_no_path += 1;
+    let Some(path) = transport.way() else {
+        *match transport.in_use {
+            Some(_) => &mut egress.counters.drop_no_consent,
+            None => &mut egress.counters.drop_no_path,
+        } += 1;
         return None;
     };
     let Some((payload_type, redundant)) = sink.payload_type(packet.codec) else {

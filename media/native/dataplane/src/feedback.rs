@@ -15,11 +15,14 @@ impl Engine {
             self.counters.drop_unverified_srtcp += 1;
             return;
         };
+        if !self.within_rate(key, now) {
+            return;
+        }
         let size = data.len();
         let Some(plain) = self.open_rtcp(key, data, now) else {
             return;
         };
-        self.heard(key, size, now);
+        self.heard_media(key, path, size, now);
         self.counters.rtcp_in += 1;
         let mut items = Vec::new();
         let parsed = data
@@ -174,7 +177,7 @@ impl Engine {
             .tables
             .transports
             .get(key)
-            .is_some_and(|t| t.tx.is_some() && t.in_use.is_some());
+            .is_some_and(|t| t.tx.is_some() && t.way().is_some());
         let Some(media) = layer.ssrc.filter(|_| reachable) else {
             layer.ask_pending = true;
             return;
@@ -229,7 +232,7 @@ impl Engine {
         let Some(transport) = self.tables.transports.get_mut(key) else {
             return;
         };
-        let (Some(keys), Some(path)) = (&transport.tx, transport.in_use) else {
+        let (Some(keys), Some(path)) = (&transport.tx, transport.way()) else {
             return;
         };
         let index = transport.rtcp_index;

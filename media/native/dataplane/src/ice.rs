@@ -1,4 +1,4 @@
-//! Connectivity: checks answered, checks sent, paths verified, silence noticed.
+//! Connectivity checks: answered, sent, and DTLS that comes on the paths they verified.
 //!
 //! A transport that is not controlling is ICE-lite (RFC 8445 section 2.5): it only answers.
 //! Nothing unauthenticated is answered, not even with an error.
@@ -13,12 +13,18 @@ use crate::types::{Event, Micros, Path, MS, SECOND};
 
 const CHECK_EVERY_US: Micros = 500 * MS;
 const KEEPALIVE_EVERY_US: Micros = SECOND;
+/// Until a keepalive is answered: often, so that lost ones are not taken for a dead peer.
+const REPEAT_EVERY_US: Micros = 200 * MS;
 const MAX_CHECKS: usize = 32;
 /// Type preference 126 (host), component 1.
 const PRIORITY: u32 = 126 << 24 | 65_535 << 8 | 255;
 
 impl Engine {
     pub(crate) fn on_stun(&mut self, data: &[u8], path: Path, now: Micros) {
+        if !self.tables.paths.contains_key(&path) && !self.guard.admits(path.peer.ip(), now) {
+            self.counters.drop_flood += 1;
+            return;
+        }
         let message = match Message::parse(data) {
             Ok(message) => message,
             Err(error) => {
@@ -45,7 +51,9 @@ impl Engine {
         let Some(transport) = self.tables.transports.get(key) else {
             return;
         };
-        if !message.authentic(&transport.local_key) {
+        let former = transport.former_key(message).cloned();
+        let local_key = former.as_ref().unwrap_or(&transport.local_key);
+        if !message.authentic(local_key) {
             self.counters.drop_stun_integrity += 1;
             return;
         }
@@ -62,19 +70,22 @@ impl Engine {
             None
         };
         if let Some(refused) = refused {
-            let octets = refused.finish(&transport.local_key);
+            let octets = refused.finish(local_key);
             self.counters.drop_stun_role += 1;
-            self.answer(key, octets, size, path);
+            self.answer(key, octets, path);
             return;
         }
         let octets = Builder::new(BINDING_SUCCESS, &message.transaction)
             .xor_mapped(path.peer)
-            .finish(&transport.local_key);
+            .finish(local_key);
         if !self.verified(key, path, now) {
             return;
         }
-        self.answer(key, octets, size, path);
-        self.heard(key, size, now);
+        if former.is_none() {
+            self.tables.forget_former(key);
+        }
+        self.answer(key, octets, path);
+        self.heard_check(key, path, size, now);
         let controlling = self
             .tables
             .transports
@@ -89,11 +100,13 @@ impl Engine {
     fn addressed(&self, message: &Message<'_>) -> Option<usize> {
         let (ours, theirs) = message.ufrags()?;
         let key = *self.tables.ufrags.get(ours)?;
-        let expected = &self.tables.transports.get(key)?.config.remote_ufrag;
-        (expected.is_empty() || expected == theirs).then_some(key)
+        let transport = self.tables.transports.get(key)?;
+        let expected = &transport.config.remote_ufrag;
+        let former = transport.former.as_ref().is_some_and(|f| f.ufrag == ours);
+        (former || expected.is_empty() || expected == theirs).then_some(key)
     }
 
-    fn answer(&mut self, key: usize, octets: Vec<u8>, _asked: usize, path: Path) {
+    fn answer(&mut self, key: usize, octets: Vec<u8>, path: Path) {
         self.counters.stun_answered += 1;
         self.count_out(key, octets.len());
         self.ready.single(path, octets);
@@ -105,63 +118,6 @@ impl Engine {
         if let Some(transport) = self.tables.transports.get_mut(key) {
             transport.stats.packets_out += 1;
             transport.stats.bytes_out += size as u64;
-        }
-    }
-
-    /// Make a path one of the transport's.  False when it belongs to another that is alive.
-    fn verified(&mut self, key: usize, path: Path, now: Micros) -> bool {
-        match self.tables.paths.get(&path) {
-            Some(&owner) if owner == key => return true,
-            Some(&owner) => {
-                let alive = self.tables.transports.get(owner).is_some_and(|t| {
-                    t.last_heard
-                        .is_some_and(|at| now.saturating_sub(at) < self.limits.silent_us)
-                });
-                if alive {
-                    self.counters.drop_path_taken += 1;
-                    return false;
-                }
-            }
-            None => {}
-        }
-        self.tables.verify(key, path);
-        let Some(transport) = self.tables.transports.get_mut(key) else {
-            return false;
-        };
-        if transport.in_use.is_none() {
-            transport.in_use = Some(path);
-        }
-        let transport = transport.id;
-        let peer = path.peer;
-        self.tell(Event::Path { transport, peer });
-        true
-    }
-
-    fn nominate(&mut self, key: usize, path: Path) {
-        let Some(transport) = self.tables.transports.get_mut(key) else {
-            return;
-        };
-        if transport.nominated && transport.in_use == Some(path) {
-            return;
-        }
-        transport.nominated = true;
-        transport.in_use = Some(path);
-        let transport = transport.id;
-        let peer = path.peer;
-        self.tell(Event::Nominated { transport, peer });
-    }
-
-    /// Something authenticated came from the transport's peer.
-    pub(crate) fn heard(&mut self, key: usize, size: usize, now: Micros) {
-        let Some(transport) = self.tables.transports.get_mut(key) else {
-            return;
-        };
-        transport.stats.packets_in += 1;
-        transport.stats.bytes_in += size as u64;
-        transport.last_heard = Some(now);
-        if std::mem::take(&mut transport.silent) {
-            let transport = transport.id;
-            self.tell(Event::Alive { transport });
         }
     }
 
@@ -188,51 +144,28 @@ impl Engine {
             return;
         }
         transport.measured(now.saturating_sub(check.sent));
+        transport.next_check = now + KEEPALIVE_EVERY_US;
         if !self.verified(key, path, now) {
             return;
         }
-        self.heard(key, size, now);
         let settled = self.tables.transports.get(key).is_some_and(|t| {
-            t.nominated && !t.silent && t.in_use.is_some_and(|p| p != path && t.paths.contains(&p))
+            t.nominated
+                && t.way()
+                    .is_some_and(|p| p != path && t.heard_on(p).is_some())
         });
+        self.heard_answer(key, path, size, now);
         if !settled {
             self.nominate(key, path);
         }
     }
 
-    /// Send what checks are due and notice silence.
-    pub(crate) fn tick_ice(&mut self, key: usize, now: Micros) {
-        let silent_us = self.limits.silent_us;
+    pub(crate) fn send_checks(&mut self, key: usize, now: Micros) {
         let Some(transport) = self.tables.transports.get_mut(key) else {
             return;
         };
-        let quiet = transport
-            .last_heard
-            .is_some_and(|at| now.saturating_sub(at) > silent_us);
-        let fell_silent = quiet && !transport.silent;
-        if fell_silent {
-            transport.silent = true;
-            transport.stats.silences += 1;
-        }
-        let due = transport.config.controlling && now >= transport.next_check;
-        let id = transport.id;
-        if fell_silent {
-            self.tell(Event::Silent { transport: id });
-        }
-        if due {
-            self.send_checks(key, now);
-        }
-    }
-
-    fn send_checks(&mut self, key: usize, now: Micros) {
-        let Some(transport) = self.tables.transports.get_mut(key) else {
-            return;
-        };
-        let settled = transport
-            .in_use
-            .filter(|_| transport.nominated && !transport.silent);
+        let settled = transport.way().filter(|_| transport.nominated);
         let (targets, pause) = match settled {
-            Some(path) => (vec![path], KEEPALIVE_EVERY_US),
+            Some(path) => (vec![path], REPEAT_EVERY_US),
             None => (transport.config.candidates.clone(), CHECK_EVERY_US),
         };
         transport.next_check = now + pause;

@@ -30,6 +30,9 @@ impl Engine {
             self.counters.drop_unverified_srtp += 1;
             return;
         };
+        if !self.within_rate(key, now) {
+            return;
+        }
         let Ok(header) = Header::parse(data) else {
             self.counters.drop_malformed_rtp += 1;
             return;
@@ -38,7 +41,7 @@ impl Engine {
         let Some((index, plain)) = self.open_rtp(key, data, &header, now) else {
             return;
         };
-        self.heard(key, size, now);
+        self.heard_media(key, path, size, now);
         let Some(packet) = data.get(..plain) else {
             return;
         };

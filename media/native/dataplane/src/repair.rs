@@ -56,7 +56,7 @@ impl Engine {
             wall_us: self.wall_us,
             now,
         };
-        let path = transport.in_use?;
+        let path = transport.way()?;
         transmit(sink, transport, packet, &epoch, form, &mut egress);
         self.open.close(path, &mut self.ready);
         Some(())

@@ -46,7 +46,7 @@ impl Engine {
         let Some(transport) = self.tables.transports.get_mut(key) else {
             return;
         };
-        if now < transport.next_report || transport.tx.is_none() || transport.in_use.is_none() {
+        if now < transport.next_report || transport.tx.is_none() || transport.way().is_none() {
             return;
         }
         transport.next_report = now + EVERY_US;

@@ -6,8 +6,8 @@ use slab::Slab;
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::stun::TransactionId;
-use crate::transport::{Transport, MAX_PATHS};
-use crate::types::Path;
+use crate::transport::{Transport, Verified, MAX_PATHS};
+use crate::types::{Micros, Path};
 
 #[derive(Default)]
 pub struct Tables {
@@ -30,7 +30,7 @@ impl Tables {
     }
 
     /// Add a verified path; when there are too many, the oldest that is not in use makes room.
-    pub fn verify(&mut self, key: usize, path: Path) {
+    pub fn verify(&mut self, key: usize, path: Path, now: Micros) {
         if let Some(&owner) = self.paths.get(&path) {
             if owner == key {
                 return;
@@ -42,23 +42,34 @@ impl Tables {
         };
         if transport.paths.len() >= MAX_PATHS {
             let in_use = transport.in_use;
-            if let Some(at) = transport.paths.iter().position(|p| Some(*p) != in_use) {
+            let mut paths = transport.paths.iter();
+            if let Some(at) = paths.position(|known| Some(known.path) != in_use) {
                 let old = transport.paths.remove(at);
-                self.paths.remove(&old);
+                self.paths.remove(&old.path);
             }
         }
-        transport.paths.push(path);
+        transport.paths.push(Verified { path, heard: now });
         self.paths.insert(path, key);
     }
 
-    fn unverify(&mut self, key: usize, path: Path) {
+    /// Take a path away; what was sent on it goes where the peer was heard last.
+    pub fn unverify(&mut self, key: usize, path: Path) {
         self.paths.remove(&path);
         if let Some(transport) = self.transports.get_mut(key) {
-            transport.paths.retain(|p| *p != path);
+            transport.paths.retain(|known| known.path != path);
             if transport.in_use == Some(path) {
-                transport.in_use = transport.paths.last().copied();
+                let rest = transport.paths.iter();
+                transport.in_use = rest.max_by_key(|known| known.heard).map(|known| known.path);
                 transport.nominated = false;
             }
+        }
+    }
+
+    /// The peer uses the credentials of a restart: those before it are good no more.
+    pub fn forget_former(&mut self, key: usize) {
+        let former = self.transports.get_mut(key).and_then(|t| t.former.take());
+        if let Some(former) = former {
+            self.ufrags.remove(&former.ufrag);
         }
     }
 
@@ -66,13 +77,16 @@ impl Tables {
     pub fn remove_transport(&mut self, id: u32) -> Option<Transport> {
         let key = self.transport_keys.remove(&id)?;
         let transport = self.transports.try_remove(key)?;
-        for path in &transport.paths {
-            self.paths.remove(path);
+        for known in &transport.paths {
+            self.paths.remove(&known.path);
         }
         for check in &transport.checks {
             self.transactions.remove(&check.transaction);
         }
         self.ufrags.remove(&transport.config.local_ufrag);
+        if let Some(former) = &transport.former {
+            self.ufrags.remove(&former.ufrag);
+        }
         Some(transport)
     }
 }

@@ -6,9 +6,10 @@ use hashbrown::HashMap;
 use crate::contexts::Contexts;
 use crate::counters::TransportStats;
 use crate::ext::Ids;
+use crate::guard::Bucket;
 use crate::reception::Reception;
 use crate::srtp::Protection;
-use crate::stun::{integrity_key, TransactionId};
+use crate::stun::{integrity_key, Message, TransactionId};
 use crate::twcc::Arrivals;
 use crate::types::{Micros, Path, TransportConfig, MS};
 
@@ -44,6 +45,20 @@ pub struct Pending {
     pub index: u64,
 }
 
+/// A path on which a check of the peer's was authenticated.
+#[derive(Clone, Copy, Debug)]
+pub struct Verified {
+    pub path: Path,
+    /// When something authentic last came on it.
+    pub heard: Micros,
+}
+
+/// Our credentials before an ICE restart, good until a check with the new ones comes.
+pub struct Former {
+    pub ufrag: String,
+    pub key: hmac::Key,
+}
+
 /// A connectivity check we sent and have no answer to.
 #[derive(Clone, Copy)]
 pub struct Check {
@@ -60,9 +75,12 @@ pub struct Transport {
     pub tie_breaker: u64,
     pub ids: Ids,
     /// Verified, oldest first.
-    pub paths: Vec<Path>,
+    pub paths: Vec<Verified>,
     pub in_use: Option<Path>,
     pub nominated: bool,
+    /// The stream that takes no pictures for now.
+    pub stalled: Option<Path>,
+    pub former: Option<Former>,
     pub checks: Vec<Check>,
     pub next_check: Micros,
     pub rx: Option<Protection>,
@@ -87,7 +105,10 @@ pub struct Transport {
     pub next_index: HashMap<u32, u64>,
     pub twcc_seq: u16,
     pub last_heard: Option<Micros>,
+    /// When a check of ours was last answered; only who is controlling sends any.
+    pub answered: Option<Micros>,
     pub silent: bool,
+    pub intake: Bucket,
     pub rtt_us: Option<Micros>,
     /// The round trip as repairs tell it, where no receiver reports do.
     repair_us: Option<Micros>,
@@ -107,6 +128,8 @@ impl Transport {
             paths: Vec::new(),
             in_use: None,
             nominated: false,
+            stalled: None,
+            former: None,
             checks: Vec::new(),
             next_check: 0,
             rx: None,
@@ -125,13 +148,49 @@ impl Transport {
             next_index: HashMap::new(),
             twcc_seq: 0,
             last_heard: None,
+            answered: None,
             silent: false,
+            intake: Bucket::default(),
             rtt_us: None,
             repair_us: None,
             clock_offset: None,
             stats: TransportStats::default(),
             config,
         }
+    }
+
+    /// Where to send, while the peer consents to be sent anything (RFC 7675).
+    pub fn way(&self) -> Option<Path> {
+        self.in_use.filter(|_| !self.silent)
+    }
+
+    /// The key of a check made with the credentials of before a restart, if it is.
+    pub fn former_key(&self, message: &Message<'_>) -> Option<&hmac::Key> {
+        let (ours, _) = message.ufrags()?;
+        let former = self.former.as_ref().filter(|former| former.ufrag == ours);
+        former.map(|former| &former.key)
+    }
+
+    /// Whether, being the one who checks, it has had no answer for longer than `limit`.
+    pub fn unanswered(&self, limit: Micros, now: Micros) -> bool {
+        let late = |at: Micros| now.saturating_sub(at) > limit;
+        self.config.controlling && self.answered.is_some_and(late)
+    }
+
+    pub fn verified(&mut self, path: Path) -> Option<&mut Verified> {
+        self.paths.iter_mut().find(|verified| verified.path == path)
+    }
+
+    pub fn heard_on(&self, path: Path) -> Option<Micros> {
+        let mut known = self.paths.iter();
+        known
+            .find(|verified| verified.path == path)
+            .map(|v| v.heard)
+    }
+
+    /// Whether its path is a stream that takes no pictures for now.
+    pub fn stalls(&self) -> bool {
+        self.stalled.is_some() && self.stalled == self.in_use
     }
 
     pub fn rtt(&self) -> Micros {

@@ -68,10 +68,13 @@ impl Profile {
     }
 }
 
+/// The socket number of every path that is a TCP connection (ICE-TCP, RFC 6544).
+pub const STREAM: u8 = 255;
+
 /// A receiver's address as the engine sees it: which socket, and the peer beyond it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Path {
-    /// Index of the local socket.
+    /// Index of the local socket, or `STREAM`.
     pub socket: u8,
     pub peer: SocketAddr,
 }
@@ -87,7 +90,11 @@ pub struct Limits {
     pub max_ssrcs: usize,
     pub max_sinks: usize,
     pub max_transports: usize,
+    /// So long may nothing authentic come, or no check of ours be answered, until nothing more is
+    /// sent.
     pub silent_us: Micros,
+    /// Packets one transport may bring in a second, on average over a quarter of one.
+    pub packet_rate: u64,
     /// Packets that may wait while the driver cannot send: so many until pictures are dropped,
     /// twice as many until sound is, four times until control is.
     pub max_waiting: usize,
@@ -102,6 +109,7 @@ impl Default for Limits {
             max_sinks: 64,
             max_transports: 10_000,
             silent_us: 3 * SECOND,
+            packet_rate: 20_000,
             max_waiting: 16_384,
         }
     }
@@ -117,6 +125,15 @@ pub struct TransportConfig {
     pub controlling: bool,
     pub candidates: Vec<Path>,
     pub extensions: Vec<(crate::ext::Extension, u8)>,
+}
+
+/// The ICE user fragments and passwords of both sides.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    pub local_ufrag: String,
+    pub local_pwd: String,
+    pub remote_ufrag: String,
+    pub remote_pwd: String,
 }
 
 /// One SRTP direction: master key (16 octets) and salt (12 or 14).
@@ -163,6 +180,14 @@ pub enum Op {
     },
     SendDtls(u32, Vec<u8>),
     DropTransport(u32),
+    /// New credentials for a transport that keeps all else (RFC 8445 section 9).
+    RestartIce(u32, Box<Credentials>),
+    /// A stream takes no more for now: send no new pictures on it.
+    Stalled(Path),
+    /// A stream that was stalled takes pictures again.
+    Flowing(Path),
+    /// A stream has ended.
+    PathGone(Path),
     AddSource(u32, Box<SourceConfig>),
     DropSource(u32),
     AddSink(u32, Box<SinkConfig>),

@@ -36,6 +36,8 @@ impl World {
     fn new() -> World {
         let limits = Limits {
             max_waiting: WAITING,
+            // The peers say little here, and are to be sent something all the same.
+            silent_us: 1_000_000 * MS,
             ..Limits::default()
         };
         let mut engine = Engine::new(limits, 7, 1_790_000_000_000_000);

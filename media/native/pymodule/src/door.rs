@@ -19,6 +19,7 @@ use crate::clock::cpu_ns_of;
 use crate::parse;
 use crate::registry::{Registry, Wrong};
 use crate::shown;
+use crate::streams::{Pump, Room, Streams};
 use crate::worker::{lock, Command, Shared, Worker};
 
 create_exception!(
@@ -41,7 +42,9 @@ fn wrong(sentence: Wrong) -> PyErr {
 pub struct Engine {
     shared: Arc<Shared>,
     registry: Mutex<Registry>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    streams: Arc<Streams>,
+    /// The packets' and the streams'.
+    threads: Mutex<Option<[JoinHandle<()>; 2]>>,
     addresses: Vec<SocketAddr>,
     limits: Limits,
 }
@@ -79,7 +82,7 @@ impl Engine {
     }
 
     fn open(&self) -> PyResult<()> {
-        match *lock(&self.thread) {
+        match *lock(&self.threads) {
             Some(_) => Ok(()),
             None => Err(wrong("the engine is closed".to_owned())),
         }
@@ -99,11 +102,14 @@ impl Engine {
     }
 
     fn stop(&self) {
-        let thread = lock(&self.thread).take();
-        if let Some(thread) = thread {
+        let threads = lock(&self.threads).take();
+        if let Some(threads) = threads {
             self.shared.command(Command::Stop);
-            // A worker that panicked has printed its trace; there is nothing to add.
-            let _ = thread.join();
+            self.streams.stop();
+            for thread in threads {
+                // One that panicked has printed its trace; there is nothing to add.
+                let _ = thread.join();
+            }
         }
     }
 }
@@ -117,7 +123,7 @@ impl Drop for Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (hosts, port, *, gather_us=1000, cache_packets=1024, max_ssrcs=16, max_sinks=64, max_transports=10_000, silent_ms=3_000))]
+    #[pyo3(signature = (hosts, port, *, gather_us=1000, cache_packets=1024, max_ssrcs=16, max_sinks=64, max_transports=10_000, silent_ms=3_000, packet_rate=20_000, max_streams=1_024, streams_per_address=64))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         hosts: Vec<String>,
@@ -128,6 +134,9 @@ impl Engine {
         max_sinks: i64,
         max_transports: i64,
         silent_ms: i64,
+        packet_rate: i64,
+        max_streams: i64,
+        streams_per_address: i64,
     ) -> PyResult<Self> {
         let limits = Limits {
             gather_us: limit("gather_us", gather_us, 0, 10_000)?,
@@ -136,6 +145,7 @@ impl Engine {
             max_sinks: limit("max_sinks", max_sinks, 1, 4_096)?,
             max_transports: limit("max_transports", max_transports, 1, 100_000)?,
             silent_us: limit::<u64>("silent_ms", silent_ms, 100, 600_000)? * MS,
+            packet_rate: limit("packet_rate", packet_rate, 100, 10_000_000)?,
             ..Limits::default()
         };
         if hosts.is_empty() || hosts.len() > 16 {
@@ -143,15 +153,25 @@ impl Engine {
         }
         let sockets = bind_all(&hosts, limit("port", port, 0, 65_535)?)?;
         let addresses = sockets.iter().map(|s| s.address).collect();
+        let room = Room {
+            total: limit("max_streams", max_streams, 0, 100_000)?,
+            per_address: limit("streams_per_address", streams_per_address, 1, 100_000)?,
+        };
         let shared = Shared::new()?;
-        let worker = Worker::new(shared.clone(), sockets, limits, rand::random());
-        let thread = std::thread::Builder::new()
-            .name("packets".to_owned())
-            .spawn(move || worker.run())?;
+        let streams = Streams::new(room)?;
+        let pump = Pump::new(streams.clone(), shared.clone());
+        let seed = rand::random();
+        let worker = Worker::new(shared.clone(), sockets, streams.clone(), limits, seed);
+        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let threads = [
+            thread("packets").spawn(move || worker.run())?,
+            thread("streams").spawn(move || pump.run())?,
+        ];
         Ok(Engine {
             shared,
             registry: Mutex::default(),
-            thread: Mutex::new(Some(thread)),
+            streams,
+            threads: Mutex::new(Some(threads)),
             addresses,
             limits,
         })
@@ -200,14 +220,8 @@ impl Engine {
         extensions: Vec<(String, i64)>,
     ) -> PyResult<()> {
         let id = parse::id("transport", transport).map_err(wrong)?;
-        for (what, text) in [
-            ("local_ufrag", &local_ufrag),
-            ("local_pwd", &local_pwd),
-            ("remote_ufrag", &remote_ufrag),
-            ("remote_pwd", &remote_pwd),
-        ] {
-            parse::token(what, text).map_err(wrong)?;
-        }
+        let own = parse::credentials(local_ufrag, local_pwd, remote_ufrag, remote_pwd);
+        let own = own.map_err(wrong)?;
         let candidates = candidates
             .iter()
             .take(64)
@@ -220,12 +234,12 @@ impl Engine {
             .map(parse::extension)
             .collect::<Result<Vec<_>, _>>()
             .map_err(wrong)?;
-        let ufrag = local_ufrag.clone();
+        let ufrag = own.local_ufrag.clone();
         let config = TransportConfig {
-            local_ufrag,
-            local_pwd,
-            remote_ufrag,
-            remote_pwd,
+            local_ufrag: own.local_ufrag,
+            local_pwd: own.local_pwd,
+            remote_ufrag: own.remote_ufrag,
+            remote_pwd: own.remote_pwd,
             controlling,
             candidates,
             extensions,
@@ -275,6 +289,29 @@ impl Engine {
         }
         let op = Op::SendDtls(id, datagram.to_vec());
         self.ordered(|registry| registry.transport(id), op)
+    }
+
+    #[pyo3(signature = (transport, *, local_ufrag, local_pwd, remote_ufrag, remote_pwd))]
+    fn restart_ice(
+        &self,
+        transport: i64,
+        local_ufrag: String,
+        local_pwd: String,
+        remote_ufrag: String,
+        remote_pwd: String,
+    ) -> PyResult<()> {
+        let id = parse::id("transport", transport).map_err(wrong)?;
+        let ufrag = local_ufrag.clone();
+        let new = parse::credentials(local_ufrag, local_pwd, remote_ufrag, remote_pwd);
+        self.ordered(
+            |registry| registry.restart_ice(id, &ufrag),
+            Op::RestartIce(id, Box::new(new.map_err(wrong)?)),
+        )
+    }
+
+    fn adopt_stream(&self, fd: i32) -> PyResult<()> {
+        self.open()?;
+        Ok(self.streams.adopt(fd)?)
     }
 
     fn drop_transport(&self, transport: i64) {
@@ -443,6 +480,6 @@ impl Engine {
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let (stats, driver) = self.ask(py, Command::Stats)?;
-        shown::stats(py, &stats, &driver)
+        shown::stats(py, &stats, &driver, &self.streams)
     }
 }

@@ -7,11 +7,13 @@ mod bench;
 mod binding;
 mod clock;
 mod door;
+mod lane;
 mod names;
 mod parse;
 mod registry;
 mod shown;
 mod socket;
+mod streams;
 mod wake;
 mod worker;
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use dataplane::ext::Extension;
-use dataplane::{Codec, Kind, Path, Profile};
+use dataplane::{Codec, Credentials, Kind, Path, Profile};
 
 use crate::registry::Wrong;
 
@@ -80,6 +80,24 @@ pub fn token(what: &str, text: &str) -> Result<(), Wrong> {
             "{what}: not 1..256 printable characters without colon"
         ))
     }
+}
+
+pub fn credentials(
+    local_ufrag: String,
+    local_pwd: String,
+    remote_ufrag: String,
+    remote_pwd: String,
+) -> Result<Credentials, Wrong> {
+    token("local_ufrag", &local_ufrag)?;
+    token("local_pwd", &local_pwd)?;
+    token("remote_ufrag", &remote_ufrag)?;
+    token("remote_pwd", &remote_pwd)?;
+    Ok(Credentials {
+        local_ufrag,
+        local_pwd,
+        remote_ufrag,
+        remote_pwd,
+    })
 }
 
 pub fn mid(text: Option<&str>) -> Result<(), Wrong> {

@@ -11,6 +11,7 @@ pub type Wrong = String;
 #[derive(Default)]
 struct Members {
     ufrag: String,
+    former: Option<String>,
     sources: HashSet<u32>,
     sinks: HashSet<u32>,
     ssrcs: HashSet<u32>,
@@ -87,12 +88,26 @@ impl Registry {
         Ok(())
     }
 
+    /// A transport answers to `ufrag` from now on; to the one before it until the next restart.
+    pub fn restart_ice(&mut self, id: u32, ufrag: &str) -> Result<(), Wrong> {
+        unless(self.ufrags.contains(ufrag), || {
+            format!("local_ufrag {ufrag}: in use already")
+        })?;
+        let members = self.members(id)?;
+        let former = members.former.replace(members.ufrag.clone());
+        ufrag.clone_into(&mut members.ufrag);
+        former.map(|former| self.ufrags.remove(&former));
+        self.ufrags.insert(ufrag.to_owned());
+        Ok(())
+    }
+
     /// Whether it was known.
     pub fn drop_transport(&mut self, id: u32) -> bool {
         let Some(members) = self.transports.remove(&id) else {
             return false;
         };
         self.ufrags.remove(&members.ufrag);
+        members.former.map(|former| self.ufrags.remove(&former));
         self.sources
             .retain(|source, _| !members.sources.contains(source));
         self.sinks.retain(|sink, _| !members.sinks.contains(sink));

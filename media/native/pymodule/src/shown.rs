@@ -6,10 +6,16 @@ use dataplane::{Codec, Event, SinkStats, SourceStats, Stats, TransportStats};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
+use crate::streams::Streams;
 use crate::worker::Driver;
 
 /// Every counter, by what it belongs to; see `media/_native.pyi`.
-pub fn stats<'py>(py: Python<'py>, stats: &Stats, driver: &Driver) -> PyResult<Bound<'py, PyDict>> {
+pub fn stats<'py>(
+    py: Python<'py>,
+    stats: &Stats,
+    driver: &Driver,
+    streams: &Streams,
+) -> PyResult<Bound<'py, PyDict>> {
     let engine = counters(py, &stats.engine.pairs())?;
     for (name, value) in [
         ("worker_cpu_ns", driver.worker_cpu_ns),
@@ -21,6 +27,9 @@ pub fn stats<'py>(py: Python<'py>, stats: &Stats, driver: &Driver) -> PyResult<B
         ("gso_refused", driver.send.gso_refused),
         ("send_errors", driver.send.send_errors),
     ] {
+        engine.set_item(name, value)?;
+    }
+    for (name, value) in streams.pairs() {
         engine.set_item(name, value)?;
     }
     let transports = PyDict::new(py);

@@ -362,6 +362,15 @@ impl Inbox {
     }
 }
 
+/// What to wait for on one descriptor.
+pub fn poll(fd: RawFd, events: i16) -> libc::pollfd {
+    libc::pollfd {
+        fd,
+        events,
+        revents: 0,
+    }
+}
+
 /// Wait until one of `fds` is ready or `timeout_us` is over.
 pub fn wait(fds: &mut [libc::pollfd], timeout_us: Option<u64>) {
     let spec = timeout_us.map(|us| libc::timespec {

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dataplane::{Batch, Codec, Engine, Event, Limits, Micros, Op, Path, Stats};
+use dataplane::{Batch, Codec, Engine, Event, Limits, Micros, Op, Path, Stats, STREAM};
 
 use crate::clock::{thread_cpu_ns, unix_us, Clock};
-use crate::socket::{sharpen_timers, wait, Inbox, SendCounts, Udp};
+use crate::socket::{poll, sharpen_timers, wait, Inbox, SendCounts, Udp};
+use crate::streams::Streams;
 use crate::wake::Wake;
 
 /// Bursts taken from one socket before the others and the timers have their turn.
@@ -18,6 +19,11 @@ const PORTION: usize = 96 * 1024;
 /// What Python asks of the worker.
 pub enum Command {
     Apply(Op),
+    /// A datagram that came over a stream.
+    Datagram {
+        data: Vec<u8>,
+        path: Path,
+    },
     Stats(Sender<(Stats, Driver)>),
     Keyframe(u32, Sender<Option<(Codec, Vec<u8>)>>),
     Stop,
@@ -65,6 +71,7 @@ pub struct Worker {
     shared: Arc<Shared>,
     engine: Engine,
     sockets: Vec<Udp>,
+    streams: Arc<Streams>,
     backlog: VecDeque<Batch>,
     inbox: Inbox,
     clock: Clock,
@@ -72,11 +79,18 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn new(shared: Arc<Shared>, sockets: Vec<Udp>, limits: Limits, seed: u64) -> Self {
+    pub fn new(
+        shared: Arc<Shared>,
+        sockets: Vec<Udp>,
+        streams: Arc<Streams>,
+        limits: Limits,
+        seed: u64,
+    ) -> Self {
         Worker {
             shared,
             engine: Engine::new(limits, seed, unix_us()),
             sockets,
+            streams,
             backlog: VecDeque::new(),
             inbox: Inbox::new(),
             clock: Clock::start(),
@@ -109,6 +123,10 @@ impl Worker {
         for command in commands {
             match command {
                 Command::Apply(op) => self.engine.apply(op, now),
+                Command::Datagram { mut data, path } => {
+                    self.streams.taken();
+                    self.engine.receive(&mut data, path, now);
+                }
                 Command::Stats(reply) => {
                     self.driver.worker_cpu_ns = thread_cpu_ns();
                     // The asker may have given up waiting.
@@ -183,6 +201,10 @@ impl Worker {
     fn send_backlog(&mut self) -> bool {
         while let Some(first) = self.backlog.front() {
             let socket = first.path.socket;
+            if socket == STREAM {
+                self.send_stream();
+                continue;
+            }
             let batches = self.backlog.make_contiguous();
             let run = batches
                 .iter()
@@ -201,6 +223,18 @@ impl Worker {
             }
         }
         true
+    }
+
+    /// Hand the first batch held back to its stream.
+    fn send_stream(&mut self) {
+        let Some(batch) = self.backlog.pop_front() else {
+            return;
+        };
+        if self.streams.send(&batch) {
+            let now = self.clock.now();
+            self.engine.apply(Op::Stalled(batch.path), now);
+        }
+        self.engine.recycle(batch.octets);
     }
 
     /// Hand events to Python.
@@ -236,13 +270,5 @@ impl Worker {
         fds.push(poll(self.shared.wake.fd(), libc::POLLIN));
         wait(&mut fds, timeout);
         self.driver.wakeups += 1;
-    }
-}
-
-fn poll(fd: i32, events: i16) -> libc::pollfd {
-    libc::pollfd {
-        fd,
-        events,
-        revents: 0,
     }
 }

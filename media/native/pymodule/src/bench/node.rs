@@ -13,6 +13,7 @@ use dataplane::{
 
 use crate::bench::BenchError;
 use crate::socket::Udp;
+use crate::streams::{Room, Streams};
 use crate::worker::{Command, Driver, Shared, Worker};
 
 pub const PROFILE: Profile = Profile::AeadAes128Gcm;
@@ -76,7 +77,11 @@ impl Node {
             max_sinks: 4096,
             ..Limits::default()
         };
-        let worker = Worker::new(shared.clone(), vec![socket], limits, seed);
+        let streams = Streams::new(Room {
+            total: 0,
+            per_address: 0,
+        })?;
+        let worker = Worker::new(shared.clone(), vec![socket], streams, limits, seed);
         let thread = std::thread::Builder::new()
             .name(format!("packets-{number}"))
             .spawn(move || worker.run())?;

@@ -34,7 +34,7 @@ from .bus import Bus
 from .clock import Clock
 from .conferences import Conferences
 from .config import Config, ConfigError
-from .connection import Listener
+from .connection import Listener, fitting
 from .directives import Directives
 from .dispatch import Dispatch
 from .ending import end_all, end_process_within
@@ -239,13 +239,16 @@ class Node:
             readiness=self.readiness,
         )
         try:
-            self.listener = await Listener.start(application, http_config)
+            media = self.engine.native.adopt_stream if self.config.media.tcp else None
+            self.listener = await Listener.start(application, http_config, media)
         except (OSError, ssl.SSLError) as error:
             raise ConfigError((f"http {http_config.host}:{http_config.port}: {error}",)) from None
         log.info(
             "node up",
             extra={"node": self.config.node.code, "port": self.listener.port, "media_port": self.engine.port},
         )
+        if self.config.media.tcp:
+            self.peers.over_tcp(self.config.media.advertise_port or self.listener.port)
 
     def readiness(self) -> Mapping[str, str]:
         """Return check to what is wrong, "" when it is well."""
@@ -340,6 +343,9 @@ def _engine(config: Config) -> Engine:
             max_sinks=media.max_sinks,
             max_transports=media.max_transports,
             silent_ms=media.silent_ms,
+            packet_rate=media.packet_rate,
+            max_streams=min(media.max_streams, fitting() // 8),
+            streams_per_address=config.http.connections_per_address,
         )
     except (OSError, ValueError) as error:
         raise ConfigError((f"media {', '.join(media.hosts)} port {config.media_port}: {error}",)) from None

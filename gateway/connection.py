@@ -24,6 +24,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
 from . import problems, telemetry
+from .porch import Held, Media, Porch
 from .settings import HttpSection
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,6 @@ CUT_S = 0.5
 """What is left when requests had their time to end is cut off within this."""
 MAX_HEADER_BYTES = 8_190
 MAX_HEADERS = 64
-TLS_HANDSHAKE_S = 10.0
 BACKLOG = 1024
 RESERVED_FILES = 48
 """Descriptors that connections leave alone, or an eighth of all if that is more: a node without any has about 30."""
@@ -55,17 +55,20 @@ class Door:
         """``most``: how many of all addresses together there may be now."""
         self._per_address = per_address
         self._most = most
-        self._open: dict[str, OrderedDict[Connection, None]] = {}
-        self._all: OrderedDict[Connection, str] = OrderedDict()
+        self._open: dict[str, OrderedDict[Held, None]] = {}
+        self._all: OrderedDict[Held, str] = OrderedDict()
 
     @property
     def total(self) -> int:
         return len(self._all)
 
-    def admit(self, connection: Connection, address: str) -> bool:
-        """Return whether ``connection`` may stay; a quiet one, of the same address if that is full, may go for it."""
+    def admit(self, connection: Held, address: str, *, spare: int = 0) -> bool:
+        """Return whether ``connection`` may stay; a quiet one, of the same address if that is full, may go for it.
+
+        It may be one of ``spare`` more than the address has places.
+        """
         mine = self._open.get(address, OrderedDict())
-        if len(mine) >= self._per_address:
+        if len(mine) >= self._per_address and not self._spare(mine, spare):
             quiet = next((other for other in mine if other.quiet), None)
             if not self._displace(quiet, "address-full"):
                 return False
@@ -76,7 +79,10 @@ class Door:
         telemetry.gauge("http_connections", self.total)
         return True
 
-    def _displace(self, quiet: Connection | None, otherwise: str) -> bool:
+    def _spare(self, mine: OrderedDict[Held, None], spare: int) -> bool:
+        return len(mine) < self._per_address + spare and not any(other.quiet for other in mine)
+
+    def _displace(self, quiet: Held | None, otherwise: str) -> bool:
         """Close ``quiet``; without one, count why nobody new comes in."""
         telemetry.count("http_refused", reason="displaced" if quiet else otherwise)
         if quiet is None:
@@ -85,7 +91,7 @@ class Door:
         quiet.force_close()
         return True
 
-    def _quiet(self) -> Connection | None:
+    def _quiet(self) -> Held | None:
         for _ in range(min(LOOKED_AT, len(self._all))):
             oldest = next(iter(self._all))
             if oldest.quiet:
@@ -93,7 +99,7 @@ class Door:
             self._all.move_to_end(oldest)
         return None
 
-    def leave(self, connection: Connection, address: str) -> None:
+    def leave(self, connection: Held, address: str) -> None:
         """Forget ``connection``; unknown ones are ignored."""
         mine = self._open.get(address)
         if mine is None or connection not in mine:
@@ -210,11 +216,11 @@ class _Hardened(Server):
             max_headers=MAX_HEADERS,
             auto_decompress=False,
         )
-        self._door = Door(settings.connections_per_address)
+        self.door = Door(settings.connections_per_address)
         self._header_s = settings.header_deadline_s
 
     def __call__(self) -> RequestHandler:
-        return Connection(self, door=self._door, header_s=self._header_s, loop=self._loop, **self._kwargs)
+        return Connection(self, door=self.door, header_s=self._header_s, loop=self._loop, **self._kwargs)
 
 
 class _Runner(web.AppRunner):
@@ -233,15 +239,15 @@ class _Runner(web.AppRunner):
 class Listener:
     """An application being served on one address."""
 
-    def __init__(self, runner: _Runner, server: asyncio.Server, shutdown_s: float, *, secure: bool) -> None:
+    def __init__(self, runner: _Runner, porch: Porch, shutdown_s: float, *, secure: bool) -> None:
         self._runner = runner
-        self._server = server
+        self._porch = porch
         self._shutdown_s = shutdown_s
         self.secure = secure
 
     @classmethod
-    async def start(cls, application: web.Application, settings: HttpSection) -> Listener:
-        """Bind and serve.
+    async def start(cls, application: web.Application, settings: HttpSection, media: Media | None = None) -> Listener:
+        """Bind and serve; ``media`` takes what is media over TCP.
 
         Raises:
             OSError: The address cannot be bound; ssl.SSLError: the certificate cannot be used.
@@ -249,28 +255,26 @@ class Listener:
         context = tls_context(settings)
         runner = _Runner(application, settings)
         await runner.setup()
-        handshake: dict[str, Any] = {"ssl": context, "ssl_handshake_timeout": TLS_HANDSHAKE_S} if context else {}
+        server = cast("_Hardened", runner.server)
+        porch = Porch(server, server.door, settings.header_deadline_s, context, media)
         try:
-            server = await asyncio.get_running_loop().create_server(
-                cast("Any", runner.server), settings.host, settings.port, backlog=BACKLOG, **handshake
-            )
+            await porch.listen(settings.host, settings.port, BACKLOG)
         except BaseException:
             await runner.cleanup()
             raise
-        return cls(runner, server, settings.shutdown_s, secure=context is not None)
+        return cls(runner, porch, settings.shutdown_s, secure=context is not None)
 
     @property
     def port(self) -> int:
         """The bound TCP port."""
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        return self._porch.port
 
     async def stop(self) -> None:
         """Accept nothing more, let requests end within ``shutdown_s``, close.
 
         aiohttp 3.14 waits that long for a handler, and then as long again for its connection: the sum is bounded here.
         """
-        self._server.close()
+        self._porch.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._shutdown_s + CUT_S):
                 await self._runner.cleanup()

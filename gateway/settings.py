@@ -102,8 +102,13 @@ class MediaSection(Section):
     )
     advertise_port: Port = Field(
         default=0,
+        description=("Port put into answers, when a router maps another one to this gateway. 0: the port listened on."),
+    )
+    tcp: bool = Field(
+        default=True,
         description=(
-            "UDP port put into answers, when a router maps another one to this gateway. 0: the port listened on."
+            "Take media over TCP too (ICE-TCP), on http.port, where a firewall lets no UDP through. Slower on "
+            "lossy lines."
         ),
     )
     gather_us: int = Field(
@@ -131,6 +136,21 @@ class MediaSection(Section):
         ge=500,
         le=60_000,
         description="Milliseconds without an authentic packet until a peer counts as gone.",
+    )
+    packet_rate: int = Field(
+        default=20_000,
+        ge=100,
+        le=1_000_000,
+        description=(
+            "Packets per second one connection may bring in; more are dropped. A link full of 60 pictures of "
+            "1.7 Mbit/s is 12000, a terminal below 1000."
+        ),
+    )
+    max_streams: int = Field(
+        default=1_024,
+        ge=0,
+        le=100_000,
+        description="Media connections over TCP; http.connections_per_address of them may be of one address.",
     )
 
 

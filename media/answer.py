@@ -51,6 +51,7 @@ CODECS: Mapping[Kind, tuple[tuple[Codec, int], ...]] = {
 PROFILES: Mapping[Codec, str] = {"opus": "minptime=10;useinbandfec=1", "vp9": "profile-id=0", "av1": "profile=0"}
 H264_PROFILES = ("42e01f", "42c01f", "42001f")
 CANDIDATE_PRIORITY = 2_130_706_431  # host, first component: RFC 8445 section 5.1.2.1 with local preference 65535
+TCP_PRIORITY = 1_671_430_143  # type preference 99, passive, below all UDP: RFC 6544 section 4.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +102,38 @@ class Plan:
     role: Role
     extensions: tuple[tuple[Extension, int], ...]
 
+    def continues(self, before: "Plan") -> bool:
+        """Whether this is ``before`` with new ICE credentials: the same certificate, sections and streams."""
+        return (
+            self.fingerprints == before.fingerprints
+            and (self.ufrag, self.pwd) != (before.ufrag, before.pwd)
+            and self.extensions == before.extensions
+            and [_shape(entry) for entry in self.entries] == [_shape(entry) for entry in before.entries]
+        )
+
     @property
     def taken(self) -> tuple[Taken, ...]:
         return tuple(entry for entry in self.entries if entry is not None)
 
 
+def _shape(entry: Taken | None) -> object:
+    return entry and (entry.section.mid, entry.kind, entry.payloads, entry.label, entry.slot, entry.rids)
+
+
 @dataclass(frozen=True, slots=True)
 class Local:
-    """Our side of the transport: ICE credentials, sha-256 fingerprint, (address, port) candidates."""
+    """Our side: ICE credentials, sha-256 fingerprint, (address, port) candidates; ``tcp``: passive ones.
+
+    ``version`` counts the answers of one session (RFC 8866 section 5.2).
+    """
 
     session: int
     ufrag: str
     pwd: str
     fingerprint: str
     candidates: Sequence[tuple[str, int]]
+    tcp: Sequence[tuple[str, int]] = ()
+    version: int = 1
 
 
 def plan(offer: Offer, max_slots: int) -> Plan:
@@ -256,7 +275,7 @@ def render(plan: Plan, local: Local, ssrcs: Mapping[int, tuple[int, int | None]]
     """
     entries = list(zip(plan.offer.sections, plan.entries, strict=True))
     group = [section.mid for section, entry in entries if entry is not None and section.mid is not None]
-    lines = ["v=0", f"o=- {local.session} 1 IN IP4 127.0.0.1", "s=-", "t=0 0", "a=ice-lite"]
+    lines = ["v=0", f"o=- {local.session} {local.version} IN IP4 127.0.0.1", "s=-", "t=0 0", "a=ice-lite"]
     if plan.offer.bundle:
         lines.append("a=group:BUNDLE " + " ".join(group))
     if plan.offer.mixed_extensions:
@@ -308,6 +327,10 @@ def _transport(plan: Plan, local: Local) -> list[str]:
     candidates = [
         f"a=candidate:{place} 1 udp {CANDIDATE_PRIORITY - 256 * (place - 1)} {host} {port} typ host"
         for place, (host, port) in enumerate(local.candidates, 1)
+    ]
+    candidates += [
+        f"a=candidate:t{place} 1 tcp {TCP_PRIORITY - 256 * place} {host} {port} typ host tcptype passive"
+        for place, (host, port) in enumerate(local.tcp)
     ]
     return [
         f"a=ice-ufrag:{local.ufrag}",

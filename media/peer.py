@@ -154,6 +154,7 @@ class Peers:
         self.counts: Counter[str] = Counter()
         """Peers by what became of them: connected, closed, failed_<why>, refused_<code>."""
         self._candidates = tuple((host, port or engine.port) for host in advertise)
+        self._tcp: tuple[tuple[str, int], ...] = ()
         self._max_peers = max_peers
         self._max_slots = max_slots
         self._tasks: set[asyncio.Task[None]] = set()
@@ -161,6 +162,10 @@ class Peers:
         self._certificate = _Certificate.generateCertificate()
         fingerprint = next(f.value for f in self._certificate.getFingerprints() if f.algorithm == "sha-256")
         self._host = Host(engine, fingerprint, self._handshake, deadlines, entropy, self.counts, self._spawn)
+
+    def over_tcp(self, port: int) -> None:
+        """Media may come to this TCP port of the same addresses too (ICE-TCP): say so in answers from now on."""
+        self._tcp = tuple((host, port) for host, _ in self._candidates)
 
     def __len__(self) -> int:
         return len(self._host.peers)
@@ -178,7 +183,7 @@ class Peers:
         except SdpError as error:
             self.counts[f"refused_{error.code}"] += 1
             raise
-        peer = Peer(self._host, accepted, self._candidates)
+        peer = Peer(self._host, accepted, self._candidates, self._tcp)
         peer.connect(accepted.fingerprints)
         return peer
 

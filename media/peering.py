@@ -7,12 +7,12 @@ import asyncio
 import base64
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from .answer import Codec, Extension, Kind, Local, Plan, Role, Taken, cname, extensions_of, render
+from .answer import Codec, Extension, Kind, Local, Plan, Role, Taken, cname, extensions_of, plan, render
 from .engine import Engine
-from .sdp import link_parameters
+from .sdp import SdpError, link_parameters, parse_offer
 from .transport import FINAL, Deadlines, Handshake, PeerState, Transport
 
 LINK_EXTENSIONS: tuple[tuple[Extension, int], ...] = (
@@ -139,27 +139,33 @@ class Peer(End):
     engine has dropped the peer's sources and sinks.
     """
 
-    def __init__(self, host: Host, accepted: Plan, candidates: Sequence[tuple[str, int]]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        accepted: Plan,
+        candidates: Sequence[tuple[str, int]],
+        tcp: Sequence[tuple[str, int]] = (),
+    ) -> None:
         super().__init__(host, accepted.role, wait_nominated=False)
         self.on_state: Callable[[Peer, PeerState], None] | None = None
         self.upstreams: tuple[Upstream, ...] = ()
         self.slots: tuple[Slot, ...] = ()
         self.answer_sdp = ""
         try:
-            self._describe(accepted, candidates)
+            ufrag, pwd = host.credentials()
+            self._local = Local(host.session(), ufrag, pwd, host.fingerprint, candidates, tcp)
+            self._describe(accepted)
         except BaseException:
             self._transport.fail("engine-refused")
             raise
 
-    def _describe(self, accepted: Plan, candidates: Sequence[tuple[str, int]]) -> None:
+    def _describe(self, accepted: Plan) -> None:
         """Tell the engine what will come and go, and write the answer."""
-        host = self._host
-        ufrag, pwd = host.credentials()
-        local = Local(host.session(), ufrag, pwd, host.fingerprint, candidates)
-        host.engine.native.add_transport(
+        local = self._local
+        self._host.engine.native.add_transport(
             self.id,
-            local_ufrag=ufrag,
-            local_pwd=pwd,
+            local_ufrag=local.ufrag,
+            local_pwd=local.pwd,
             remote_ufrag=accepted.ufrag,
             remote_pwd=accepted.pwd,
             controlling=False,
@@ -171,7 +177,26 @@ class Peer(End):
         self.slots = tuple(
             self._add_sink(index, entry, ssrcs[index], cname(local.session)) for index, entry in entries if entry.slot
         )
+        self._accepted, self._streams = accepted, ssrcs
         self.answer_sdp = render(accepted, local, ssrcs)
+
+    def restart(self, offer_sdp: str) -> str:
+        """Answer the peer's offer to restart ICE (RFC 8839 section 4.4.1.1): all but the way to it stays.
+
+        Raises:
+            SdpError: ``sdp-changed`` when it is not our peer's offer with new credentials; else as ``accept``.
+        """
+        offered = plan(parse_offer(offer_sdp), sum(entry.slot for entry in self._accepted.taken))
+        if self.state in FINAL or not offered.continues(self._accepted):
+            raise SdpError("sdp-changed", "not this connection with new ICE credentials")
+        ufrag, pwd = self._host.credentials()
+        self._host.engine.native.restart_ice(
+            self.id, local_ufrag=ufrag, local_pwd=pwd, remote_ufrag=offered.ufrag, remote_pwd=offered.pwd
+        )
+        self._local = replace(self._local, ufrag=ufrag, pwd=pwd, version=self._local.version + 1)
+        self._accepted = offered
+        self.answer_sdp = render(offered, self._local, self._streams)
+        return self.answer_sdp
 
     def _add_source(self, index: int, entry: Taken) -> Upstream:
         source = self._host.engine.new_id()

@@ -16,7 +16,7 @@ MAX_SECTIONS = 80
 MAX_RIDS = 3
 MAX_STREAMS = 8
 
-Code = Literal["sdp-too-large", "sdp-malformed", "sdp-unsupported", "sdp-no-fingerprint", "sdp-no-ice"]
+Code = Literal["sdp-too-large", "sdp-malformed", "sdp-unsupported", "sdp-no-fingerprint", "sdp-no-ice", "sdp-changed"]
 Direction = Literal["sendonly", "recvonly", "sendrecv", "inactive"]
 Setup = Literal["active", "passive", "actpass"]
 

@@ -94,6 +94,8 @@ class Conferences:
         self.may_join = self._meetings.may_join
         self.join = self._seats.join
         self.leave = self._seats.leave
+        self.attach = self._seats.attach
+        self.restart = self._seats.restart
         self.watch = self._seats.watch
         self.publishing = self._seats.publishing
         self.sizes = self._seats.sizes

@@ -38,6 +38,8 @@ from signaling.messages import (
     NodeView,
     Publishing,
     Receipt,
+    Restart,
+    Restarted,
     Sizes,
     Speaking,
     Watch,
@@ -72,6 +74,7 @@ from .journal import Row
 from .links import Port
 from .presence import Presence
 from .refusals import Refusals
+from .resuming import Resuming
 from .sessions import Sessions, Visitor
 from .transfers import Transfers
 
@@ -130,6 +133,7 @@ class Dispatch:
         transfers: Transfers,
     ) -> None:
         self.sessions = Sessions(self, clock)
+        self._resuming = Resuming(lambda participant: conferences.leave(participant, "session lost"))
         self._node = node
         self._name = name
         self._tree = tree
@@ -197,16 +201,21 @@ class Dispatch:
         who = self._auth.verify(token)
         return who, max(0.0, (self._auth.expires_at(token) - self._clock.at()) / 1000)
 
-    def arrived(self, visitor: Visitor) -> Iterator[GatewayMessage]:
-        """Return what ``visitor`` is told first; drawn as fast as it reads."""
+    def arrived(self, visitor: Visitor, resume: str = "") -> Iterator[GatewayMessage]:
+        """Return what ``visitor`` is told first; drawn as fast as it reads.  ``resume``: whose seat it goes on in."""
+        if resume:
+            participant = self._resuming.take(resume, visitor.who)
+            if participant is not None and self._conferences.attach(participant, visitor):
+                visitor.participant = participant
+        self._resuming.opened(visitor)
         if visitor.who.role is Role.TERMINAL:
             self._presence.opened(visitor.who.division)
         return self._opening(visitor)
 
-    def departed(self, visitor: Visitor) -> None:
+    def departed(self, visitor: Visitor, *, lost: bool = False) -> None:
         if visitor.who.role is Role.TERMINAL:
             self._presence.closed(visitor.who.division)
-        if visitor.participant is not None:
+        if not self._resuming.closed(visitor, lost=lost) and visitor.participant is not None:
             self._conferences.leave(visitor.participant, "session closed")
 
     def _opening(self, visitor: Visitor) -> Iterator[GatewayMessage]:
@@ -220,6 +229,8 @@ class Dispatch:
             division_name=self._tree.name(who.division) if who.division in self._tree else who.division,
             session=visitor.session,
             now=self._clock.at(),
+            resume=visitor.resume,
+            participant=visitor.participant,
         )
         yield from (view for view in self._conferences.list(who) if not view.ended)
         if who.role is Role.TERMINAL:
@@ -243,6 +254,8 @@ class Dispatch:
         match message:
             case Join():
                 return self._join(visitor, message)
+            case Restart():
+                return self._restart(visitor, message)
             case Leave(request=request):
                 self._leave(visitor)
                 return Done(request=request)
@@ -275,6 +288,15 @@ class Dispatch:
             raise Refused(error.code, str(error)) from None
         visitor.participant = joined.participant
         return joined
+
+    def _restart(self, visitor: Visitor, restart: Restart) -> GatewayMessage:
+        if visitor.participant is None:
+            raise Refused("not-joined", "not in a conference")
+        try:
+            sdp = self._conferences.restart(visitor.participant, restart.sdp)
+        except SdpError as error:
+            raise Refused(error.code, str(error)) from None
+        return Restarted(request=restart.request, sdp=sdp)
 
     def _leave(self, visitor: Visitor) -> None:
         participant, visitor.participant = visitor.participant, None

@@ -130,6 +130,24 @@ class Seats:
             )
         )
 
+    def attach(self, participant: ParticipantId, listener: Listener) -> bool:
+        """Another session goes on in this seat, and is told its slots; False when the seat is gone."""
+        guest = self._switching.guests.get(participant)
+        if guest is None:
+            return False
+        guest.listener, guest.told = listener, ()
+        self._switching.unsettled()
+        return True
+
+    def restart(self, participant: ParticipantId, sdp: str) -> str:
+        """Answer an offer of new ICE credentials; everything else of the seat stays.
+
+        Raises:
+            Refused: ``not-joined``.
+            SdpError: It is not the seat's connection.
+        """
+        return self._guest(participant).peer.restart(sdp)
+
     def watch(self, participant: ParticipantId, slot: int, target: ParticipantId | None) -> None:
         """Pin ``target`` into a video slot, or give the slot back.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Protocol
 
 import aiohttp
@@ -16,7 +16,7 @@ from aiohttp import web
 
 from signaling.errors import RemoteError
 from signaling.ids import Monotonic, ParticipantId, SessionId
-from signaling.messages import MAX_MESSAGE_BYTES, ClientMessage, Failure, GatewayMessage
+from signaling.messages import MAX_MESSAGE_BYTES, ClientMessage, Failure, GatewayMessage, Hello
 from signaling.records import Actor
 from signaling.session import Authenticate, Close, CloseCode, Count, Effect, Handle, Phase, Say, Session
 
@@ -43,11 +43,14 @@ class Desk(Protocol):
         """Return who bears ``token`` and for how many seconds yet, or raise Refused."""
         ...
 
-    def arrived(self, visitor: Visitor) -> Iterator[GatewayMessage]:
-        """Return what a new session is told, welcome first."""
+    def arrived(self, visitor: Visitor, resume: str) -> Iterator[GatewayMessage]:
+        """Return what a new session is told, welcome first; ``resume`` names the lost one it goes on for."""
         ...
 
-    def departed(self, visitor: Visitor) -> None: ...
+    def departed(self, visitor: Visitor, *, lost: bool) -> None:
+        """Its socket is closed; ``lost``: by nobody's will."""
+        ...
+
     async def serve(self, visitor: Visitor, message: ClientMessage) -> GatewayMessage | None:
         """Carry out ``message``; raise RemoteError for what cannot be."""
         ...
@@ -56,9 +59,15 @@ class Desk(Protocol):
 class Visitor:
     """One signed-in session, for those who speak to it."""
 
-    def __init__(self, session: SessionId, who: Actor, outgoing: Outgoing) -> None:
+    def __init__(
+        self, session: SessionId, who: Actor, outgoing: Outgoing, resume: str, replaced: Callable[[], None]
+    ) -> None:
         self.session = session
         self.who = who
+        self.resume = resume
+        """By which a later session may go on for this one."""
+        self.replaced = replaced
+        """Close it: another goes on in its place."""
         self.participant: ParticipantId | None = None
         """Who it is in the one conference it has joined."""
         self._outgoing = outgoing
@@ -146,9 +155,18 @@ class _Socket:
                 if isinstance(result, Exception) and not isinstance(result, (ConnectionError, TimeoutError)):
                     log.error("session failed", exc_info=result, extra={"session": self.session})
             if self.visitor is not None:
-                self._desk.departed(self.visitor)
+                self._desk.departed(self.visitor, lost=self._lost())
                 log.info("session closed", extra={"session": self.session, "code": self._reason()})
             await self._farewell()
+
+    def _lost(self) -> bool:
+        """Whether neither side meant to end the session."""
+        if self._stop.done():
+            return self._stop.result()[0] is CloseCode.TOO_SLOW
+        return self._response.close_code not in (aiohttp.WSCloseCode.OK, aiohttp.WSCloseCode.GOING_AWAY)
+
+    def _replaced(self) -> None:
+        self.stop(CloseCode.REPLACED, "resumed elsewhere")
 
     def _reason(self) -> int:
         return int(self._stop.result()[0]) if self._stop.done() else self._response.close_code or 1006
@@ -211,21 +229,21 @@ class _Socket:
                 case Count(code):
                     telemetry.count("session_refused", code=code)
                 case Authenticate(hello):
-                    await self._carry_out(self._sign_in(hello.token))
+                    await self._carry_out(self._sign_in(hello))
                 case Handle(message):
                     await self._serve(message)
                 case Close(code, text):
                     self.stop(code, text)
 
-    def _sign_in(self, token: str) -> Sequence[Effect]:
+    def _sign_in(self, hello: Hello) -> Sequence[Effect]:
         try:
-            who, seconds = self._desk.sign_in(token)
+            who, seconds = self._desk.sign_in(hello.token)
         except RemoteError as error:
             return self._machine.refused(error.code, str(error))
         self._machine.accepted(Monotonic(self._clock.now() + seconds))
         self._changed.set()
-        self.visitor = Visitor(self.session, who, self._outgoing)
-        self.visitor.tell_all(self._desk.arrived(self.visitor))
+        self.visitor = Visitor(self.session, who, self._outgoing, self._clock.token(), self._replaced)
+        self.visitor.tell_all(self._desk.arrived(self.visitor, hello.resume))
         log.info("session open", extra={"session": self.session, "role": who.role, "division": who.division})
         return ()
 

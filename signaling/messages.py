@@ -57,6 +57,8 @@ class Hello(Message, frozen=True, tag="hello", kw_only=True):
     version: int
     token: Token
     client: Text = ""
+    resume: Text = ""
+    """``resume`` of the welcome of a session whose socket was lost: its seat goes on in this one."""
 
 
 class Join(Message, frozen=True, tag="join", kw_only=True):
@@ -66,6 +68,16 @@ class Join(Message, frozen=True, tag="join", kw_only=True):
     conference: ConferenceId
     sdp: Sdp
     name: Text = ""
+
+
+class Restart(Message, frozen=True, tag="restart", kw_only=True):
+    """A new way to the same connection: an offer with ``a=ice-ufrag`` and ``a=ice-pwd`` changed, nothing else.
+
+    Answered by ``Restarted`` or ``Failure``.
+    """
+
+    request: int
+    sdp: Sdp
 
 
 class Leave(Message, frozen=True, tag="leave", kw_only=True):
@@ -112,7 +124,7 @@ class Sizes(Message, frozen=True, tag="sizes", kw_only=True):
     slots: Annotated[tuple[SlotSize, ...], msgspec.Meta(max_length=64)]
 
 
-ClientMessage = Hello | Join | Leave | Watch | Receipt | Publishing | Sizes
+ClientMessage = Hello | Join | Restart | Leave | Watch | Receipt | Publishing | Sizes
 
 
 # ---- the gateway says to a terminal or console ---------------------------------------------------
@@ -127,6 +139,10 @@ class Welcome(Message, frozen=True, tag="welcome", kw_only=True):
     division_name: str
     session: SessionId
     now: UtcMs
+    resume: str = ""
+    """Say it in the next ``Hello`` when this socket is lost, within 12 s.  A secret of this session."""
+    participant: ParticipantId | None = None
+    """The seat that went on; None: there is none, join again."""
 
 
 class Joined(Message, frozen=True, tag="joined", kw_only=True):
@@ -135,6 +151,11 @@ class Joined(Message, frozen=True, tag="joined", kw_only=True):
     participant: ParticipantId
     sdp: Sdp
     slots: tuple[SlotView, ...]
+
+
+class Restarted(Message, frozen=True, tag="restarted", kw_only=True):
+    request: int
+    sdp: Sdp
 
 
 class Done(Message, frozen=True, tag="done", kw_only=True):
@@ -317,6 +338,7 @@ class Quality(Message, frozen=True, tag="quality", kw_only=True):
 GatewayMessage = (
     Welcome
     | Joined
+    | Restarted
     | Done
     | Failure
     | Slots

@@ -60,6 +60,12 @@ class MemoryEngine:
             if engine is not None and other is not None:
                 engine._check(other)
 
+    def restart_ice(self, transport: int, **values: Any) -> None:
+        self.transports[transport] |= values
+
+    def adopt_stream(self, fd: int) -> None:
+        raise OSError("no streams in memory")
+
     def _check(self, other: "MemoryEngine") -> None:
         """Report a path where both ends know each other."""
         for number, mine in self.transports.items():

@@ -5,7 +5,7 @@
  * is dead without saying so is noticed by asking `/healthz` every 15 s.
  */
 import { retryMs } from "./backoff"
-import type { ClientMessage, Done, Failure, GatewayMessage, Joined } from "./wire"
+import type { ClientMessage, Done, Failure, GatewayMessage, Joined, Restarted, Welcome } from "./wire"
 import { VERSION } from "./wire"
 
 const ANSWER_DEADLINE_MS = 15_000
@@ -13,6 +13,8 @@ const WELCOME_DEADLINE_MS = 10_000
 const PROBE_EVERY_MS = 15_000
 const PROBE_DEADLINE_MS = 5_000
 const PROBES_MISSED = 2
+/** Closed so, a session's seat is given up at once; without a code it is kept for a while (RFC 6455 section 7.4.1). */
+const LEAVING = 1000
 
 export type Status =
   | { readonly kind: "connecting" }
@@ -31,8 +33,10 @@ export class RequestFailed extends Error {
   }
 }
 
+type Answer = Joined | Restarted | Done
+
 interface Pending {
-  readonly resolve: (answer: Joined | Done) => void
+  readonly resolve: (answer: Answer) => void
   readonly reject: (error: RequestFailed) => void
   readonly timer: number
 }
@@ -50,6 +54,7 @@ export class Connection {
   private timer = 0
   private probe = 0
   private missed = 0
+  private resume = "" // names the session before this one, whose seat goes on
   private readonly pending = new Map<number, Pending>()
 
   constructor(private readonly token: string) {}
@@ -64,7 +69,7 @@ export class Connection {
     removeEventListener("online", this.hurry)
     clearInterval(this.probe)
     clearTimeout(this.timer)
-    this.drop()
+    this.drop(LEAVING)
   }
 
   /** Send if the line is up; false means it was not sent. */
@@ -75,7 +80,7 @@ export class Connection {
   }
 
   /** Send a request and wait for its answer, at most 15 s. */
-  request(message: WithoutNumber<Requested>): Promise<Joined | Done> {
+  request(message: WithoutNumber<Requested>): Promise<Answer> {
     const request = ++this.lastRequest
     return new Promise((resolve, reject) => {
       if (!this.send({ ...message, request } as Requested)) {
@@ -98,7 +103,8 @@ export class Connection {
     const socket = new WebSocket(`${scheme}://${location.host}/ws`)
     this.socket = socket
     this.timer = window.setTimeout(() => this.lost(), WELCOME_DEADLINE_MS)
-    socket.onopen = () => socket.send(JSON.stringify({ type: "hello", version: VERSION, token: this.token, client: "web" }))
+    socket.onopen = () =>
+      socket.send(JSON.stringify({ type: "hello", version: VERSION, token: this.token, client: "web", resume: this.resume }))
     socket.onmessage = (event: MessageEvent) => this.receive(String(event.data))
     socket.onclose = () => this.lost()
   }
@@ -110,13 +116,14 @@ export class Connection {
     } catch {
       return // not ours to repair; the gateway's own tests keep it from happening
     }
-    if (message.type === "welcome") this.welcomed()
+    if (message.type === "welcome") this.welcomed(message)
     if (message.type === "failure") this.failed(message)
-    else if (message.type === "joined" || message.type === "done") this.settle(message.request)?.resolve(message)
+    else if (message.type === "joined" || message.type === "restarted" || message.type === "done") this.settle(message.request)?.resolve(message)
     this.onMessage(message)
   }
 
-  private welcomed(): void {
+  private welcomed(welcome: Welcome): void {
+    this.resume = welcome.resume
     clearTimeout(this.timer)
     this.attempt = 0
     this.missed = 0
@@ -141,11 +148,11 @@ export class Connection {
   }
 
   /** Let go of the socket at once: a dead one may take a minute to finish its closing handshake. */
-  private drop(): void {
+  private drop(code?: number): void {
     clearTimeout(this.timer)
     if (this.socket !== null) {
       this.socket.onopen = this.socket.onmessage = this.socket.onclose = null
-      this.socket.close()
+      this.socket.close(code)
       this.socket = null
     }
     for (const request of [...this.pending.keys()]) this.fail(request, "offline", "")

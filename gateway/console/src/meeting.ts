@@ -8,11 +8,11 @@
 import { retryMs } from "./backoff"
 import { camera, canCapture, CaptureFailed, microphone, screen, type CaptureProblem } from "./capture"
 import { RequestFailed, type Connection } from "./connection"
-import { makePeer, type Peer } from "./peer"
+import { makePeer, offerAgain, type Peer } from "./peer"
 import { bytes, rates, type Bytes, type Rates } from "./rates"
 import { listenOnly, onlyListens } from "./viewing"
 
-const SILENT_MS = 4_000
+const SILENT_MS = 5_000
 const LOOK_EVERY_MS = 2_000
 const PIN_EVERY_MS = 1_000
 const PIN_TRIES = 20
@@ -63,6 +63,7 @@ export class Meeting {
   private attempt = 0
   private timer = 0
   private bytes: Bytes | null = null
+  private restarting = false
   private turn = 0 // a later join or leave makes an earlier one that is still waiting void
 
   constructor(
@@ -70,6 +71,8 @@ export class Meeting {
     private readonly videoSlots: () => number,
   ) {
     setInterval(() => void this.look(), LOOK_EVERY_MS)
+    addEventListener("online", this.moved)
+    networkOf(navigator)?.addEventListener("change", this.moved)
   }
 
   async join(conference: string): Promise<void> {
@@ -95,9 +98,34 @@ export class Meeting {
     if (this.view.conference !== null) void this.leave()
   }
 
-  /** The line came back; a seat does not survive the session it was taken in. */
-  resume(): void {
-    if (this.view.conference !== null && this.view.phase !== "joining") this.recover(0)
+  /** The line came back.  `seat` is what the gateway kept of us, or null: then it has to be taken anew. */
+  resume(seat: string | null): void {
+    if (this.view.conference === null || this.view.phase === "joining") return
+    if (seat === null || this.peer === null) return this.recover(0)
+    const state = this.peer.connection.connectionState
+    if (state !== "connected" && state !== "connecting") void this.restart(this.peer)
+    this.announce()
+  }
+
+  /** The device moved to another network: the old way may never say that it is dead. */
+  private readonly moved = (): void => {
+    if (this.peer !== null && this.view.phase === "live") void this.restart(this.peer)
+  }
+
+  /** Ask for a new way to the same seat; when that fails, take a new seat. */
+  private async restart(peer: Peer): Promise<void> {
+    if (this.restarting || this.connection.status.kind !== "online") return // `resume` comes with the line
+    this.restarting = true
+    try {
+      const answer = await this.connection.request({ type: "restart", sdp: await offerAgain(peer.connection) })
+      if (peer === this.peer && answer.type === "restarted")
+        await peer.connection.setRemoteDescription({ type: "answer", sdp: answer.sdp })
+    } catch (error) {
+      const offline = error instanceof RequestFailed && ["offline", "timeout"].includes(error.code)
+      if (peer === this.peer && !offline) this.recover(0)
+    } finally {
+      this.restarting = false
+    }
   }
 
   setMicrophone(on: boolean): Promise<void> {
@@ -196,7 +224,10 @@ export class Meeting {
     const state = peer.connection.connectionState
     if (state === "connected" && this.view.phase === "recovering") this.change({ phase: "live" })
     if (state === "failed" || state === "closed") this.recover(retryMs(this.attempt++, Math.random()))
-    if (state === "disconnected") this.timer = window.setTimeout(() => this.recover(0), SILENT_MS)
+    if (state === "disconnected") {
+      void this.restart(peer)
+      this.timer = window.setTimeout(() => this.recover(0), SILENT_MS)
+    }
   }
 
   private recover(afterMs: number): void {
@@ -268,4 +299,9 @@ export class Meeting {
     this.view = { ...this.view, ...part }
     this.onChange(this.view)
   }
+}
+
+/** What tells of a change of network, where the browser does (Network Information API). */
+function networkOf(browser: Navigator): EventTarget | undefined {
+  return (browser as Navigator & { readonly connection?: EventTarget }).connection
 }

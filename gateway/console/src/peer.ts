@@ -48,6 +48,12 @@ export async function makePeer(
   return { connection, offer, audio: a.sender, video: v.sender, content: c.sender, streams }
 }
 
+/** A new way to the gateway for the same connection: keys, sections and streams stay. */
+export async function offerAgain(connection: RTCPeerConnection): Promise<string> {
+  await connection.setLocalDescription(await connection.createOffer({ iceRestart: true }))
+  return connection.localDescription?.sdp ?? ""
+}
+
 /** Keep what the gateway forwards; a browser's full list times 12 sections would not fit in one message. */
 function preferCodecs(transceiver: RTCRtpTransceiver): void {
   const kind = transceiver.receiver.track.kind

@@ -75,7 +75,9 @@ export type PageEvent =
 export function reduce(state: State, message: GatewayMessage | PageEvent): State {
   switch (message.type) {
     case "welcome":
-      return { ...state, welcome: message, conferences: new Map(), seat: null, quality: null }
+      return {
+        ...state, welcome: message, conferences: new Map(), quality: null, seat: resumed(state.seat, message.participant),
+      }
     case "joined":
       return { ...state, seat: { conference: message.conference, self: message.participant, slots: message.slots }, quality: null }
     case "left":
@@ -103,6 +105,7 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
     case "places":
       return { ...state, places: new Map(message.places.map((place) => [place.code, place])) }
     case "done":
+    case "restarted":
     case "failure":
       return state
     default:
@@ -247,4 +250,9 @@ export function alarmsByTime(state: State): AlarmView[] {
 /** Newest first; all of them are running, for ended ones are dropped. */
 export function conferencesByTime(state: State): ConferenceView[] {
   return [...state.conferences.values()].sort((a, b) => b.convened_at - a.convened_at)
+}
+
+/** The seat that outlived the lost line, or null: it has to be taken anew. */
+function resumed(seat: Seat | null, participant: string | null): Seat | null {
+  return seat !== null && seat.self === participant ? seat : null
 }

@@ -97,7 +97,7 @@ export class Station {
   private receive(message: GatewayMessage): void {
     this.apply(message)
     if (message.type === "welcome") {
-      this.meeting.resume()
+      this.meeting.resume(this.state.seat?.self ?? null)
       void this.loadPlaces()
     }
     this.onMessage(message)

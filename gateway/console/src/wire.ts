@@ -8,6 +8,7 @@ export interface Hello {
   version: number
   token: string
   client?: string
+  resume?: string
 }
 
 /** Enter a conference with the one offer of the connection. Answered by ``Joined`` or ``Failure``. */
@@ -17,6 +18,13 @@ export interface Join {
   conference: string
   sdp: string
   name?: string
+}
+
+/** A new way to the same connection: an offer with ``a=ice-ufrag`` and ``a=ice-pwd`` changed, nothing else. Answered by ``Restarted`` or ``Failure``. */
+export interface Restart {
+  type: "restart"
+  request: number
+  sdp: string
 }
 
 export interface Leave {
@@ -65,6 +73,7 @@ export interface Sizes {
 export type ClientMessage =
   | Hello
   | Join
+  | Restart
   | Leave
   | Watch
   | Receipt
@@ -91,6 +100,8 @@ export interface Welcome {
   division_name: string
   session: string
   now: number
+  resume: string
+  participant: string | null
 }
 
 /** One slot of this terminal's connection and who is in it. */
@@ -109,6 +120,12 @@ export interface Joined {
   participant: string
   sdp: string
   slots: ReadonlyArray<SlotView>
+}
+
+export interface Restarted {
+  type: "restarted"
+  request: number
+  sdp: string
 }
 
 /** A request without other answer was carried out. */
@@ -268,6 +285,7 @@ export interface Quality {
 export type GatewayMessage =
   | Welcome
   | Joined
+  | Restarted
   | Done
   | Failure
   | Slots

@@ -76,7 +76,7 @@ describe("a connection", () => {
   test("says hello with its token, which is in no address", () => {
     connected()
     expect(newest().url).toBe("wss://county.test/ws")
-    expect(JSON.parse(newest().sent[0]!)).toEqual({ type: "hello", version: 1, token: "secret", client: "web" })
+    expect(JSON.parse(newest().sent[0]!)).toEqual({ type: "hello", version: 1, token: "secret", client: "web", resume: "" })
     expect(statuses).toEqual(["connecting", "online"])
   })
 

@@ -10,7 +10,7 @@ export function welcome(part: Partial<Welcome> = {}): Welcome {
   const who = { name: "张三", role: "terminal", division: VILLAGE } as const
   return {
     type: "welcome", version: 1, node: VILLAGE, node_name: "八里村", tier: 5, who, division_name: "八里村",
-    session: "s1", now: 1_000, ...part,
+    session: "s1", now: 1_000, resume: "r1", participant: null, ...part,
   }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dataplane::demux::{classify, Class};
 use dataplane::rtcp::{parse, put_nack, put_receiver_report, Item};
 use dataplane::vp8::Vp8;
-use dataplane::{Allowed, Engine, Limits, Micros, Op, Step, Want, MS};
+use dataplane::{Allowed, Engine, Micros, Op, Step, Want, MS};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use support::Terminal;
@@ -54,7 +54,7 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let mut engine = Engine::new(Limits::default(), 3, 1_790_000_000_000_000);
+        let mut engine = Engine::new(support::patient(), 3, 1_790_000_000_000_000);
         let sender = Terminal::connect(&mut engine, 1, 0);
         let viewer = Terminal::connect(&mut engine, 2, 0);
         sender.simulcast(&mut engine, 1, &LAYERS, 0);

@@ -3,7 +3,7 @@
 mod support;
 
 use dataplane::demux::{classify, Class};
-use dataplane::{Codec, Engine, Kind, Limits, Micros, Op, SinkConfig, SourceConfig, Want, MS};
+use dataplane::{Codec, Engine, Kind, Micros, Op, SinkConfig, SourceConfig, Want, MS};
 use support::{vp8, Terminal};
 
 const LAYERS: [u32; 3] = [1000, 1010, 1020];
@@ -29,7 +29,7 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let mut engine = Engine::new(Limits::default(), 7, 1_790_000_000_000_000);
+        let mut engine = Engine::new(support::patient(), 7, 1_790_000_000_000_000);
         let sender = Terminal::connect(&mut engine, 1, 0);
         let viewer = Terminal::connect(&mut engine, 2, 0);
         add_sources(&mut engine);

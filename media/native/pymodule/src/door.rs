@@ -455,8 +455,9 @@ impl Engine {
     }
 
     fn worker_cpu_ns(&self) -> Vec<u64> {
-        let thread = lock(&self.thread);
-        thread.iter().map(cpu_ns_of).collect()
+        let threads = lock(&self.threads);
+        let packets = threads.iter().map(|[packets, _]| packets);
+        packets.map(cpu_ns_of).collect()
     }
 
     fn request_keyframe(&self, source: i64) -> PyResult<()> {

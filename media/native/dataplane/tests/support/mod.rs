@@ -11,9 +11,17 @@ use dataplane::rtp::{Fixed, Header};
 use dataplane::srtp::Protection;
 use dataplane::stun::{integrity_key, Builder, BINDING_REQUEST};
 use dataplane::{
-    Codec, Engine, Kind, MasterKey, Micros, Op, Path, Profile, SinkConfig, SourceConfig,
+    Codec, Engine, Kind, Limits, MasterKey, Micros, Op, Path, Profile, SinkConfig, SourceConfig,
     TransportConfig,
 };
+
+/// Limits for stories in which the peers say little and are to be sent something all the same.
+pub fn patient() -> Limits {
+    Limits {
+        silent_us: Micros::MAX,
+        ..Limits::default()
+    }
+}
 
 pub const PROFILE: Profile = Profile::AeadAes128Gcm;
 

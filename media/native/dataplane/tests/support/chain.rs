@@ -105,8 +105,6 @@ pub struct Chain {
     pub weather: Weather,
     /// Which hops are fine, whatever the weather.
     clear: fn(Hop) -> bool,
-    /// Whether viewers ask again for pictures they miss.
-    pub viewers_ask: bool,
     under_way: BinaryHeap<Reverse<Datagram>>,
     number: u64,
     /// Where a node's path leads.
@@ -218,7 +216,6 @@ impl Chain {
             rng: StdRng::seed_from_u64(seed),
             weather,
             clear: |_| false,
-            viewers_ask: true,
             under_way: BinaryHeap::new(),
             number: 0,
             paths: HashMap::new(),
@@ -385,7 +382,7 @@ impl Chain {
 
     /// A viewer's losses, its report once a second, and its wish for a first picture.
     fn ask(&mut self, at: usize) {
-        let (now, kind, asks) = (self.now, self.shape.kind(), self.viewers_ask);
+        let (now, kind) = (self.now, self.shape.kind());
         let (node, transport) = self.places[at];
         let viewer = &mut self.viewers[at];
         let mut out = Vec::new();
@@ -396,7 +393,7 @@ impl Chain {
             .map(|(block, _)| block);
         rtcp::put_receiver_report(&mut out, 1, block.as_slice());
         let empty = out.len();
-        if kind == Kind::Video && asks {
+        if kind == Kind::Video {
             let rtt = 2 * self.weather.delay_us + self.weather.jitter_us;
             let missing = viewer.losses.due(now, rtt);
             if !missing.is_empty() {

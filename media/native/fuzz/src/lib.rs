@@ -45,6 +45,7 @@ targets! {
     demux packets::demux, 1;
     rtp packets::rtp, 2;
     red packets::red, 1;
+    framing packets::framing, 2;
     rtcp reports::rtcp, 2;
     twcc reports::twcc, 4;
     stun requests::stun, 8;

@@ -1,7 +1,8 @@
-//! Datagrams told apart, RTP headers with their extensions, RED.
+//! Datagrams told apart and cut out of streams, RTP headers with their extensions, RED.
 
 use dataplane::demux::{classify, Class};
 use dataplane::ext::{Extension, Ids, Values, Writer};
+use dataplane::framing::{frame, Deframer, TooLong, MAX_FRAME};
 use dataplane::red;
 use dataplane::rtp::{Fixed, Header};
 
@@ -113,4 +114,42 @@ pub fn red(data: &[u8]) {
         .iter()
         .for_each(|block| again.extend_from_slice(block.data));
     assert_eq!((primary.offset, again.as_slice()), (0, data));
+}
+
+/// However a stream is cut into pieces, the same datagrams come out of it; framed again they are what
+/// was pushed, but for the empty ones.  The first octet says how long a piece is.
+pub fn framing(data: &[u8]) {
+    let Some((&piece, stream)) = data.split_first() else {
+        return;
+    };
+    let whole = deframed(stream, stream.len().max(1));
+    assert_eq!(deframed(stream, usize::from(piece).max(1)), whole);
+    let (datagrams, error) = whole;
+    let mut again = Vec::new();
+    for datagram in &datagrams {
+        assert!((1..=MAX_FRAME).contains(&datagram.len()));
+        assert!(frame(datagram, &mut again));
+    }
+    assert!(again.len() <= stream.len());
+    assert_eq!(deframed(&again, again.len().max(1)), (datagrams, None));
+    assert!(error.is_none_or(|TooLong(size)| size > MAX_FRAME));
+}
+
+fn deframed(stream: &[u8], piece: usize) -> (Vec<Vec<u8>>, Option<TooLong>) {
+    let mut deframer = Deframer::default();
+    let mut datagrams = Vec::new();
+    for octets in stream.chunks(piece) {
+        deframer.push(octets);
+        loop {
+            match deframer.take() {
+                Ok(Some(datagram)) => datagrams.push(datagram),
+                Ok(None) => break,
+                Err(error) => {
+                    assert_eq!(deframer.take(), Err(error), "it stays wrong");
+                    return (datagrams, Some(error));
+                }
+            }
+        }
+    }
+    (datagrams, None)
 }

@@ -66,10 +66,12 @@ function isOpus(codec: RTCRtpCodec): boolean {
   return codec.mimeType.toLowerCase() === "audio/opus"
 }
 
-/** VP8, H.264 constrained baseline in packetization mode 1, and their retransmission. */
+/** VP8, H.264 constrained baseline in packetization mode 1, VP9 and AV1 in profile 0, and their retransmission. */
 function isForwardedVideo(codec: RTCRtpCodec): boolean {
   const type = codec.mimeType.toLowerCase()
   if (type === "video/vp8" || type === "video/rtx") return true
   const format = codec.sdpFmtpLine ?? ""
+  if (type === "video/vp9") return /profile-id=0/.test(format)
+  if (type === "video/av1") return /profile=0/.test(format)
   return type === "video/h264" && format.includes("packetization-mode=1") && /profile-level-id=42e0/i.test(format)
 }

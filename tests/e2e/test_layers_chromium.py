@@ -1,0 +1,71 @@
+"""Chromium's layers through the engine: simulcast, and VP9 and AV1 with layers in one stream."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from tests.e2e.running import run_async
+from tests.e2e.test_media_chromium import chromium, harness, seen, until
+
+PATIENCE_S = 40
+"""A machine with two busy cores encodes three layers slowly; every wait is for a picture, not for a time."""
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium"),
+]
+
+
+async def story(codec: str, mode: str, wishes: Sequence[int]) -> Mapping[str, Any]:
+    """A camera of 540 lines and a viewer that wants so many of them, one wish after the other."""
+    async with harness() as node, chromium() as browser:
+        camera, viewer = await browser.new_page(), await browser.new_page()
+        await camera.goto(node.url)
+        await viewer.goto(node.url)
+        offer = {"publish": True, "slots": 0, "width": 960, "height": 540, "rate": 12, "codec": codec, "mode": mode}
+        sender = await camera.evaluate("(o) => start(o)", offer)
+        number = await viewer.evaluate("(o) => start(o)", {"publish": False, "slots": 1})
+        source = node.source(sender, "camera")
+        sink = next(slot.sink for slot in node.joined[number].slots if slot.kind == "video")
+        node.engine.want(sink, wishes[0], 100)
+        node.show(number, "0", source)
+        sizes = []
+        for wanted in wishes:
+            node.engine.want(sink, wanted, 100)
+            look = await until(
+                f"{wanted} lines",
+                lambda: seen(viewer, "0"),
+                lambda s, wanted=wanted: s["height"] == wanted,
+                PATIENCE_S,
+            )
+            enough = look["frames"] + 24
+            look = await until(
+                "pictures going on",
+                lambda: seen(viewer, "0"),
+                lambda s, enough=enough: s["frames"] >= enough,
+                PATIENCE_S,
+            )
+            sizes.append(look["height"])
+        return {
+            "sizes": sizes,
+            "codec": look["codec"],
+            "picture": look,
+            "stats": node.engine.native.stats()["sinks"][sink],
+        }
+
+
+@pytest.mark.parametrize(
+    ("codec", "mode", "wishes"),
+    [("VP8", "", (270, 540, 270)), ("VP9", "L2T3_KEY", (270, 540, 270)), ("AV1", "L1T3", (540,))],
+    ids=("simulcast", "vp9", "av1"),
+)
+def test_a_viewer_gets_as_many_lines_as_it_wants(codec: str, mode: str, wishes: Sequence[int]) -> None:
+    result = run_async(story(codec, mode, wishes))
+    print(json.dumps(result))
+    assert tuple(result["sizes"]) == wishes
+    assert result["codec"] == f"video/{codec}"
+    assert result["picture"]["nacks"] == 0, "what is left out leaves no gap"

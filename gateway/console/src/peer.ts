@@ -26,6 +26,9 @@ export interface Peer {
   readonly streams: ReadonlyMap<string, MediaStream>
 }
 
+/** With more slots than this, an offer that names every codec in each is longer than a message may be. */
+const EVERY_CODEC_SLOTS = 16
+
 /** Make the offer: `videoSlots` pictures at once, 1 to 25. No waiting for candidates: the gateway learns ours. */
 export async function makePeer(
   audio: MediaStreamTrack | null,
@@ -40,7 +43,8 @@ export async function makePeer(
     ...Array.from({ length: videoSlots }, () => connection.addTransceiver("video", { direction: "recvonly" })),
     ...Array.from({ length: AUDIO_SLOTS }, () => connection.addTransceiver("audio", { direction: "recvonly" })),
   ]
-  for (const one of [...senders, ...slots]) preferCodecs(one)
+  const isVideo = videoSlots > EVERY_CODEC_SLOTS ? isUsualVideo : isForwardedVideo
+  for (const one of [...senders, ...slots]) preferCodecs(one, isVideo)
   await connection.setLocalDescription(await connection.createOffer())
   const streams = new Map(slots.map((slot) => [slot.mid ?? "", new MediaStream([slot.receiver.track])]))
   const [a, v, c] = senders
@@ -55,10 +59,10 @@ export async function offerAgain(connection: RTCPeerConnection): Promise<string>
 }
 
 /** Keep what the gateway forwards; a browser's full list times 12 sections would not fit in one message. */
-function preferCodecs(transceiver: RTCRtpTransceiver): void {
+function preferCodecs(transceiver: RTCRtpTransceiver, isVideo: (codec: RTCRtpCodec) => boolean): void {
   const kind = transceiver.receiver.track.kind
   const codecs = RTCRtpReceiver.getCapabilities(kind)?.codecs ?? []
-  const wanted = codecs.filter(kind === "audio" ? isOpus : isForwardedVideo)
+  const wanted = codecs.filter(kind === "audio" ? isOpus : isVideo)
   if (wanted.length > 0 && "setCodecPreferences" in transceiver) transceiver.setCodecPreferences(wanted)
 }
 
@@ -66,12 +70,19 @@ function isOpus(codec: RTCRtpCodec): boolean {
   return codec.mimeType.toLowerCase() === "audio/opus"
 }
 
-/** VP8, H.264 constrained baseline in packetization mode 1, VP9 and AV1 in profile 0, and their retransmission. */
-function isForwardedVideo(codec: RTCRtpCodec): boolean {
+/** VP8, H.264 constrained baseline in packetization mode 1, and their retransmission. */
+function isUsualVideo(codec: RTCRtpCodec): boolean {
   const type = codec.mimeType.toLowerCase()
   if (type === "video/vp8" || type === "video/rtx") return true
   const format = codec.sdpFmtpLine ?? ""
+  return type === "video/h264" && format.includes("packetization-mode=1") && /profile-level-id=42e0/i.test(format)
+}
+
+/** The same, and VP9 and AV1 in profile 0. */
+function isForwardedVideo(codec: RTCRtpCodec): boolean {
+  const type = codec.mimeType.toLowerCase()
+  const format = codec.sdpFmtpLine ?? ""
   if (type === "video/vp9") return /profile-id=0/.test(format)
   if (type === "video/av1") return /profile=0/.test(format)
-  return type === "video/h264" && format.includes("packetization-mode=1") && /profile-level-id=42e0/i.test(format)
+  return isUsualVideo(codec)
 }

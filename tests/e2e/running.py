@@ -8,7 +8,6 @@ import json
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,8 @@ import urllib.request
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from tests.support.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -51,24 +52,6 @@ def run_async(scenario: Coroutine[Any, Any, T]) -> T:
     """Run ``scenario`` on a loop of its own: a synchronous browser driver may hold this thread's."""
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, scenario).result()
-
-
-def free_ports(count: int) -> int:
-    """Return the first of ``count`` neighbouring ports that are free for TCP and UDP on 127.0.0.1."""
-    first = 10 * (os.getpid() % 900)  # two runs at once begin at different places
-    for base in (21_000 + (first + step) % 9_000 for step in range(0, 9_000, 10)):
-        if all(_is_free(base + i, kind) for i in range(count) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)):
-            return base
-    raise OSError("no free ports")
-
-
-def _is_free(port: int, kind: socket.SocketKind) -> bool:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 @dataclass

@@ -15,7 +15,8 @@ from playwright.sync_api import expect
 
 from gateway import places
 from tests.e2e.browser import watch
-from tests.e2e.running import COUNTY, call, free_ports, until
+from tests.e2e.running import COUNTY, call, until
+from tests.support.ports import free_ports
 
 if TYPE_CHECKING:
     from tests.e2e.browser import Browsers

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.running import TIERS, Demo, call, free_ports, until
+from tests.e2e.running import TIERS, Demo, call, until
+from tests.support.ports import free_ports
 
 from .hops import Hops
 

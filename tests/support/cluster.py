@@ -19,6 +19,7 @@ from signaling.records import Actor
 
 from .edge import settings
 from .places import COUNTY, TOWNSHIP, VILLAGE
+from .ports import free_ports
 
 LIMIT_S = 20.0
 
@@ -44,7 +45,7 @@ class Running:
         self.node: Node
         self._folder = folder
         self._uplink = uplink
-        self._port = 0
+        self._port = free_ports()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -69,8 +70,6 @@ class Running:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if self._task.done():
             await self._task
-        assert self.node.listener is not None
-        self._port = self.node.listener.port
         return self
 
     async def stop(self) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from signaling.records import Actor, Role
 
 from .edge import settings
 from .places import COUNTY
+from .ports import free_ports
 
 START_S = 40.0
 
@@ -104,22 +104,11 @@ class Node:
                 os.killpg(self.process.pid, signal.SIGKILL)
 
 
-def free_port() -> int:
-    """Return a port that was free for TCP and UDP a moment ago."""
-    for _ in range(50):
-        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            with contextlib.suppress(OSError):
-                udp.bind(("127.0.0.1", tcp.getsockname()[1]))
-                return int(tcp.getsockname()[1])
-    raise OSError("no free port")
-
-
 @contextlib.contextmanager
 def running(folder: Path, code: NodeCode = COUNTY, **sections: Mapping[str, Any]) -> Iterator[Node]:
     """Run a gateway of ``code`` without uplink until the block ends."""
     table = {name: dict(values) for name, values in sections.items()}
-    table["http"] = {"port": free_port(), **table.get("http", {})}
+    table["http"] = {"port": free_ports(), **table.get("http", {})}
     config = settings(folder, code, **table)
     file = folder / "node.toml"
     given = {

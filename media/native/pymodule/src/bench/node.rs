@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dataplane::{
-    Codec, Kind, Limits, MasterKey, Op, Path, Profile, SinkConfig, SourceConfig, Stats,
+    Codec, Kind, Limits, MasterKey, Micros, Op, Path, Profile, SinkConfig, SourceConfig, Stats,
     TransportConfig,
 };
 
@@ -75,6 +75,9 @@ impl Node {
         let shared = Shared::new()?;
         let limits = Limits {
             max_sinks: 4096,
+            // Its peers only listen.
+            silent_us: Micros::MAX,
+            packet_rate: 10_000_000,
             ..Limits::default()
         };
         let streams = Streams::new(Room {

@@ -35,7 +35,14 @@ class Bar:
     rings_s: float = 10.0
 
 
-BARS = {name: Bar() for name in DEFAULT}
+STANDS = 1.0
+"""A link carries one layer: where that does not fit, the picture may stand, and sound and directives may not."""
+BARS = {name: Bar() for name in DEFAULT} | {
+    "loss-30": Bar(concealed=0.20, frozen=STANDS),
+    "burst-10": Bar(concealed=0.15),
+    "500k": Bar(concealed=0.60, frozen=STANDS),
+    "64k": Bar(concealed=0.95, frozen=STANDS, first_s=None),
+}
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ counted! {
     /// The engine's own counters; each reason to drop something has its own.
     Counters {
         packets_in, bytes_in, packets_out, bytes_out, packets_forwarded,
-        stun_answered, rtcp_in, rtcp_out, dtls_in, dtls_out, keyframe_joins, redundant_out,
+        stun_answered, rtcp_in, rtcp_out, dtls_in, dtls_out, keyframe_joins, redundant_out, padding_out,
         nacks_in, nacks_out, keyframe_requests_in, keyframe_requests_out, cache_hits,
         lost, recovered,
         drop_short, drop_unknown, drop_oversize,
@@ -30,7 +30,8 @@ counted! {
         drop_malformed_rtp, drop_malformed_rtcp, drop_malformed_red, drop_srtp_auth, drop_srtcp_auth,
         drop_replay, drop_srtcp_replay, drop_ssrc_cap, drop_srtcp_cap, drop_unbound, drop_codec,
         drop_duplicate, drop_late, drop_rtx_empty, drop_send_queue,
-        drop_congested_video, drop_congested_audio, drop_stalled_video, drop_no_path, drop_no_consent, drop_index_spent,
+        drop_congested_video, drop_congested_audio, drop_stalled_video, drop_paced_video, drop_no_path,
+        drop_no_consent, drop_index_spent,
         drop_pli_rate, drop_nack_rate, drop_nack_unknown, drop_unknown_op,
         transports_now, sources_now, sinks_now,
     }
@@ -40,7 +41,7 @@ counted! {
     /// One transport.
     TransportStats {
         packets_in, bytes_in, packets_out, bytes_out, rtt_us_now, paths_now, ssrcs_now, silences,
-        moves, restarts, throttled,
+        moves, restarts, throttled, estimate_bps_now, queue_us_now, probes,
     }
 }
 

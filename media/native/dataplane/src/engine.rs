@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
+use crate::bandwidth::assign;
 use crate::batch::{Batch, Gathering, Open, Ready};
 use crate::congestion::Congestion;
 use crate::counters::{Counters, Stats};
@@ -32,6 +33,8 @@ pub struct Engine {
     pub(crate) ready: Ready,
     pub(crate) open: Open,
     pub(crate) gathering: Gathering,
+    /// Transports with pictures that wait for room on their path.
+    pub(crate) pacing: Gathering,
     pub(crate) congestion: Congestion,
     /// Slab keys of transports whose waiting packets are to be written.
     pub(crate) due: VecDeque<usize>,
@@ -48,6 +51,7 @@ pub struct Engine {
     next_slow: Micros,
     next_fast: Micros,
     next_levels: Micros,
+    next_sharing: Micros,
 }
 
 impl Engine {
@@ -59,6 +63,7 @@ impl Engine {
             ready: Ready::default(),
             open: Open::default(),
             gathering: Gathering::default(),
+            pacing: Gathering::default(),
             congestion: Congestion::default(),
             due: VecDeque::new(),
             events: VecDeque::new(),
@@ -71,6 +76,7 @@ impl Engine {
             next_slow: 0,
             next_fast: 0,
             next_levels: 0,
+            next_sharing: 0,
         }
     }
 
@@ -168,10 +174,15 @@ impl Engine {
     pub fn deadline(&self) -> Option<Micros> {
         let slow = (!self.tables.transports.is_empty()).then_some(self.next_slow);
         let fast = (!self.lossy.is_empty()).then_some(self.next_fast);
-        [slow, fast, self.gathering.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            slow,
+            fast,
+            self.gathering.deadline(),
+            self.pacing.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Let time pass: flush what has gathered, run what is due.
@@ -186,6 +197,10 @@ impl Engine {
             self.tick_transports(now);
             self.tick_sources(now);
         }
+        if now >= self.next_sharing {
+            self.next_sharing = now + assign::EVERY_US;
+            self.tick_bandwidth(now);
+        }
         if now >= self.next_levels {
             self.next_levels = now + levels::INTERVAL_US;
             self.tell_levels();
@@ -198,6 +213,7 @@ impl Engine {
         while let Some(key) = self.gathering.pop_due(now) {
             self.due.push_back(key);
         }
+        self.wake_paced(now);
     }
 
     fn tick_transports(&mut self, now: Micros) {
@@ -239,6 +255,10 @@ impl Engine {
             stats.rtt_us_now = transport.rtt_us.unwrap_or(0);
             stats.paths_now = transport.paths.len() as u64;
             stats.ssrcs_now = transport.streams.len() as u64;
+            let path = &transport.bandwidth;
+            stats.estimate_bps_now = path.estimate().unwrap_or(0);
+            stats.queue_us_now = path.wait_us();
+            stats.probes = path.prober.count;
             (transport.id, stats)
         });
         let sources = self.tables.sources.iter().map(|(_, source)| {

@@ -1,5 +1,6 @@
 //! One packet to everyone who is to have it: numbers rewritten, encrypted in place, gathered.
 
+use crate::bandwidth::Load;
 use crate::batch::{Open, Ready, MAX_SEGMENTS};
 use crate::cache::Packet;
 use crate::counters::Counters;
@@ -8,9 +9,11 @@ use crate::ext::{Extension, Writer};
 use crate::red::Earlier;
 use crate::rtp::Fixed;
 use crate::sink::{Allowed, Epoch, Sink, Wanted};
+use crate::source::{Source, BEGUN_US};
 use crate::thinning::Verdict;
 use crate::transport::{Binding, Pending, Transport};
 use crate::types::{Kind, Micros};
+use slab::Slab;
 
 /// How a packet is sent.
 #[derive(Clone, Copy, Debug)]
@@ -76,12 +79,17 @@ impl Engine {
                 continue;
             }
             let key = sink.transport;
-            let stalls = |transport: &Transport| !urgent && transport.stalls();
-            let stalled = self.tables.transports.get(key).is_some_and(stalls);
-            if !urgent && sink.shedding.drops(timestamp, full || stalled) {
-                *match stalled {
-                    true => &mut self.counters.drop_stalled_video,
-                    false => &mut self.counters.drop_congested_video,
+            let mut stalled = false;
+            let mut crowded = false;
+            if let Some(transport) = self.tables.transports.get_mut(key).filter(|_| !urgent) {
+                stalled = transport.stalls();
+                crowded = transport.bandwidth.full(now);
+            }
+            if !urgent && sink.shedding.drops(timestamp, full || stalled || crowded) {
+                *match (stalled, crowded) {
+                    (true, _) => &mut self.counters.drop_stalled_video,
+                    (_, true) => &mut self.counters.drop_paced_video,
+                    _ => &mut self.counters.drop_congested_video,
                 } += 1;
                 continue;
             }
@@ -141,6 +149,13 @@ impl Engine {
         };
         let first = feed.cache.get(index)?;
         sink.payload_type(first.codec)?;
+        let catches_up = (index..pending.index).filter_map(|index| feed.cache.get(index));
+        let octets: u64 = catches_up.map(|packet| packet.payload.len() as u64).sum();
+        let begun = now.saturating_sub(first.arrived) <= BEGUN_US;
+        let swamped = !begun && transport.bandwidth.pacer.swamped_by(octets);
+        if swamped {
+            return None;
+        }
         if transport.tx.is_none() || transport.in_use.is_none() {
             return None;
         }
@@ -165,7 +180,9 @@ impl Engine {
         let Some(transport) = tables.transports.get_mut(key) else {
             return;
         };
-        if transport.pending.is_empty() {
+        let numbered = transport.ids.id(Extension::Twcc).is_some();
+        let paced = transport.bandwidth.paces(numbered, now);
+        if transport.pending.is_empty() && !paced {
             return;
         }
         let mut egress = Egress {
@@ -178,31 +195,20 @@ impl Engine {
         let mut waiting = std::mem::take(&mut transport.pending);
         self.congestion.waiting -= waiting.len();
         for next in waiting.drain(..) {
-            let source = tables.sources.get(next.source);
-            let feed = source.and_then(|source| source.layers.get(next.layer));
-            let packet = feed.and_then(|feed| feed.cache.get(next.index));
-            let (Some(packet), Some(sink)) = (packet, tables.sinks.get_mut(next.sink)) else {
-                continue;
-            };
-            let live = sink
-                .live
-                .filter(|e| e.source_key == next.source && e.layer == next.layer);
-            if live.is_none() {
-                continue;
-            }
-            let (epoch, form) = match sink.admit(packet) {
-                Verdict::Send(epoch) => {
-                    let earlier = feed.map(|f| Earlier::of(packet, &f.cache, sink, &epoch));
-                    (epoch, Form::First(earlier.unwrap_or_default()))
+            let (sources, sinks) = (&tables.sources, &mut tables.sinks);
+            match picture(&next, sources).filter(|_| paced) {
+                Some(octets) => transport.bandwidth.pacer.push(next, octets, now),
+                None => {
+                    send_waiting(&next, sources, sinks, transport, &mut egress);
                 }
-                Verdict::Fill(epoch) => (epoch, Form::Filling),
-                Verdict::Drop => continue,
-            };
-            transmit(sink, transport, packet, &epoch, form, &mut egress);
+            }
         }
         transport.pending = waiting;
         if let Some(path) = transport.in_use {
             self.open.close(path, &mut self.ready);
+        }
+        if paced {
+            self.pump(key, now);
         }
     }
 
@@ -249,6 +255,38 @@ impl Engine {
             }
         }
     }
+}
+
+/// Octets of payload of a waiting packet, if it is of a picture.
+fn picture(next: &Pending, sources: &Slab<Source>) -> Option<usize> {
+    let source = sources.get(next.source)?;
+    let video = source.config.kind == Kind::Video;
+    let packet = source.layers.get(next.layer)?.cache.get(next.index)?;
+    video.then_some(packet.payload.len())
+}
+
+/// Write a packet that waited, if its sink is still fed from there.
+pub(crate) fn send_waiting(
+    next: &Pending,
+    sources: &Slab<Source>,
+    sinks: &mut Slab<Sink>,
+    transport: &mut Transport,
+    egress: &mut Egress<'_>,
+) -> Option<()> {
+    let feed = sources.get(next.source)?.layers.get(next.layer)?;
+    let packet = feed.cache.get(next.index)?;
+    let sink = sinks.get_mut(next.sink)?;
+    sink.live
+        .filter(|e| e.source_key == next.source && e.layer == next.layer)?;
+    let (epoch, form) = match sink.admit(packet) {
+        Verdict::Send(epoch) => {
+            let earlier = Earlier::of(packet, &feed.cache, sink, &epoch);
+            (epoch, Form::First(earlier))
+        }
+        Verdict::Fill(epoch) => (epoch, Form::Filling),
+        Verdict::Drop => return None,
+    };
+    transmit(sink, transport, packet, &epoch, form, egress)
 }
 
 /// Write one packet for one sink into the open batch.
@@ -389,6 +427,14 @@ fn account(
     egress.counters.bytes_out += size as u64;
     transport.stats.packets_out += 1;
     transport.stats.bytes_out += size as u64;
+    let numbered = !sink.repeats_plainly() && transport.ids.id(Extension::Twcc).is_some();
+    let seq = numbered.then_some(transport.twcc_seq.wrapping_sub(1));
+    let load = match (form, sink.config.kind) {
+        (Form::First(_), Kind::Audio) => Load::Audio,
+        (Form::First(_), Kind::Video) => Load::Video,
+        _ => Load::Other,
+    };
+    transport.bandwidth.sent(seq, size, load, egress.now);
     match form {
         Form::First(earlier) => {
             egress.counters.packets_forwarded += 1;
@@ -410,7 +456,7 @@ fn account(
 }
 
 /// 24 bits of 6.18 fixed point seconds.
-fn abs_send_time(unix_us: u64) -> [u8; 3] {
+pub(crate) fn abs_send_time(unix_us: u64) -> [u8; 3] {
     let fixed = u128::from(unix_us) * (1 << 18) / 1_000_000;
     let octets = (fixed as u32).to_be_bytes();
     [octets[1], octets[2], octets[3]]

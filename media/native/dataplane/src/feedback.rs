@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::rtcp::{self, Item, ReportBlock};
-use crate::sink::Wanted;
+use crate::sink::{Allowed, Wanted};
 use crate::twcc;
 use crate::types::{Micros, Path, SECOND};
 
@@ -64,15 +64,19 @@ impl Engine {
 
     fn on_item(&mut self, key: usize, item: &Item<'_>, now: Micros) {
         match *item {
-            Item::SenderReport { ssrc, ntp, rtp } => self.on_report(key, ssrc, ntp, rtp, now),
+            Item::SenderReport { ssrc, ntp, rtp } => {
+                self.on_sender_report(key, ssrc, ntp, rtp, now)
+            }
             Item::Block(block) => self.on_block(key, &block, now),
             Item::Nack { media, pairs } => self.on_nack(key, media, pairs, now),
             Item::Pli { media } | Item::Fir { media } => self.on_pli(key, media, now),
             Item::Bye { ssrc } => self.on_bye(key, ssrc),
+            Item::Arrivals(report) => self.on_report(key, &report, now),
+            Item::Remb { bps } => self.on_remb(key, bps, now),
         }
     }
 
-    fn on_report(&mut self, key: usize, ssrc: u32, ntp: u64, rtp: u32, now: Micros) {
+    fn on_sender_report(&mut self, key: usize, ssrc: u32, ntp: u64, rtp: u32, now: Micros) {
         let ours = crate::reports::unix_us(self.wall_us, now);
         let Some(transport) = self.tables.transports.get_mut(key) else {
             return;
@@ -134,6 +138,9 @@ impl Engine {
         self.counters.keyframe_requests_in += 1;
         if !sink.may_request(now) {
             self.counters.drop_pli_rate += 1;
+            return;
+        }
+        if sink.given == Allowed::Paused {
             return;
         }
         let live = sink.live.map(|epoch| Wanted {

@@ -28,7 +28,7 @@ pub struct Step {
 
 impl Step {
     /// Steps are ordered by layer, then spatial, then temporal layer.
-    fn place(&self) -> (u8, u8, u8) {
+    pub(crate) fn place(&self) -> (u8, u8, u8) {
         (self.layer, self.spatial, self.temporal)
     }
 

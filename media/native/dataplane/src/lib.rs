@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod av1;
+pub mod bandwidth;
 pub mod batch;
 pub mod bits;
 pub mod cache;

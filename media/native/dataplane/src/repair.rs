@@ -44,6 +44,11 @@ impl Engine {
             _ if sink.repeats_plainly() => Form::Repeat,
             _ => return None,
         };
+        transport.bandwidth.refill(now);
+        if transport.bandwidth.pacer.exhausted() {
+            self.counters.drop_nack_rate += 1;
+            return None;
+        }
         let rtt = transport.rtt();
         if !sink.may_repeat(epoch.out(index)?, packet.payload.len(), rtt, now) {
             self.counters.drop_nack_rate += 1;

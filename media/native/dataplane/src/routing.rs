@@ -207,6 +207,10 @@ impl Engine {
         for old in [live, wanted].into_iter().flatten() {
             self.leave(sink_key, old);
         }
+        if video {
+            let transport = self.tables.sinks.get(sink_key)?.transport;
+            self.share_out(transport, now);
+        }
         if video && live != Some(target) && !self.join_cached(sink_key, now) {
             self.ask_keyframe(target, layer, now);
         }

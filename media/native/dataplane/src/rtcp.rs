@@ -3,6 +3,7 @@
 //! Compound and reduced-size packets are read alike.  Nothing is acted on unless every part of
 //! the packet is well formed.
 
+use crate::bandwidth::report::Report;
 use crate::rtp::Malformed;
 
 pub const SENDER_REPORT: u8 = 200;
@@ -15,6 +16,8 @@ pub const PAYLOAD_FEEDBACK: u8 = 206;
 const FORMAT_NACK: u8 = 1;
 const FORMAT_PLI: u8 = 1;
 const FORMAT_FIR: u8 = 4;
+const FORMAT_ARRIVALS: u8 = 15;
+const FORMAT_APPLICATION: u8 = 15;
 
 /// Report blocks one report can hold.
 pub const MAX_BLOCKS: usize = 31;
@@ -58,6 +61,12 @@ pub enum Item<'a> {
     },
     Bye {
         ssrc: u32,
+    },
+    /// Which of our packets arrived, and when.
+    Arrivals(Report<'a>),
+    /// The receiver's own estimate of its path, bits per second (draft-alvestrand-rmcat-remb-03).
+    Remb {
+        bps: u64,
     },
 }
 
@@ -134,6 +143,16 @@ fn read_part<'a>(part: &Part<'a>, items: &mut Vec<Item<'a>>) -> Option<()> {
             items.push(Item::Nack { media, pairs });
             Some(())
         }
+        (TRANSPORT_FEEDBACK, FORMAT_ARRIVALS) => {
+            let report = Report::parse(part.body.get(8..)?).ok()?;
+            items.push(Item::Arrivals(report));
+            Some(())
+        }
+        (PAYLOAD_FEEDBACK, FORMAT_APPLICATION) if part.body.get(8..12) == Some(b"REMB") => {
+            let bps = read_remb(part.body.get(12..)?)?;
+            items.push(Item::Remb { bps });
+            Some(())
+        }
         (PAYLOAD_FEEDBACK, FORMAT_PLI) => {
             let media = be32(part.body, 4)?;
             items.push(Item::Pli { media });
@@ -148,6 +167,16 @@ fn read_part<'a>(part: &Part<'a>, items: &mut Vec<Item<'a>>) -> Option<()> {
         }
         _ => Some(()),
     }
+}
+
+/// Number of SSRCs, a six-bit exponent and an 18-bit mantissa; what does not fit is the most.
+fn read_remb(body: &[u8]) -> Option<u64> {
+    let [ssrcs, high, middle, low] = *body.first_chunk::<4>()?;
+    body.get(4..4 + 4 * usize::from(ssrcs))?;
+    let mantissa = u64::from(u32::from_be_bytes([0, high & 3, middle, low]));
+    let exponent = u32::from(high >> 2);
+    let fits = mantissa.leading_zeros() >= exponent;
+    Some(if fits { mantissa << exponent } else { u64::MAX })
 }
 
 fn read_blocks(body: &[u8], count: u8, items: &mut Vec<Item<'_>>) -> Option<()> {

@@ -15,7 +15,7 @@ const ACTIVE_US: Micros = SECOND;
 const STEADY_US: Micros = SECOND;
 
 /// A key frame this young has just begun: whoever waits for one starts with it.
-const BEGUN_US: Micros = 300 * MS;
+pub const BEGUN_US: Micros = 300 * MS;
 
 /// A key frame this young, with everything since, starts a viewer that has seen nothing newer.
 const FRESH_US: Micros = 2 * SECOND;

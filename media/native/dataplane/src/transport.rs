@@ -3,6 +3,7 @@
 use aws_lc_rs::hmac;
 use hashbrown::HashMap;
 
+use crate::bandwidth::Bandwidth;
 use crate::contexts::Contexts;
 use crate::counters::TransportStats;
 use crate::ext::Ids;
@@ -104,6 +105,8 @@ pub struct Transport {
     /// Next packet index of every SSRC ever sent with these keys: an index is never used again.
     pub next_index: HashMap<u32, u64>,
     pub twcc_seq: u16,
+    /// What its path carries.
+    pub bandwidth: Bandwidth,
     pub last_heard: Option<Micros>,
     /// When a check of ours was last answered; only who is controlling sends any.
     pub answered: Option<Micros>,
@@ -147,6 +150,7 @@ impl Transport {
             sink_by_ssrc: HashMap::new(),
             next_index: HashMap::new(),
             twcc_seq: 0,
+            bandwidth: Bandwidth::default(),
             last_heard: None,
             answered: None,
             silent: false,

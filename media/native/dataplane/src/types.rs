@@ -208,11 +208,32 @@ pub enum Op {
 /// What the driver is told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    Path { transport: u32, peer: SocketAddr },
-    Nominated { transport: u32, peer: SocketAddr },
-    Dtls { transport: u32, datagram: Vec<u8> },
-    Silent { transport: u32 },
-    Alive { transport: u32 },
-    Started { source: u32, codec: Codec },
+    Path {
+        transport: u32,
+        peer: SocketAddr,
+    },
+    Nominated {
+        transport: u32,
+        peer: SocketAddr,
+    },
+    Dtls {
+        transport: u32,
+        datagram: Vec<u8>,
+    },
+    Silent {
+        transport: u32,
+    },
+    Alive {
+        transport: u32,
+    },
+    Started {
+        source: u32,
+        codec: Codec,
+    },
     Levels(Vec<(u32, i32)>),
+    /// A sink's pictures were paused for want of bandwidth, or flow again.
+    Video {
+        sink: u32,
+        flowing: bool,
+    },
 }

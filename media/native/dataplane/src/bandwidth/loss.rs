@@ -1,0 +1,168 @@
+//! The rate that losses allow.
+//!
+//! Source: draft-ietf-rmcat-gcc-02 section 6: above a tenth lost the rate falls, below a fiftieth
+//! it grows, between it holds.  Beyond the draft: losses that do not become fewer when the rate
+//! has nearly been halved are not made by us, and from then on only those beyond them count.
+
+use super::rate::{MAX_BPS, MIN_BPS};
+use crate::types::{Micros, MS, SECOND};
+
+/// Packets and time after which a share of losses means something.
+const LEAST_PACKETS: u32 = 20;
+const LEAST_US: Micros = 300 * MS;
+/// With fewer packets the share is taken after this.
+const MOST_US: Micros = 2 * SECOND;
+const MANY: f64 = 0.10;
+const FEW: f64 = 0.02;
+const GROWTH: f64 = 1.08;
+/// Weight of the newest share in the smoothed one.
+const NEW: f64 = 0.5;
+/// Losses fell when they are below this part of what they were.
+const FEWER: f64 = 0.7;
+/// Part of a difference that is forgotten at each look, when fewer are lost than ever.
+const FORGET: f64 = 0.1;
+
+/// A spell of many losses: what was sent when it began and what share was lost.
+#[derive(Clone, Copy, Debug)]
+struct Spell {
+    bps: u64,
+    share: f64,
+}
+
+/// Counts fates and bounds the rate.
+#[derive(Debug, Default)]
+pub struct Losses {
+    lost: u32,
+    arrived: u32,
+    since: Option<Micros>,
+    smoothed: Option<f64>,
+    /// Share that is lost whatever we send.
+    inherent: f64,
+    bound: Option<u64>,
+    spell: Option<Spell>,
+}
+
+impl Losses {
+    /// The bound, while losses set one.
+    pub fn bound(&self) -> Option<u64> {
+        self.bound
+    }
+
+    /// Smoothed share of packets lost, 0..1.
+    pub fn share(&self) -> f64 {
+        self.smoothed.unwrap_or(0.0)
+    }
+
+    pub fn lost(&mut self) {
+        self.lost = self.lost.saturating_add(1);
+    }
+
+    /// A packet came; `late` when it had been counted as lost.
+    pub fn arrived(&mut self, late: bool) {
+        self.arrived = self.arrived.saturating_add(1);
+        self.lost = self.lost.saturating_sub(u32::from(late));
+    }
+
+    /// Judge what was counted.  `bps` is the rate in force.  Whether the bound fell.
+    pub fn judge(&mut self, bps: u64, now: Micros) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let (elapsed, packets) = (now.saturating_sub(since), self.lost + self.arrived);
+        let enough = packets >= LEAST_PACKETS && elapsed >= LEAST_US;
+        if !enough && (elapsed < MOST_US || packets == 0) {
+            return false;
+        }
+        let share = f64::from(self.lost) / f64::from(packets);
+        (self.lost, self.arrived, self.since) = (0, 0, Some(now));
+        let smoothed = self
+            .smoothed
+            .map_or(share, |old| (1.0 - NEW) * old + NEW * share);
+        self.smoothed = Some(smoothed);
+        self.inherent -= (self.inherent - smoothed).max(0.0) * FORGET;
+        let ours = smoothed - self.inherent;
+        if ours > MANY {
+            return self.fall(bps, smoothed);
+        }
+        if ours < FEW {
+            self.spell = None;
+            let seconds = elapsed as f64 / SECOND as f64;
+            let grown = |bound: u64| (bound as f64 * GROWTH.powf(seconds)) as u64;
+            // Far above what is in force it bounds nothing.
+            self.bound = self
+                .bound
+                .map(grown)
+                .filter(|bound| *bound < bps.saturating_mul(2));
+        }
+        false
+    }
+
+    fn fall(&mut self, bps: u64, share: f64) -> bool {
+        let spell = *self.spell.get_or_insert(Spell { bps, share });
+        if bps < spell.bps / 10 * 6 {
+            self.spell = None;
+            if share >= FEWER * spell.share {
+                self.inherent = share;
+                return false;
+            }
+        }
+        let lower = (bps as f64 * (1.0 - 0.5 * share)) as u64;
+        self.bound = Some(lower.clamp(MIN_BPS, MAX_BPS));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lose one of `every` packets for some seconds at 100 packets a second; the rate in the end.
+    fn run(losses: &mut Losses, every: Option<u32>, bps: u64, from: Micros, seconds: u64) -> u64 {
+        let mut bps = bps;
+        for n in 0..seconds * 100 {
+            match every {
+                Some(every) if n as u32 % every == 0 => losses.lost(),
+                _ => losses.arrived(false),
+            }
+            losses.judge(bps, from + n * 10 * MS);
+            bps = losses.bound().unwrap_or(bps);
+        }
+        bps
+    }
+
+    #[test]
+    fn few_losses_change_nothing_and_many_lower_the_rate() {
+        let mut losses = Losses::default();
+        assert_eq!(run(&mut losses, Some(20), 1_000_000, 0, 10), 1_000_000);
+        assert_eq!(losses.bound(), None);
+        let lower = run(&mut losses, Some(5), 1_000_000, 10 * SECOND, 1);
+        assert!(lower < 900_000, "{lower}");
+    }
+
+    #[test]
+    fn losses_that_a_lower_rate_does_not_cure_do_not_keep_it_down() {
+        let mut losses = Losses::default();
+        let least = (0..60)
+            .map(|s| run(&mut losses, Some(4), 1_000_000, s * SECOND, 1))
+            .min();
+        assert!(
+            (450_000..=600_000).contains(&least.expect("sixty")),
+            "{least:?}"
+        );
+        run(&mut losses, Some(4), 1_000_000, 60 * SECOND, 60);
+        assert_eq!(losses.bound(), None);
+        let lower = run(&mut losses, Some(2), 1_000_000, 120 * SECOND, 2);
+        assert!(lower < 900_000, "more than before is ours: {lower}");
+    }
+
+    #[test]
+    fn a_clean_path_lifts_the_bound_again() {
+        let mut losses = Losses::default();
+        let lower = run(&mut losses, Some(5), 1_000_000, 0, 3);
+        let mut bound = Some(lower);
+        for n in 0..6_000u64 {
+            losses.arrived(false);
+            losses.judge(lower, 3 * SECOND + n * 10 * MS);
+            bound = losses.bound();
+        }
+        assert_eq!(bound, None);
+    }
+}

@@ -1,0 +1,245 @@
+//! What viewers behind slow, lossy and changing paths get, in virtual time.
+
+mod path;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;
+
+use dataplane::{Micros, MS};
+use path::Path;
+use world::{percentile, Telling, World};
+
+const LAYERS: [u64; 3] = [150_000, 500_000, 1_300_000];
+const SINK: u32 = 10;
+
+/// One viewer of a sender that has been there for two seconds.
+fn watched(path: Path) -> World {
+    let mut world = World::new(&LAYERS);
+    world.run(2.0);
+    world.watch(path, Telling::Arrivals);
+    world
+}
+
+fn mean_estimate(world: &World, seconds: u64) -> u64 {
+    let from = world.now - seconds * 1_000 * MS;
+    let recent = world.estimates.iter().filter(|(at, _)| *at > from);
+    let values: Vec<u64> = recent.map(|(_, bps)| *bps).collect();
+    values.iter().sum::<u64>() / values.len() as u64
+}
+
+#[test]
+fn what_a_path_carries_is_found_within_seconds_and_used() {
+    for (bps, layer) in [(500_000, 0), (2_000_000, 2)] {
+        let mut world = watched(Path::new(bps, 1));
+        world.run(6.0);
+        let soon = mean_estimate(&world, 1);
+        assert!(soon > bps / 10 * 6, "{soon} of {bps} after six seconds");
+        world.run(14.0);
+        let found = mean_estimate(&world, 10);
+        assert!((bps / 10 * 7..=bps).contains(&found), "{found} of {bps}");
+        let viewer = &world.viewers[0];
+        assert_eq!(viewer.layer(world.now), Some(layer), "of {bps}");
+        let late = percentile(&viewer.waits(world.now, 10), 95);
+        assert!(late < 100 * MS, "{late} us of queue at {bps}");
+        assert_eq!(viewer.voices(world.now, 10), 500);
+    }
+}
+
+#[test]
+fn a_path_that_shrinks_to_a_third_is_followed_within_two_seconds_and_so_is_its_return() {
+    let mut world = watched(Path::new(2_000_000, 2));
+    world.run(12.0);
+    world.viewers[0].path.bps = 666_000;
+    world.run(2.0);
+    let fallen = mean_estimate(&world, 1);
+    assert!(fallen <= 666_000, "{fallen}");
+    world.run(8.0);
+    let kept = mean_estimate(&world, 4);
+    assert!((250_000..=666_000).contains(&kept), "{kept}");
+    let waits = world.viewers[0].waits(world.now, 6);
+    assert!(percentile(&waits, 95) < 150 * MS, "the queue is gone");
+    world.viewers[0].path.bps = 2_000_000;
+    world.run(20.0);
+    let back = mean_estimate(&world, 2);
+    assert!(back > 1_300_000, "{back}");
+    assert_ne!(world.viewers[0].layer(world.now), Some(0));
+}
+
+#[test]
+fn at_64_kilobits_sound_is_whole_and_prompt_and_pictures_pause_until_there_is_room() {
+    let mut world = watched(Path::new(64_000, 3));
+    world.run(60.0);
+    let viewer = &world.viewers[0];
+    let late = percentile(&viewer.waits(world.now, 60), 95);
+    assert!(late < 300 * MS, "{late} us of queue");
+    assert!(viewer.voices(world.now, 50) >= 2_495);
+    assert_eq!(viewer.layer(world.now), None);
+    let told: Vec<_> = world
+        .told
+        .iter()
+        .map(|(_, sink, on)| (*sink, *on))
+        .collect();
+    assert_eq!(told, [(SINK, false)]);
+    assert!(world.told[0].0 < 5_000 * MS, "within three seconds");
+    world.viewers[0].path.bps = 1_000_000;
+    world.run(20.0);
+    let told: Vec<_> = world
+        .told
+        .iter()
+        .map(|(_, sink, on)| (*sink, *on))
+        .collect();
+    assert_eq!(told, [(SINK, false), (SINK, true)]);
+    assert!(world.viewers[0].layer(world.now).is_some());
+}
+
+#[test]
+fn a_few_percent_lost_at_random_cost_no_picture() {
+    for (loss, seed) in [(0.02, 4), (0.05, 5)] {
+        let mut path = Path::new(3_000_000, seed);
+        path.loss = loss;
+        let mut world = watched(path);
+        world.run(20.0);
+        let found = mean_estimate(&world, 10);
+        assert!(found > 1_600_000, "{found} with {loss} lost");
+        assert_eq!(world.viewers[0].layer(world.now), Some(2));
+    }
+}
+
+#[test]
+fn many_losses_lower_the_rate_but_not_for_ever() {
+    for (loss, seed) in [(0.12, 6), (0.25, 7)] {
+        let mut world = watched(Path::new(3_000_000, seed));
+        world.run(10.0);
+        let clean = mean_estimate(&world, 2);
+        world.viewers[0].path.loss = loss;
+        world.run(8.0);
+        let recent = world.estimates.iter().filter(|(at, _)| *at > 12_000 * MS);
+        let least = recent.map(|(_, bps)| *bps).min().expect("estimates");
+        assert!(
+            least < clean / 100 * 85,
+            "{least} of {clean} with {loss} lost"
+        );
+        assert!(least > 200_000, "{least}: losses alone pause no picture");
+        world.viewers[0].path.loss = 0.0;
+        world.run(25.0);
+        let again = mean_estimate(&world, 2);
+        assert!(again > clean / 10 * 8, "{again} of {clean}");
+    }
+}
+
+#[test]
+fn jitter_is_not_taken_for_a_queue() {
+    let mut path = Path::new(3_000_000, 8);
+    path.jitter_us = 40 * MS;
+    let mut world = watched(path);
+    world.run(20.0);
+    let found = mean_estimate(&world, 10);
+    assert!(found > 1_600_000, "{found}");
+    assert_eq!(world.viewers[0].layer(world.now), Some(2));
+}
+
+#[test]
+fn layers_do_not_flap() {
+    let mut world = watched(Path::new(1_000_000, 9));
+    world.run(40.0);
+    let shown: Vec<u8> = world.viewers[0]
+        .recent(world.now, 34)
+        .filter_map(|got| got.layer)
+        .collect();
+    let changes = shown.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(changes <= 4, "{changes} changes in half a minute");
+}
+
+/// (octets of pictures, packets of sound) a viewer with room got in the last ten seconds.
+fn beside(slow: Option<Path>) -> (usize, usize) {
+    let mut world = watched(Path::new(20_000_000, 10));
+    if let Some(path) = slow {
+        world.watch(path, Telling::Arrivals);
+    }
+    world.run(15.0);
+    let viewer = &world.viewers[0];
+    let pictures = viewer
+        .recent(world.now, 10)
+        .filter(|got| got.layer == Some(2));
+    (
+        pictures.map(|got| got.octets).sum(),
+        viewer.voices(world.now, 10),
+    )
+}
+
+#[test]
+fn a_slow_viewer_changes_nothing_for_another() {
+    let alone = beside(None);
+    let mut narrow = Path::new(300_000, 11);
+    narrow.loss = 0.05;
+    let together = beside(Some(narrow));
+    assert_eq!(alone.1, 500);
+    assert_eq!(alone.1, together.1);
+    let ratio = together.0 as f64 / alone.0 as f64;
+    assert!((0.97..=1.03).contains(&ratio), "{ratio}");
+}
+
+#[test]
+fn who_tells_nothing_is_sent_everything() {
+    let mut world = World::new(&LAYERS);
+    world.run(2.0);
+    world.watch(Path::new(50_000_000, 12), Telling::Nothing);
+    world.run(5.0);
+    let viewer = &world.viewers[0];
+    assert_eq!(viewer.layer(world.now), Some(2));
+    assert_eq!(viewer.voices(world.now, 4), 200);
+    let (path, engine) = (world.path_stats(0), world.engine.stats().engine);
+    assert_eq!(
+        (path.estimate_bps_now, path.probes, path.queue_us_now),
+        (0, 0, 0)
+    );
+    assert_eq!((engine.drop_paced_video, engine.padding_out), (0, 0));
+}
+
+/// A receiver's own estimate: `mantissa` (18 bits) times two to the power of `exponent`.
+fn remb(exponent: u8, mantissa: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    dataplane::rtcp::put_receiver_report(&mut out, 1, &[]);
+    out.extend([0x8F, 206, 0, 5]);
+    out.extend(1u32.to_be_bytes());
+    out.extend(0u32.to_be_bytes());
+    out.extend(b"REMB");
+    let [_, high, middle, low] = mantissa.to_be_bytes();
+    out.extend([1, exponent << 2 | high, middle, low]);
+    out.extend(world::VIDEO_OUT.to_be_bytes());
+    out
+}
+
+#[test]
+fn an_absurd_estimate_of_one_viewer_is_that_viewers_alone() {
+    let mut world = World::new(&LAYERS);
+    world.run(2.0);
+    for seed in 13..15 {
+        world.watch(Path::new(50_000_000, seed), Telling::Nothing);
+    }
+    world.run(3.0);
+    world.say(0, remb(0, 1));
+    world.run(3.0);
+    let (own, other) = (&world.viewers[0], &world.viewers[1]);
+    assert_eq!(
+        (own.layer(world.now), other.layer(world.now)),
+        (None, Some(2))
+    );
+    assert_eq!(
+        (own.voices(world.now, 2), other.voices(world.now, 2)),
+        (100, 100)
+    );
+    let mut before: Micros = 0;
+    for (exponent, mantissa) in [(63, 0x3_FFFF), (46, 0x2_0000), (63, 1)] {
+        world.say(0, remb(exponent, mantissa));
+        world.run(3.0);
+        let shown: Vec<_> = world.viewers.iter().map(|v| v.layer(world.now)).collect();
+        assert_eq!(shown, [Some(2), Some(2)]);
+        assert!(world.path_stats(0).estimate_bps_now >= before);
+        before = world.path_stats(0).estimate_bps_now;
+    }
+    world.say(0, remb(1, 125_000));
+    world.run(4.0);
+    let shown: Vec<_> = world.viewers.iter().map(|v| v.layer(world.now)).collect();
+    assert_eq!(shown, [Some(0), Some(2)]);
+}

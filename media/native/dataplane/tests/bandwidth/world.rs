@@ -1,0 +1,371 @@
+//! A sender with three layers and a voice, an engine, and viewers behind paths, in virtual time.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use dataplane::demux::{classify, Class};
+use dataplane::ext::{Extension, Ids, Values};
+use dataplane::rtcp::{parse, put_receiver_report, Item};
+use dataplane::rtp::Header;
+use dataplane::twcc::Arrivals;
+use dataplane::{
+    Codec, Engine, Event, Kind, Limits, Micros, Op, SinkConfig, SourceConfig, TransportStats, MS,
+};
+
+use crate::path::Path;
+use crate::support::Terminal;
+
+const VIDEO_IN: u32 = 1_000;
+const AUDIO_IN: u32 = 1_100;
+pub const VIDEO_OUT: u32 = 2_000;
+const REPAIR_OUT: u32 = 2_001;
+const AUDIO_OUT: u32 = 2_002;
+const FRAME_US: Micros = 40 * MS;
+const VOICE_US: Micros = 20 * MS;
+const VOICE: usize = 60;
+const PACKET: usize = 1_100;
+/// A key frame is so many times as large as another.
+const KEY: usize = 3;
+const FEEDBACK_US: Micros = 50 * MS;
+
+/// How a viewer tells what it receives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    Arrivals,
+    Nothing,
+}
+
+/// A packet that reached a viewer.
+#[derive(Clone, Copy)]
+pub struct Got {
+    pub at: Micros,
+    pub octets: usize,
+    /// In the queue of its path.
+    pub waited: Micros,
+    /// Layer of a picture; `None` for sound.
+    pub layer: Option<u8>,
+}
+
+/// When it arrives, a tie breaker, how long it waited, octets.
+type Datagram = (Micros, u64, Micros, Vec<u8>);
+
+pub struct Viewer {
+    pub terminal: Terminal,
+    pub path: Path,
+    telling: Telling,
+    under_way: BinaryHeap<Reverse<Datagram>>,
+    back: VecDeque<(Micros, Vec<u8>)>,
+    arrivals: Arrivals,
+    number: u64,
+    pub got: Vec<Got>,
+    pub sent_octets: u64,
+}
+
+struct Layer {
+    bps: u64,
+    index: u64,
+    wants_key: bool,
+}
+
+pub struct World {
+    pub engine: Engine,
+    pub now: Micros,
+    sender: Terminal,
+    layers: Vec<Layer>,
+    voice: u64,
+    frame: u64,
+    pub viewers: Vec<Viewer>,
+    /// (when, sink, whether its pictures flow).
+    pub told: Vec<(Micros, u32, bool)>,
+    /// Estimate of the first viewer's path every 100 ms.
+    pub estimates: Vec<(Micros, u64)>,
+}
+
+impl World {
+    /// A sender whose layers have these rates, nobody watching.
+    pub fn new(layers: &[u64]) -> World {
+        let mut engine = Engine::new(Limits::default(), 7, 1_790_000_000_000_000);
+        let sender = Terminal::connect(&mut engine, 1, 0);
+        let ssrcs = (0..layers.len() as u32).map(|at| (VIDEO_IN + at, None));
+        let mut source = SourceConfig {
+            transport: 1,
+            kind: Kind::Video,
+            mid: None,
+            ssrcs: ssrcs.collect(),
+            rids: Vec::new(),
+            codecs: vec![(96, Codec::Vp8, None)],
+        };
+        engine.apply(Op::AddSource(1, Box::new(source.clone())), 0);
+        source.kind = Kind::Audio;
+        source.ssrcs = vec![(AUDIO_IN, None)];
+        source.codecs = vec![(96, Codec::Opus, None)];
+        engine.apply(Op::AddSource(2, Box::new(source)), 0);
+        let layer = |&bps| Layer {
+            bps,
+            index: 100,
+            wants_key: true,
+        };
+        World {
+            engine,
+            now: 0,
+            sender,
+            layers: layers.iter().map(layer).collect(),
+            voice: 0,
+            frame: 0,
+            viewers: Vec::new(),
+            told: Vec::new(),
+            estimates: Vec::new(),
+        }
+    }
+
+    /// A viewer with one picture (sink 10, 20, ...) and one voice.
+    pub fn watch(&mut self, path: Path, telling: Telling) -> &mut Viewer {
+        let number = self.viewers.len() as u16 + 2;
+        let terminal = Terminal::connect(&mut self.engine, number, self.now);
+        let first = 10 * (u32::from(number) - 1);
+        terminal.sink(&mut self.engine, first, VIDEO_OUT, 1, self.now);
+        let voice = SinkConfig {
+            transport: u32::from(number),
+            kind: Kind::Audio,
+            mid: Some("1".to_owned()),
+            ssrc: AUDIO_OUT,
+            rtx_ssrc: None,
+            cname: "slot".to_owned(),
+            codecs: vec![(Codec::Opus, 111, None)],
+        };
+        self.engine
+            .apply(Op::AddSink(first + 1, Box::new(voice)), self.now);
+        let (sink, source) = (first + 1, Some(2));
+        self.engine.apply(Op::Route { sink, source }, self.now);
+        self.viewers.push(Viewer {
+            terminal,
+            path,
+            telling,
+            under_way: BinaryHeap::new(),
+            back: VecDeque::new(),
+            arrivals: Arrivals::default(),
+            number: 0,
+            got: Vec::new(),
+            sent_octets: 0,
+        });
+        self.viewers.last_mut().expect("just added")
+    }
+
+    /// Let seconds pass.
+    pub fn run(&mut self, seconds: f64) {
+        let until = self.now + (seconds * 1e6) as Micros;
+        while self.now < until {
+            self.now += MS;
+            self.speak();
+            for at in 0..self.viewers.len() {
+                self.hear(at);
+            }
+            self.engine.tick(self.now);
+            self.transmit();
+            while let Some(event) = self.engine.poll_event() {
+                if let Event::Video { sink, flowing } = event {
+                    self.told.push((self.now, sink, flowing));
+                }
+            }
+            if self.now % (100 * MS) == 0 && !self.viewers.is_empty() {
+                let estimate = self.path_stats(0).estimate_bps_now;
+                self.estimates.push((self.now, estimate));
+            }
+        }
+    }
+
+    pub fn path_stats(&self, viewer: usize) -> TransportStats {
+        let id = self.viewers[viewer].terminal.id;
+        let stats = self.engine.stats().transports;
+        let found = stats.into_iter().find(|(transport, _)| *transport == id);
+        found.expect("it is there").1
+    }
+
+    fn speak(&mut self) {
+        if self.now % VOICE_US == 0 {
+            let index = 100 + self.voice;
+            let timestamp = 960 * self.voice as u32;
+            self.voice += 1;
+            let data = self.sender.rtp(AUDIO_IN, index, timestamp, &[0; VOICE]);
+            self.arrive(data);
+        }
+        if self.now % FRAME_US == 0 {
+            self.frame += 1;
+            for at in 0..self.layers.len() {
+                self.show(at);
+            }
+        }
+    }
+
+    fn show(&mut self, at: usize) {
+        let layer = &mut self.layers[at];
+        let key = std::mem::take(&mut layer.wants_key);
+        let mut left = (layer.bps * FRAME_US / 8_000_000) as usize * if key { KEY } else { 1 };
+        let mut start = true;
+        let mut packets = Vec::new();
+        while left > 0 {
+            let octets = left.min(PACKET);
+            let [high, low] = (self.frame as u16 | 0x8000).to_be_bytes();
+            let first = if start { 0x90 } else { 0x80 };
+            let mut payload = vec![first, 0xE0, high, low, self.frame as u8, 0, u8::from(!key)];
+            payload.push(at as u8);
+            payload.resize(octets.max(8), 0);
+            let timestamp = 3_600 * self.frame as u32;
+            packets.push(
+                self.sender
+                    .rtp(VIDEO_IN + at as u32, layer.index, timestamp, &payload),
+            );
+            layer.index += 1;
+            left -= octets;
+            start = false;
+        }
+        packets.into_iter().for_each(|data| self.arrive(data));
+    }
+
+    fn arrive(&mut self, mut data: Vec<u8>) {
+        self.engine.receive(&mut data, self.sender.path, self.now);
+    }
+
+    fn transmit(&mut self) {
+        while let Some(batch) = self.engine.poll_transmit(self.now) {
+            for data in batch.octets.chunks(batch.segment) {
+                if batch.path == self.sender.path {
+                    self.asked(data);
+                } else {
+                    let mut all = self.viewers.iter_mut();
+                    let viewer = all.find(|v| v.terminal.path == batch.path).expect("known");
+                    viewer.send(data, self.now);
+                }
+            }
+            self.engine.recycle(batch.octets);
+        }
+    }
+
+    /// The sender makes a key frame when asked.
+    fn asked(&mut self, data: &[u8]) {
+        if classify(data) != Class::Rtcp {
+            return;
+        }
+        let plain = self.sender.open_rtcp(data);
+        let mut items = Vec::new();
+        parse(&plain, &mut items).expect("the engine's RTCP is well formed");
+        for item in items {
+            if let Item::Pli { media } = item {
+                self.layers[(media - VIDEO_IN) as usize].wants_key = true;
+            }
+        }
+    }
+
+    /// Deliver what is due at a viewer, and to the engine what it says.
+    fn hear(&mut self, at: usize) {
+        let (viewer, now) = (&mut self.viewers[at], self.now);
+        viewer.receive(now);
+        if viewer.telling == Telling::Arrivals && now % FEEDBACK_US == 0 {
+            viewer.tell(now);
+        } else if viewer.telling == Telling::Nothing && now % (1_000 * MS) == 0 {
+            let mut alive = Vec::new();
+            put_receiver_report(&mut alive, 1, &[]);
+            let data = viewer.terminal.rtcp(alive);
+            viewer.back.push_back((now, data));
+        }
+        let path = viewer.terminal.path;
+        while viewer.back.front().is_some_and(|(due, _)| *due <= now) {
+            if let Some((_, mut data)) = viewer.back.pop_front() {
+                self.engine.receive(&mut data, path, now);
+            }
+        }
+    }
+
+    /// Something a viewer says, arriving at once.
+    pub fn say(&mut self, viewer: usize, packet: Vec<u8>) {
+        let viewer = &mut self.viewers[viewer];
+        let mut data = viewer.terminal.rtcp(packet);
+        let path = viewer.terminal.path;
+        self.engine.receive(&mut data, path, self.now);
+    }
+}
+
+impl Viewer {
+    fn send(&mut self, data: &[u8], now: Micros) {
+        self.sent_octets += data.len() as u64;
+        self.number += 1;
+        if let Some((due, waited)) = self.path.carry(data.len(), now) {
+            let datagram = (due, self.number, waited, data.to_vec());
+            self.under_way.push(Reverse(datagram));
+        }
+    }
+
+    fn receive(&mut self, now: Micros) {
+        let ids = Ids::new(&[(Extension::Mid, 3), (Extension::Twcc, 5)]);
+        while self
+            .under_way
+            .peek()
+            .is_some_and(|Reverse(next)| next.0 <= now)
+        {
+            let Some(Reverse((at, _, waited, data))) = self.under_way.pop() else {
+                return;
+            };
+            if classify(&data) != Class::Rtp {
+                continue;
+            }
+            let header = Header::parse(&data).expect("RTP");
+            let seq = Values::read(&data, &header, &ids).twcc;
+            // Half a minute ahead of ours: the receiver's clock is its own.
+            self.arrivals
+                .record(seq.expect("numbered"), at + 30_000_000);
+            let layer = match header.ssrc {
+                REPAIR_OUT => continue,
+                AUDIO_OUT => None,
+                _ => Some(self.terminal.open(&data).2[7]),
+            };
+            let octets = data.len();
+            self.got.push(Got {
+                at,
+                octets,
+                waited,
+                layer,
+            });
+        }
+    }
+
+    fn tell(&mut self, now: Micros) {
+        loop {
+            let mut out = Vec::new();
+            put_receiver_report(&mut out, 1, &[]);
+            if !self.arrivals.feedback(&mut out, 1, VIDEO_OUT) {
+                return;
+            }
+            let data = self.terminal.rtcp(out);
+            self.back.push_back((now + self.path.delay_us, data));
+        }
+    }
+
+    /// Packets of sound that came in the last `seconds`.
+    pub fn voices(&self, now: Micros, seconds: u64) -> usize {
+        self.recent(now, seconds)
+            .filter(|got| got.layer.is_none())
+            .count()
+    }
+
+    pub fn recent(&self, now: Micros, seconds: u64) -> impl Iterator<Item = &Got> + '_ {
+        let from = now.saturating_sub(seconds * 1_000 * MS);
+        self.got.iter().filter(move |got| got.at > from)
+    }
+
+    /// The layer of the newest picture of the last second.
+    pub fn layer(&self, now: Micros) -> Option<u8> {
+        self.recent(now, 1).filter_map(|got| got.layer).last()
+    }
+
+    /// Waits in the path's queue of the last `seconds`, ascending.
+    pub fn waits(&self, now: Micros, seconds: u64) -> Vec<Micros> {
+        let mut waits: Vec<Micros> = self.recent(now, seconds).map(|got| got.waited).collect();
+        waits.sort_unstable();
+        waits
+    }
+}
+
+/// The value below which `percent` of ascending values are.
+pub fn percentile(values: &[Micros], percent: usize) -> Micros {
+    values[(values.len() - 1) * percent / 100]
+}

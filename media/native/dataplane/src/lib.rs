@@ -29,6 +29,7 @@ pub mod keyframe;
 pub mod layers;
 pub mod levels;
 pub mod nack;
+pub mod naps;
 pub mod paths;
 pub mod place;
 pub mod reading;

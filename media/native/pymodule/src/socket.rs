@@ -4,7 +4,7 @@
 //! local array that outlives the call and is as long as the length beside it says.
 
 use std::io;
-use std::mem::{size_of, zeroed};
+use std::mem::{size_of, zeroed, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, RawFd};
 
@@ -128,58 +128,86 @@ fn count(batches: &[Batch], gso: bool, counts: &mut SendCounts) {
 }
 
 #[repr(C, align(8))]
-#[derive(Clone, Copy)]
 struct Control([u8; CONTROL]);
 
-/// One `sendmmsg`.  Without offload only the first batch is sent, one message per segment.
+/// What a burst of messages points to.  Only the entries of messages handed to the kernel are
+/// written: setting up all of them would cost more than a small burst's own work.
+struct Burst {
+    messages: [MaybeUninit<libc::mmsghdr>; BURST],
+    vectors: [MaybeUninit<libc::iovec>; BURST],
+    names: [MaybeUninit<Name>; BURST],
+    controls: [MaybeUninit<Control>; BURST],
+    used: usize,
+}
+
+impl Burst {
+    fn new() -> Self {
+        Burst {
+            messages: [const { MaybeUninit::uninit() }; BURST],
+            vectors: [const { MaybeUninit::uninit() }; BURST],
+            names: [const { MaybeUninit::uninit() }; BURST],
+            controls: [const { MaybeUninit::uninit() }; BURST],
+            used: 0,
+        }
+    }
+
+    /// Add a message to `name`; `segment` is the size of the datagrams it is to be cut into.
+    fn push(&mut self, octets: &[u8], name: Name, segment: Option<u16>) {
+        let at = self.used;
+        // SAFETY: all-zero is a valid value of this plain C structure.
+        let message = self.messages[at].write(unsafe { zeroed() });
+        let header = &mut message.msg_hdr;
+        let name = self.names[at].write(name);
+        header.msg_name = (&raw mut name.storage).cast();
+        header.msg_namelen = name.len;
+        header.msg_iov = self.vectors[at].write(vector(octets));
+        header.msg_iovlen = 1;
+        if let Some(segment) = segment {
+            let control = self.controls[at].write(Control([0; CONTROL]));
+            set_segment(header, control, segment);
+        }
+        self.used += 1;
+    }
+
+    /// One `sendmmsg`.  Returns how many messages the kernel took.
+    fn send(&mut self, fd: RawFd) -> io::Result<usize> {
+        // SAFETY: the first `used` headers are written, and everything they point to lives in
+        // this structure, which has not moved since, or in the caller's octets.
+        let sent = unsafe {
+            libc::sendmmsg(
+                fd,
+                self.messages.as_mut_ptr().cast(),
+                self.used as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+            )
+        };
+        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    }
+}
+
+/// Send a run of batches.  Without offload only the first is sent, one message per segment.
 fn send_burst(fd: RawFd, batches: &[Batch], gso: bool) -> io::Result<usize> {
     if !gso && batches[0].count > 1 {
         return send_segments(fd, &batches[0]);
     }
-    let usable = if gso {
-        batches.len()
-    } else {
-        batches.iter().take_while(|b| b.count == 1).count()
-    };
-    // SAFETY: all-zero is a valid value of these plain C structures.
-    let mut messages: [libc::mmsghdr; BURST] = unsafe { zeroed() };
-    // SAFETY: as above.
-    let mut vectors: [libc::iovec; BURST] = unsafe { zeroed() };
-    let mut names = [Name::default(); BURST];
-    let mut controls = [Control([0; CONTROL]); BURST];
-    for (at, batch) in batches[..usable].iter().enumerate() {
-        names[at] = Name::of(&batch.path.peer);
-        vectors[at] = vector(&batch.octets);
-        let header = &mut messages[at].msg_hdr;
-        header.msg_name = (&raw mut names[at].storage).cast();
-        header.msg_namelen = names[at].len;
-        header.msg_iov = &raw mut vectors[at];
-        header.msg_iovlen = 1;
-        if batch.count > 1 {
-            set_segment(header, &mut controls[at], batch.segment as u16);
+    let mut burst = Burst::new();
+    for batch in batches.iter().take(BURST) {
+        let train = batch.count > 1;
+        if train && !gso {
+            break;
         }
+        let segment = train.then_some(batch.segment as u16);
+        burst.push(&batch.octets, Name::of(&batch.path.peer), segment);
     }
-    sendmmsg(fd, &mut messages[..usable])
+    burst.send(fd)
 }
 
 fn send_segments(fd: RawFd, batch: &Batch) -> io::Result<usize> {
-    // SAFETY: all-zero is a valid value of these plain C structures.
-    let mut messages: [libc::mmsghdr; BURST] = unsafe { zeroed() };
-    // SAFETY: as above.
-    let mut vectors: [libc::iovec; BURST] = unsafe { zeroed() };
-    let mut name = Name::of(&batch.path.peer);
-    let segments = batch.octets.chunks(batch.segment.max(1)).take(BURST);
-    let mut used = 0;
-    for segment in segments {
-        vectors[used] = vector(segment);
-        let header = &mut messages[used].msg_hdr;
-        header.msg_name = (&raw mut name.storage).cast();
-        header.msg_namelen = name.len;
-        header.msg_iov = &raw mut vectors[used];
-        header.msg_iovlen = 1;
-        used += 1;
+    let mut burst = Burst::new();
+    for segment in batch.octets.chunks(batch.segment.max(1)).take(BURST) {
+        burst.push(segment, Name::of(&batch.path.peer), None);
     }
-    sendmmsg(fd, &mut messages[..used]).map(|_| 1)
+    burst.send(fd).map(|_| 1)
 }
 
 fn vector(octets: &[u8]) -> libc::iovec {
@@ -205,19 +233,6 @@ fn set_segment(header: &mut libc::msghdr, control: &mut Control, segment: u16) {
             .cast::<u16>()
             .write_unaligned(segment);
     }
-}
-
-fn sendmmsg(fd: RawFd, messages: &mut [libc::mmsghdr]) -> io::Result<usize> {
-    // SAFETY: the headers and everything they point to live until the call returns.
-    let sent = unsafe {
-        libc::sendmmsg(
-            fd,
-            messages.as_mut_ptr(),
-            messages.len() as libc::c_uint,
-            libc::MSG_DONTWAIT as _,
-        )
-    };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
 /// A socket address in the kernel's form.
@@ -295,11 +310,16 @@ pub struct Received<'a> {
     pub truncated: bool,
 }
 
+/// Fewest datagrams asked for at a time.
+const LEAST: usize = 8;
+
 /// Room for one burst of datagrams.
 pub struct Inbox {
     octets: Vec<u8>,
     names: [Name; BURST],
     lengths: [(usize, bool); BURST],
+    /// How many the next call asks for: twice what came last, so that a trickle is cheap.
+    asked: usize,
 }
 
 impl Inbox {
@@ -308,41 +328,51 @@ impl Inbox {
             octets: vec![0; BURST * DATAGRAM],
             names: [Name::default(); BURST],
             lengths: [(0, false); BURST],
+            asked: LEAST,
         }
     }
 
-    /// Take up to 64 datagrams without waiting.  Returns how many came.
-    pub fn fill(&mut self, fd: RawFd) -> io::Result<usize> {
-        // SAFETY: all-zero is a valid value of these plain C structures.
-        let mut messages: [libc::mmsghdr; BURST] = unsafe { zeroed() };
-        // SAFETY: as above.
-        let mut vectors: [libc::iovec; BURST] = unsafe { zeroed() };
-        for (at, buffer) in self.octets.chunks_exact_mut(DATAGRAM).enumerate() {
-            vectors[at].iov_base = buffer.as_mut_ptr().cast();
-            vectors[at].iov_len = DATAGRAM;
-            let header = &mut messages[at].msg_hdr;
+    /// Take datagrams without waiting.  Returns how many came, up to 64, and whether more may be
+    /// waiting.
+    pub fn fill(&mut self, fd: RawFd) -> io::Result<(usize, bool)> {
+        let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BURST];
+        let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; BURST];
+        let asked = self.asked;
+        let buffers = self.octets.chunks_exact_mut(DATAGRAM);
+        for (at, buffer) in buffers.take(asked).enumerate() {
+            let vector = vectors[at].write(libc::iovec {
+                iov_base: buffer.as_mut_ptr().cast(),
+                iov_len: DATAGRAM,
+            });
+            // SAFETY: all-zero is a valid value of this plain C structure.
+            let message = messages[at].write(unsafe { zeroed() });
+            let header = &mut message.msg_hdr;
             header.msg_name = (&raw mut self.names[at].storage).cast();
             header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
-            header.msg_iov = &raw mut vectors[at];
+            header.msg_iov = vector;
             header.msg_iovlen = 1;
         }
-        // SAFETY: headers, vectors, names and buffers live until the call returns, and every
-        // length beside them is that of the array it describes.
+        // SAFETY: the first `asked` headers and vectors are written; they, the names and the
+        // buffers live until the call returns, and every length beside them is that of the array
+        // it describes.
         let came = unsafe {
             libc::recvmmsg(
                 fd,
-                messages.as_mut_ptr(),
-                BURST as libc::c_uint,
+                messages.as_mut_ptr().cast(),
+                asked as libc::c_uint,
                 libc::MSG_DONTWAIT as _,
                 std::ptr::null_mut(),
             )
         };
         let came = usize::try_from(came).map_err(|_| io::Error::last_os_error())?;
         for (length, message) in self.lengths.iter_mut().zip(&messages[..came]) {
+            // SAFETY: `came` <= `asked`, and the first `asked` headers are written.
+            let message = unsafe { message.assume_init_ref() };
             let truncated = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
             *length = (message.msg_len as usize, truncated);
         }
-        Ok(came)
+        self.asked = (2 * came).clamp(LEAST, BURST);
+        Ok((came, came == asked))
     }
 
     /// The first `came` datagrams.

@@ -1,9 +1,11 @@
 //! The thread that owns the sockets and the data plane.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use dataplane::naps::Naps;
 use dataplane::{Batch, Codec, Engine, Event, Limits, Micros, Op, Path, Stats, STREAM};
 
 use crate::clock::{thread_cpu_ns, unix_us, Clock};
@@ -41,6 +43,8 @@ pub struct Driver {
 /// What both threads touch.
 pub struct Shared {
     pub commands: Mutex<VecDeque<Command>>,
+    /// Whether commands may be waiting, so that the worker need not look.
+    asked: AtomicBool,
     pub wake: Wake,
     pub events: Mutex<VecDeque<Event>>,
     pub told: Wake,
@@ -55,6 +59,7 @@ impl Shared {
     pub fn new() -> std::io::Result<Arc<Self>> {
         Ok(Arc::new(Shared {
             commands: Mutex::new(VecDeque::new()),
+            asked: AtomicBool::new(false),
             wake: Wake::new()?,
             events: Mutex::new(VecDeque::new()),
             told: Wake::new()?,
@@ -63,7 +68,9 @@ impl Shared {
 
     pub fn command(&self, command: Command) {
         lock(&self.commands).push_back(command);
-        self.wake.set();
+        if !self.asked.swap(true, Ordering::SeqCst) {
+            self.wake.set();
+        }
     }
 }
 
@@ -76,6 +83,9 @@ pub struct Worker {
     inbox: Inbox,
     clock: Clock,
     driver: Driver,
+    naps: Naps,
+    /// The wake, then the sockets; filled for each wait.
+    fds: Vec<libc::pollfd>,
 }
 
 impl Worker {
@@ -95,6 +105,8 @@ impl Worker {
             inbox: Inbox::new(),
             clock: Clock::start(),
             driver: Driver::default(),
+            naps: Naps::new(limits.gather_us),
+            fds: Vec::new(),
         }
     }
 
@@ -105,9 +117,10 @@ impl Worker {
             if !self.obey() {
                 return;
             }
-            let busy = self.receive();
-            self.engine.tick(self.clock.now());
-            self.send();
+            let now = self.clock.now();
+            let busy = self.receive(now);
+            self.engine.tick(now);
+            self.send(now);
             self.tell();
             if !busy {
                 self.rest();
@@ -117,7 +130,9 @@ impl Worker {
 
     /// Carry out what Python asked.  False when that was to stop.
     fn obey(&mut self) -> bool {
-        self.shared.wake.clear();
+        if !self.shared.asked.swap(false, Ordering::SeqCst) {
+            return true;
+        }
         let commands = std::mem::take(&mut *lock(&self.shared.commands));
         let now = self.clock.now();
         for command in commands {
@@ -142,24 +157,26 @@ impl Worker {
     }
 
     /// Take datagrams off all sockets.  True when more may be waiting.
-    fn receive(&mut self) -> bool {
+    fn receive(&mut self, now: Micros) -> bool {
         let mut busy = false;
+        let mut all = 0;
         for at in 0..self.sockets.len() {
             for turn in 0..TURNS {
-                let came = self.inbox.fill(self.sockets[at].fd()).unwrap_or(0);
+                let (came, more) = self.inbox.fill(self.sockets[at].fd()).unwrap_or((0, false));
                 self.driver.receives += 1;
-                self.take(at, came);
-                if came < crate::socket::BURST {
+                all += came;
+                self.take(at, came, now);
+                if !more {
                     break;
                 }
                 busy |= turn + 1 == TURNS;
             }
         }
+        self.naps.came(all, now);
         busy
     }
 
-    fn take(&mut self, at: usize, came: usize) {
-        let now = self.clock.now();
+    fn take(&mut self, at: usize, came: usize, now: Micros) {
         for received in self.inbox.datagrams(came) {
             if received.truncated {
                 self.engine.oversize();
@@ -175,8 +192,7 @@ impl Worker {
 
     /// Send what is held back, then what is ready, in portions the processor's cache holds.  When
     /// a socket takes no more, the engine keeps the rest and decides what to drop.
-    fn send(&mut self) {
-        let now = self.clock.now();
+    fn send(&mut self, now: Micros) {
         loop {
             let stuck = !self.send_backlog();
             self.engine.congested(stuck);
@@ -251,24 +267,35 @@ impl Worker {
         self.shared.told.set();
     }
 
-    /// Wait for a datagram, a command, room to send, or the next deadline.
+    /// Wait for a datagram, a command, room to send, or the next deadline.  Under load, let
+    /// datagrams gather in the kernel for a while instead of waking for each.
     fn rest(&mut self) {
         let now: Micros = self.clock.now();
-        let timeout = self.engine.deadline().map(|at| at.saturating_sub(now));
+        let nap = self.naps.left(now);
+        let timeout = match nap {
+            Some(left) => Some(left),
+            None => self.engine.deadline().map(|at| at.saturating_sub(now)),
+        };
         if timeout == Some(0) {
             return;
         }
-        let writing = match self.backlog.is_empty() {
-            true => 0,
-            false => libc::POLLOUT,
+        let reading = if nap.is_some() { 0 } else { libc::POLLIN };
+        let writing = if self.backlog.is_empty() {
+            0
+        } else {
+            libc::POLLOUT
         };
-        let mut fds: Vec<libc::pollfd> = self
-            .sockets
-            .iter()
-            .map(|udp| poll(udp.fd(), libc::POLLIN | writing))
-            .collect();
-        fds.push(poll(self.shared.wake.fd(), libc::POLLIN));
-        wait(&mut fds, timeout);
+        self.fds.clear();
+        self.fds.push(poll(self.shared.wake.fd(), libc::POLLIN));
+        if reading | writing != 0 {
+            let sockets = self.sockets.iter();
+            self.fds
+                .extend(sockets.map(|udp| poll(udp.fd(), reading | writing)));
+        }
+        wait(&mut self.fds, timeout);
+        if self.fds.first().is_some_and(|wake| wake.revents != 0) {
+            self.shared.wake.clear();
+        }
         self.driver.wakeups += 1;
     }
 }

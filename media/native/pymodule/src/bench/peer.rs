@@ -129,7 +129,7 @@ impl Peer {
     /// Count what has come; with `open`, decrypt it and take latencies.
     pub fn drain(&self, inbox: &mut Inbox, tally: &mut Tally, open: bool, clock: &Clock) {
         loop {
-            let came = inbox.fill(self.fd()).unwrap_or(0);
+            let (came, more) = inbox.fill(self.fd()).unwrap_or((0, false));
             let now = clock.now();
             for received in inbox.datagrams(came) {
                 if classify(received.data) != Class::Rtp {
@@ -143,7 +143,7 @@ impl Peer {
                     tally.latency(now.saturating_sub(stamp));
                 }
             }
-            if came < crate::socket::BURST {
+            if !more {
                 return;
             }
         }

@@ -161,3 +161,16 @@ def test_an_answer_has_the_sections_of_its_offer_in_order(name: str) -> None:
     assert [f"a=mid:{s.mid}" in section for s, section in zip(parsed.sections, sections, strict=True)] == [True] * len(
         sections
     )
+
+
+def test_every_section_of_chromium_numbers_its_packets_and_reports_arrivals() -> None:
+    """Both directions: with the extension and feedback of a slot, the page tells what its path carries."""
+    accepted = planned(offer("chromium-terminal"))
+    _, *sections = answered(accepted)
+    for entry, section in zip(accepted.entries, sections, strict=True):
+        assert entry is not None
+        extension = dict(accepted.extensions)["twcc"]
+        uri = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+        assert f"a=extmap:{extension} {uri}" in section
+        for payload in entry.payloads:
+            assert f"a=rtcp-fb:{payload.pt} transport-cc" in section

@@ -2,7 +2,9 @@
 //!
 //! What is sent follows the peer: to the path it nominates, else to the one on which its authentic
 //! packets now arrive (its address changed on the way, RFC 8445 does not foresee that a lite agent
-//! is told).  Nothing but checks is sent to a peer that has been silent (RFC 7675).
+//! is told).  Nothing but checks is sent to a peer without its consent (RFC 7675): one that we check
+//! consents by its answers; one that checks us, by anything authentic.  Browsers check a good path
+//! every 2.5 s and report on sound alone every 5 s, so their consent outlasts a few of those lost.
 
 use crate::engine::Engine;
 use crate::stun::integrity_key;
@@ -12,6 +14,9 @@ use crate::types::{Credentials, Event, Micros, Path, MS};
 /// Authentic media on another path than the one in use, which has been quiet for so long, moves
 /// what we send there.
 const MEDIA_MOVES_US: Micros = 200 * MS;
+
+/// How many times `silent_us` the consent of a peer lasts that checks us.
+const CONSENT: Micros = 4;
 
 impl Engine {
     /// Make a path one of the transport's.  False when it belongs to another that is alive.
@@ -98,6 +103,7 @@ impl Engine {
         let id = transport.id;
         if back {
             transport.silent = false;
+            transport.withheld = false;
             self.tell(Event::Alive { transport: id });
         }
         if moves {
@@ -115,8 +121,10 @@ impl Engine {
             return;
         };
         let heard = transport.last_heard;
-        let unheard = heard.is_some_and(|at| now.saturating_sub(at) > silent_us);
-        let fell_silent = !transport.silent && (unheard || transport.unanswered(silent_us, now));
+        let unheard = |limit: Micros| heard.is_some_and(|at| now.saturating_sub(at) > limit);
+        let unanswered = transport.unanswered(silent_us, now);
+        let fell_silent = !transport.silent && (unheard(silent_us) || unanswered);
+        transport.withheld = unanswered || unheard(silent_us.saturating_mul(CONSENT));
         if fell_silent {
             transport.silent = true;
             transport.stats.silences += 1;

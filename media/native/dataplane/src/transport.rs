@@ -111,6 +111,8 @@ pub struct Transport {
     /// When a check of ours was last answered; only who is controlling sends any.
     pub answered: Option<Micros>,
     pub silent: bool,
+    /// The peer no longer consents to be sent anything but checks.
+    pub withheld: bool,
     pub intake: Bucket,
     pub rtt_us: Option<Micros>,
     /// The round trip as repairs tell it, where no receiver reports do.
@@ -154,6 +156,7 @@ impl Transport {
             last_heard: None,
             answered: None,
             silent: false,
+            withheld: false,
             intake: Bucket::default(),
             rtt_us: None,
             repair_us: None,
@@ -165,7 +168,7 @@ impl Transport {
 
     /// Where to send, while the peer consents to be sent anything (RFC 7675).
     pub fn way(&self) -> Option<Path> {
-        self.in_use.filter(|_| !self.silent)
+        self.in_use.filter(|_| !self.withheld)
     }
 
     /// The key of a check made with the credentials of before a restart, if it is.

@@ -187,14 +187,15 @@ fn nothing_but_answers_is_sent_to_a_peer_that_went_silent_until_it_is_heard() {
     let viewer = call.viewer.path;
     call.run(SECOND, |call| call.report(viewer));
     let fell = call.now;
-    call.run(6 * SECOND, |_| {});
+    call.run(3_200 * MS, |_| {});
+    assert!(call.events.contains(&Event::Silent { transport: 2 }));
+    call.run(11 * SECOND, |_| {});
     let last = call.pictures.last().expect("pictures").1;
     assert!(
-        (2_900 * MS..=3_100 * MS).contains(&(last - fell)),
+        (11_900 * MS..=12_100 * MS).contains(&(last - fell)),
         "{}",
         last - fell
     );
-    assert!(call.events.contains(&Event::Silent { transport: 2 }));
     assert!(call.counter("drop_no_consent") > 100);
     let (answers, heard) = (call.answers.len(), call.now);
     call.run(SECOND, |call| call.check(viewer, "us2", "ours", true));
@@ -207,6 +208,17 @@ fn nothing_but_answers_is_sent_to_a_peer_that_went_silent_until_it_is_heard() {
         .expect("resumed")
         .1;
     assert!(again - heard <= 100 * MS);
+}
+
+#[test]
+fn a_peer_that_is_heard_every_five_seconds_is_sent_everything() {
+    let mut call = Call::new(Limits::default());
+    let viewer = call.viewer.path;
+    for _ in 0..6 {
+        call.report(viewer);
+        call.run(5 * SECOND, |_| {});
+    }
+    assert_eq!(call.counter("drop_no_consent"), 0);
 }
 
 /// A link's child: it checks; its parent answers only while `answers`.

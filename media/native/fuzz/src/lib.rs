@@ -48,6 +48,7 @@ targets! {
     framing packets::framing, 2;
     rtcp reports::rtcp, 2;
     twcc reports::twcc, 4;
+    arrived reports::arrived, 2;
     stun requests::stun, 8;
     vp8 descriptors::vp8, 1;
     vp9 descriptors::vp9, 1;

@@ -1,5 +1,6 @@
 //! RTCP read, and the feedback we write about any arrivals.
 
+use dataplane::bandwidth::report::Report;
 use dataplane::rtcp::{self, nacked, Item};
 use dataplane::twcc::Arrivals;
 
@@ -74,4 +75,17 @@ pub fn twcc(data: &[u8]) {
         }
         assert!(arrivals.is_empty());
     }
+}
+
+/// A report of arrivals speaks of as many numbers as it says, in order.
+pub fn arrived(fci: &[u8]) {
+    let Ok(report) = Report::parse(fci) else {
+        return;
+    };
+    let seqs: Vec<u16> = report.packets().map(|(seq, _)| seq).collect();
+    assert_eq!(seqs.len(), usize::from(report.count));
+    assert!(seqs
+        .windows(2)
+        .all(|pair| pair[1] == pair[0].wrapping_add(1)));
+    assert_eq!(seqs.first(), Some(&report.base));
 }

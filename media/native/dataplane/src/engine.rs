@@ -256,7 +256,7 @@ impl Engine {
             stats.paths_now = transport.paths.len() as u64;
             stats.ssrcs_now = transport.streams.len() as u64;
             let path = &transport.bandwidth;
-            stats.estimate_bps_now = path.estimate().unwrap_or(0);
+            stats.estimate_bps_now = path.shown();
             stats.queue_us_now = path.wait_us();
             stats.probes = path.prober.count;
             (transport.id, stats)

@@ -3,9 +3,9 @@
 //! Pure.  A *choice* is an index into a picture's steps, which ascend in cost; `None` is a pause.
 
 /// Below this there are no pictures, ...
-const LEAST_BPS: u64 = 100_000;
+pub const LEAST_BPS: u64 = 100_000;
 /// ... and from this on there are again.
-const AGAIN_BPS: u64 = 130_000;
+pub const AGAIN_BPS: u64 = 130_000;
 /// Margin asked for in percent before a picture gets more than it has.
 const MARGIN: u64 = 108;
 

@@ -38,7 +38,7 @@ impl Engine {
         let Some(transport) = self.tables.transports.get_mut(key) else {
             return;
         };
-        let fell = transport.bandwidth.on_remb(bps);
+        let fell = transport.bandwidth.on_remb(bps, now);
         self.estimated(key, fell, now);
     }
 
@@ -72,7 +72,7 @@ impl Engine {
             return;
         };
         let bandwidth = &mut transport.bandwidth;
-        let Some(estimate) = bandwidth.estimate().filter(|_| bandwidth.settled()) else {
+        let Some(estimate) = bandwidth.estimate(now).filter(|_| bandwidth.settled()) else {
             return;
         };
         let audio = bandwidth.audio_bps(now);

@@ -14,6 +14,7 @@ pub mod pacer;
 pub mod pacing;
 pub mod probe;
 pub mod rate;
+pub mod receiver;
 pub mod report;
 pub mod trend;
 
@@ -24,6 +25,7 @@ use meter::Meter;
 use pacer::Pacer;
 use probe::{Lesson, Prober};
 use rate::{Rate, Signals, MAX_BPS, MIN_BPS};
+use receiver::Receiver;
 use report::{Report, Status};
 use trend::{Trend, Usage};
 
@@ -99,7 +101,9 @@ pub struct Bandwidth {
     acked: Meter,
     reported: Meter,
     audio: Meter,
-    remb: Option<u64>,
+    receiver: Receiver,
+    /// Everything written.
+    out: Meter,
     /// When the first numbered packet went out, and octets that arrived since.
     first_sent: Option<Micros>,
     delivered: u64,
@@ -134,7 +138,8 @@ impl Default for Bandwidth {
             acked: Meter::default(),
             reported: Meter::default(),
             audio: Meter::default(),
-            remb: None,
+            receiver: Receiver::default(),
+            out: Meter::default(),
             first_sent: None,
             delivered: 0,
             first_report: None,
@@ -166,7 +171,7 @@ struct Round {
 impl Bandwidth {
     /// Whether the peer says anything of its path.
     pub fn known(&self) -> bool {
-        self.first_report.is_some() || self.remb.is_some()
+        self.first_report.is_some() || self.receiver.known()
     }
 
     /// Whether pictures may have to wait.  Those for a peer that numbers packets do until its
@@ -181,10 +186,18 @@ impl Bandwidth {
     }
 
     /// Bits per second the path carries; `None` when the peer says nothing of it.
-    pub fn estimate(&self) -> Option<u64> {
-        match (self.first_report, self.remb) {
-            (Some(_), _) => Some(self.bounded()),
-            (None, remb) => remb,
+    pub fn estimate(&self, now: Micros) -> Option<u64> {
+        match self.first_report {
+            Some(_) => Some(self.bounded()),
+            None => self.receiver.bps(now),
+        }
+    }
+
+    /// The estimate as it is shown to people; a receiver's is shown as it said it.
+    pub fn shown(&self) -> u64 {
+        match self.first_report {
+            Some(_) => self.bounded(),
+            None => self.receiver.said().unwrap_or(0),
         }
     }
 
@@ -195,7 +208,7 @@ impl Bandwidth {
 
     /// Whether the estimate is good enough to give and take pictures by.
     pub fn settled(&self) -> bool {
-        self.warm || self.first_report.is_none() && self.remb.is_some()
+        self.warm || self.first_report.is_none() && self.receiver.known()
     }
 
     /// Whether somebody may get more.
@@ -248,12 +261,13 @@ impl Bandwidth {
             self.pacer.spend(octets as u64);
             self.last_sent = now;
         }
+        self.out.add(octets as u64, now);
     }
 
     /// Take a receiver's own estimate.  The peer's word, and so only within bounds.
-    pub fn on_remb(&mut self, bps: u64) -> bool {
-        let bps = bps.clamp(MIN_BPS, MAX_BPS);
-        self.remb.replace(bps).is_none_or(|before| bps < before)
+    pub fn on_remb(&mut self, bps: u64, now: Micros) -> bool {
+        let sent = self.out.bps(SECOND, now).unwrap_or(0);
+        self.receiver.take(bps.clamp(MIN_BPS, MAX_BPS), sent, now)
     }
 
     /// Take a report.  Whether the estimate fell.
@@ -425,7 +439,7 @@ impl Bandwidth {
 
     /// Let the bucket fill.
     pub fn refill(&mut self, now: Micros) {
-        let estimate = self.estimate().unwrap_or(MAX_BPS);
+        let estimate = self.estimate(now).unwrap_or(MAX_BPS);
         let rate = match self.prober.bps() {
             Some(bps) => bps,
             None => estimate.saturating_mul(PACING_TENTHS) / 10,

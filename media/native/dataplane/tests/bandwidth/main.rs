@@ -219,7 +219,7 @@ fn an_absurd_estimate_of_one_viewer_is_that_viewers_alone() {
     }
     world.run(3.0);
     world.say(0, remb(0, 1));
-    world.run(3.0);
+    world.run(2.5);
     let (own, other) = (&world.viewers[0], &world.viewers[1]);
     assert_eq!(
         (own.layer(world.now), other.layer(world.now)),

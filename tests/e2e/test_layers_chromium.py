@@ -1,7 +1,6 @@
 """Chromium's layers through the engine: simulcast, and VP9 and AV1 with layers in one stream."""
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,11 +12,7 @@ from tests.e2e.test_media_chromium import chromium, harness, seen, until
 PATIENCE_S = 40
 """A machine with two busy cores encodes three layers slowly; every wait is for a picture, not for a time."""
 
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium"),
-]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 
 async def story(codec: str, mode: str, wishes: Sequence[int]) -> Mapping[str, Any]:

@@ -2,10 +2,9 @@
 
 mod support;
 
-use dataplane::demux::{classify, Class};
 use dataplane::rtcp::{parse, Item};
 use dataplane::{Engine, Limits, Micros, Op, MS};
-use support::{vp8, Terminal};
+use support::{vp8, Sent, Terminal};
 
 const IN: u32 = 1000;
 const OTHER_IN: u32 = 1001;
@@ -68,16 +67,11 @@ impl World {
     fn collect(&mut self) {
         self.now += 2 * MS;
         self.engine.tick(self.now);
-        while let Some(batch) = self.engine.poll_transmit(self.now) {
-            let to_viewer = batch.path == self.viewer.path;
-            for data in batch.octets.chunks(batch.segment) {
-                match (classify(data), to_viewer) {
-                    (Class::Rtp, true) => self.look(data),
-                    (Class::Rtcp, false) => self.read(data),
-                    _ => {}
-                }
+        for came in support::sent(&mut self.engine, self.viewer.path, self.now) {
+            match came {
+                Sent::Media(data) => self.look(&data),
+                Sent::Report(data) => self.read(&data),
             }
-            self.engine.recycle(batch.octets);
         }
     }
 

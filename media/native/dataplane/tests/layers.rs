@@ -4,13 +4,12 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dataplane::demux::{classify, Class};
 use dataplane::rtcp::{parse, put_nack, put_receiver_report, Item};
 use dataplane::vp8::Vp8;
 use dataplane::{Allowed, Engine, Micros, Op, Step, Want, MS};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use support::Terminal;
+use support::{Sent, Terminal};
 
 const LAYERS: [u32; 3] = [1000, 1001, 1002];
 const OUT: u32 = 2000;
@@ -167,16 +166,11 @@ impl World {
     fn collect(&mut self) {
         self.now += MS;
         self.engine.tick(self.now);
-        while let Some(batch) = self.engine.poll_transmit(self.now) {
-            let to_viewer = batch.path == self.viewer.path;
-            for data in batch.octets.chunks(batch.segment) {
-                match (classify(data), to_viewer) {
-                    (Class::Rtp, true) => self.look(data),
-                    (Class::Rtcp, false) => self.read(data),
-                    _ => {}
-                }
+        for came in support::sent(&mut self.engine, self.viewer.path, self.now) {
+            match came {
+                Sent::Media(data) => self.look(&data),
+                Sent::Report(data) => self.read(&data),
             }
-            self.engine.recycle(batch.octets);
         }
     }
 

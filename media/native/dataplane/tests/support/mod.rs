@@ -6,6 +6,7 @@ pub mod ends;
 
 use std::collections::BTreeMap;
 
+use dataplane::demux::{classify, Class};
 use dataplane::ext::Extension;
 use dataplane::rtp::{Fixed, Header};
 use dataplane::srtp::Protection;
@@ -21,6 +22,31 @@ pub fn patient() -> Limits {
         silent_us: Micros::MAX,
         ..Limits::default()
     }
+}
+
+/// What an engine sends in a story with one viewer.
+pub enum Sent {
+    /// RTP to the viewer.
+    Media(Vec<u8>),
+    /// RTCP to anybody else.
+    Report(Vec<u8>),
+}
+
+/// Everything that waits to be sent, in order.
+pub fn sent(engine: &mut Engine, viewer: Path, now: Micros) -> Vec<Sent> {
+    let mut found = Vec::new();
+    while let Some(batch) = engine.poll_transmit(now) {
+        let to_viewer = batch.path == viewer;
+        for data in batch.octets.chunks(batch.segment) {
+            match (classify(data), to_viewer) {
+                (Class::Rtp, true) => found.push(Sent::Media(data.to_vec())),
+                (Class::Rtcp, false) => found.push(Sent::Report(data.to_vec())),
+                _ => {}
+            }
+        }
+        engine.recycle(batch.octets);
+    }
+    found
 }
 
 pub const PROFILE: Profile = Profile::AeadAes128Gcm;

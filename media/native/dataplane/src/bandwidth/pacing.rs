@@ -63,13 +63,16 @@ impl Engine {
     }
 }
 
-/// Fill a probe up with padding on a repair SSRC: receivers ignore it (RFC 4588 section 6.3 has
-/// no payload shorter than its two octets), and it takes no sequence number of a picture.
+/// Fill a probe up with padding on the repair SSRC of a slot in use: receivers ignore it (RFC 4588
+/// section 6.3 has no payload shorter than its two octets), it takes no sequence number of a
+/// picture, and nothing comes in a slot that shows nobody.
 fn pad(transport: &mut Transport, sinks: &mut Slab<Sink>, egress: &mut Egress<'_>) {
     if !transport.bandwidth.pacer.is_empty() || transport.ids.id(Extension::Twcc).is_none() {
         return;
     }
-    let repairs = |sink: &Sink| sink.config.kind == Kind::Video && repair_of(sink).is_some();
+    let used = |sink: &Sink| sink.live.is_some() || sink.wanted.is_some();
+    let repairs =
+        |sink: &Sink| sink.config.kind == Kind::Video && used(sink) && repair_of(sink).is_some();
     let mut candidates = transport.sinks.iter().copied();
     let found = candidates.find(|key| sinks.get(*key).is_some_and(repairs));
     let Some(sink) = found.and_then(|key| sinks.get_mut(key)) else {

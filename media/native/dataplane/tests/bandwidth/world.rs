@@ -20,6 +20,7 @@ const AUDIO_IN: u32 = 1_100;
 pub const VIDEO_OUT: u32 = 2_000;
 const REPAIR_OUT: u32 = 2_001;
 const AUDIO_OUT: u32 = 2_002;
+const EMPTY_OUT: u32 = 1_998;
 const FRAME_US: Micros = 40 * MS;
 const VOICE_US: Micros = 20 * MS;
 const VOICE: usize = 60;
@@ -118,11 +119,22 @@ impl World {
         }
     }
 
-    /// A viewer with one picture (sink 10, 20, ...) and one voice.
+    /// A viewer with an empty slot, one picture (sink 10, 20, ...) and one voice.
     pub fn watch(&mut self, path: Path, telling: Telling) -> &mut Viewer {
         let number = self.viewers.len() as u16 + 2;
         let terminal = Terminal::connect(&mut self.engine, number, self.now);
         let first = 10 * (u32::from(number) - 1);
+        let empty = SinkConfig {
+            transport: u32::from(number),
+            kind: Kind::Video,
+            mid: Some("2".to_owned()),
+            ssrc: EMPTY_OUT,
+            rtx_ssrc: Some(EMPTY_OUT + 1),
+            cname: "slot".to_owned(),
+            codecs: vec![(Codec::Vp8, 96, Some(97))],
+        };
+        self.engine
+            .apply(Op::AddSink(first - 1, Box::new(empty)), self.now);
         terminal.sink(&mut self.engine, first, VIDEO_OUT, 1, self.now);
         let voice = SinkConfig {
             transport: u32::from(number),
@@ -316,7 +328,10 @@ impl Viewer {
             let layer = match header.ssrc {
                 REPAIR_OUT => continue,
                 AUDIO_OUT => None,
-                _ => Some(self.terminal.open(&data).2[7]),
+                ssrc => {
+                    assert_eq!(ssrc, VIDEO_OUT, "nothing comes in an empty slot");
+                    Some(self.terminal.open(&data).2[7])
+                }
             };
             let octets = data.len();
             self.got.push(Got {

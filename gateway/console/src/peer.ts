@@ -5,6 +5,7 @@
  * video sends the shared screen when there is one.
  */
 import { openPeer } from "./connection"
+import { extensionsWanted, fits, isForwardedVideo, isOpus, isUsualVideo, type HeaderExtension } from "./offers"
 
 const AUDIO_SLOTS = 3
 
@@ -26,9 +27,6 @@ export interface Peer {
   readonly streams: ReadonlyMap<string, MediaStream>
 }
 
-/** With more slots than this, an offer that names every codec in each is longer than a message may be. */
-const EVERY_CODEC_SLOTS = 16
-
 /** Make the offer: `videoSlots` pictures at once, 1 to 25. No waiting for candidates: the gateway learns ours. */
 export async function makePeer(
   audio: MediaStreamTrack | null,
@@ -43,9 +41,9 @@ export async function makePeer(
     ...Array.from({ length: videoSlots }, () => connection.addTransceiver("video", { direction: "recvonly" })),
     ...Array.from({ length: AUDIO_SLOTS }, () => connection.addTransceiver("audio", { direction: "recvonly" })),
   ]
-  const isVideo = videoSlots > EVERY_CODEC_SLOTS ? isUsualVideo : isForwardedVideo
-  for (const one of [...senders, ...slots]) preferCodecs(one, isVideo)
-  await connection.setLocalDescription(await connection.createOffer())
+  const all = [...senders, ...slots]
+  all.forEach(preferExtensions)
+  await connection.setLocalDescription(await shortOffer(connection, all))
   const streams = new Map(slots.map((slot) => [slot.mid ?? "", new MediaStream([slot.receiver.track])]))
   const [a, v, c] = senders
   const offer = connection.localDescription?.sdp ?? ""
@@ -58,7 +56,16 @@ export async function offerAgain(connection: RTCPeerConnection): Promise<string>
   return connection.localDescription?.sdp ?? ""
 }
 
-/** Keep what the gateway forwards; a browser's full list times 12 sections would not fit in one message. */
+/** An offer of every codec we forward; of the usual two where that is longer than a message may be. */
+async function shortOffer(connection: RTCPeerConnection, all: RTCRtpTransceiver[]): Promise<RTCSessionDescriptionInit> {
+  for (const one of all) preferCodecs(one, isForwardedVideo)
+  const offer = await connection.createOffer()
+  if (fits(offer.sdp ?? "")) return offer
+  for (const one of all) preferCodecs(one, isUsualVideo)
+  return connection.createOffer()
+}
+
+/** Keep what the gateway forwards. */
 function preferCodecs(transceiver: RTCRtpTransceiver, isVideo: (codec: RTCRtpCodec) => boolean): void {
   const kind = transceiver.receiver.track.kind
   const codecs = RTCRtpReceiver.getCapabilities(kind)?.codecs ?? []
@@ -66,23 +73,16 @@ function preferCodecs(transceiver: RTCRtpTransceiver, isVideo: (codec: RTCRtpCod
   if (wanted.length > 0 && "setCodecPreferences" in transceiver) transceiver.setCodecPreferences(wanted)
 }
 
-function isOpus(codec: RTCRtpCodec): boolean {
-  return codec.mimeType.toLowerCase() === "audio/opus"
+/** WebRTC Extensions section 5.5; not every browser has it. */
+interface ExtensionsNegotiable {
+  getHeaderExtensionsToNegotiate?(): HeaderExtension[]
+  setHeaderExtensionsToNegotiate?(wanted: HeaderExtension[]): void
 }
 
-/** VP8, H.264 constrained baseline in packetization mode 1, and their retransmission. */
-function isUsualVideo(codec: RTCRtpCodec): boolean {
-  const type = codec.mimeType.toLowerCase()
-  if (type === "video/vp8" || type === "video/rtx") return true
-  const format = codec.sdpFmtpLine ?? ""
-  return type === "video/h264" && format.includes("packetization-mode=1") && /profile-level-id=42e0/i.test(format)
-}
-
-/** The same, and VP9 and AV1 in profile 0. */
-function isForwardedVideo(codec: RTCRtpCodec): boolean {
-  const type = codec.mimeType.toLowerCase()
-  const format = codec.sdpFmtpLine ?? ""
-  if (type === "video/vp9") return /profile-id=0/.test(format)
-  if (type === "video/av1") return /profile=0/.test(format)
-  return isUsualVideo(codec)
+/** Keep what the gateway reads, and ask for what it needs, where the browser can be asked. */
+function preferExtensions(transceiver: RTCRtpTransceiver & ExtensionsNegotiable): void {
+  const known = transceiver.getHeaderExtensionsToNegotiate?.() ?? []
+  const sends = transceiver.direction === "sendonly"
+  const wanted = extensionsWanted(known, transceiver.receiver.track.kind, sends)
+  if (known.length > 0) transceiver.setHeaderExtensionsToNegotiate?.(wanted)
 }

@@ -55,8 +55,14 @@ async def story(codec: str, mode: str, wishes: Sequence[int]) -> Mapping[str, An
 
 @pytest.mark.parametrize(
     ("codec", "mode", "wishes"),
-    [("VP8", "", (270, 540, 270)), ("VP9", "L2T3_KEY", (270, 540, 270)), ("AV1", "L1T3", (540,))],
-    ids=("simulcast", "vp9", "av1"),
+    [
+        ("VP8", "", (270, 540, 270)),
+        ("VP9", "L2T3_KEY", (270, 540, 270)),
+        ("AV1", "L1T3", (540,)),
+        ("AV1", "L2T1", (270, 540, 270)),
+        ("AV1", "L3T3_KEY", (540, 270, 540)),
+    ],
+    ids=("simulcast", "vp9", "av1", "av1-spatial", "av1-key"),
 )
 def test_a_viewer_gets_as_many_lines_as_it_wants(codec: str, mode: str, wishes: Sequence[int]) -> None:
     result = run_async(story(codec, mode, wishes))

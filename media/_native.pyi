@@ -38,6 +38,8 @@ Event = tuple[Any, ...]
   is known; dbov in -127 (silence) .. 0.
 * ``("video", sink, flowing)``: the receiver's path has no room for the sink's pictures (sound goes on), or has
   again.  Only for peers that say what their path carries: transport-wide feedback or REMB.
+* ``("no_gso",)``: the kernel or a path refuses segmentation offload; every datagram is sent by itself from now
+  on.  Once per worker.
 """
 
 class EngineError(ValueError):
@@ -205,9 +207,39 @@ class Engine:
         {id: {...}}, "sinks": {id: {...}}}``; integers only, monotone unless named ``*_now``."""
 
 def bench_relay(
-    *, subscribers: int, shape: Literal["broadcast", "meeting"], payload_bytes: int, seconds: float, seed: int
+    *,
+    subscribers: int,
+    shape: Literal["broadcast", "meeting"],
+    kind: Kind,
+    payload_bytes: int,
+    seconds: float,
+    seed: int,
+    uneven: bool = False,
 ) -> dict[str, float]:
-    """Engine CPU per forwarded packet on loopback beside the floor "encrypt + one sendto"; see ``wuji bench relay``."""
+    """Engine CPU per forwarded packet on loopback beside the floor "encrypt + one sendto"; see ``wuji bench relay``.
 
-def bench_hops(*, nodes: int, seconds: float, rate_per_s: int, seed: int) -> dict[str, float]:
-    """Added latency per hop through ``nodes`` engines in a chain; see ``wuji bench hops``."""
+    Args:
+        subscribers: 1..2000; in meetings of 20 terminals 2..2000, each receiving 9 sources.
+        seconds: How long the load itself runs; floor, saturation and a run for receivers that take trains
+            of datagrams whole need about two and a half times as long again, and a few seconds.
+        uneven: The later half of each frame's packets are one octet longer.
+
+    Returns:
+        us_per_packet, floor_us_per_packet and their ratio; the same for receivers with UDP_GRO, to whom the
+        sender's thread hands trains uncut (us_per_packet_trains, ratio_trains); packets_per_send; the load
+        (packets_per_s) and what part of a core it took (worker_share); loss at the receivers, 0..1; then, the
+        rate raised until the worker's core is full or packets are lost, packets_per_s_per_core, with what was
+        reached (saturated_packets_per_s, saturated_worker_share, saturated_loss); p50_ms and p99_ms from leaving
+        the sender until arriving in the receiver's kernel, under the load.
+    """
+
+def bench_hops(*, nodes: int, seconds: float, rate_per_s: int | None, seed: int) -> dict[str, float]:
+    """Latency added by each of ``nodes`` engines in a chain; see ``wuji bench hops``.
+
+    Args:
+        rate_per_s: Packets sent evenly in a second, 1..100000; None: half of what the chain carries.
+
+    Returns:
+        rate_per_s, sent, loss, busiest_worker_share; for each hop its own hopN_p50_ms and hopN_p99_ms; over all
+        hops p50_ms_per_hop and p99_ms_per_hop, and p99_ms_worst_hop; p50_ms and p99_ms of the whole chain.
+    """

@@ -141,6 +141,7 @@ class Engine:
         """Called with (source, codec) when a source's first packet came or its codec changed."""
         self.on_video: Callable[[int, bool], None] | None = None
         """Called with (sink, flowing) when a sink's pictures were paused for want of bandwidth, or flow again."""
+        self._plain = False
         self._handlers: dict[int, Handler] = {}
         self._last_id = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -240,6 +241,10 @@ class Engine:
             case ("video", int(sink), bool(flowing)):
                 if self.on_video is not None:
                     self.on_video(sink, flowing)
+            case ("no_gso",):
+                if not self._plain:
+                    log.warning("no segmentation offload: every datagram is sent by itself")
+                self._plain = True
             case ("levels", levels):
                 if self.on_levels is not None:
                     self.on_levels(levels)
@@ -250,18 +255,26 @@ class Engine:
 
 
 def bench_relay(
-    *, subscribers: int, shape: Literal["broadcast", "meeting"], payload_bytes: int, seconds: float, seed: int
+    *,
+    subscribers: int,
+    shape: Literal["broadcast", "meeting"],
+    kind: Kind,
+    payload_bytes: int,
+    seconds: float,
+    seed: int,
+    uneven: bool = False,
 ) -> dict[str, float]:
     """Engine cost per forwarded packet beside its floor; see ``_native.bench_relay``."""
     from . import _native
 
     return _native.bench_relay(
-        subscribers=subscribers, shape=shape, payload_bytes=payload_bytes, seconds=seconds, seed=seed
-    )
+        subscribers=subscribers, shape=shape, kind=kind, payload_bytes=payload_bytes, seconds=seconds, seed=seed,
+        uneven=uneven,
+    )  # fmt: skip
 
 
-def bench_hops(*, nodes: int, seconds: float, rate_per_s: int, seed: int) -> dict[str, float]:
-    """Added latency per hop; see ``_native.bench_hops``."""
+def bench_hops(*, nodes: int, seconds: float, rate_per_s: int | None, seed: int) -> dict[str, float]:
+    """Latency added by each hop; see ``_native.bench_hops``."""
     from . import _native
 
     return _native.bench_hops(nodes=nodes, seconds=seconds, rate_per_s=rate_per_s, seed=seed)

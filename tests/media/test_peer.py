@@ -388,6 +388,19 @@ async def test_levels_and_starts_reach_their_callbacks() -> None:
     other.close()
 
 
+async def test_that_the_kernel_sends_no_trains_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    wire, engine, _, other = joined()
+    started: list[object] = []
+    engine.on_started = lambda source, codec: started.append((source, codec))
+    for _ in range(2):
+        wire.tell("no_gso")
+    wire.tell("started", 4, "opus")
+    await until(lambda: bool(started))
+    assert caplog.text.count("no segmentation offload") == 1
+    engine.close()
+    other.close()
+
+
 async def test_closing_while_a_handshake_runs_leaves_nothing_behind() -> None:
     async with pair() as on:
         on.connect()

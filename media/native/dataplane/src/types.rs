@@ -236,4 +236,6 @@ pub enum Event {
         sink: u32,
         flowing: bool,
     },
+    /// A socket of the driver sends every datagram by itself.  Said by the driver, once.
+    NoTrains,
 }

@@ -7,6 +7,7 @@ mod bench;
 mod binding;
 mod clock;
 mod door;
+mod inbox;
 mod lane;
 mod names;
 mod parse;

@@ -99,6 +99,7 @@ pub fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
             let levels = PyTuple::new(py, levels)?;
             ("levels", levels).into_pyobject(py)
         }
+        Event::NoTrains => ("no_gso",).into_pyobject(py),
         Event::Video { sink, flowing } => ("video", sink, flowing).into_pyobject(py),
     }
 }

@@ -1,6 +1,6 @@
-//! UDP sockets: many datagrams per system call, in and out.
+//! UDP sockets: many datagrams per system call out; `inbox` takes them in.
 //!
-//! All `unsafe` of the send and receive path is here.  Every pointer handed to the kernel is to a
+//! All `unsafe` of the send path is here.  Every pointer handed to the kernel is to a
 //! local array that outlives the call and is as long as the length beside it says.
 
 use std::io;
@@ -11,10 +11,10 @@ use std::os::fd::{AsRawFd, RawFd};
 use dataplane::Batch;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::inbox::join_trains;
+
 /// Datagrams per system call.
 pub const BURST: usize = 64;
-/// Longest datagram taken whole; anything longer is no media of ours.
-const DATAGRAM: usize = 2048;
 const BUFFER: usize = 4 << 20;
 const CONTROL: usize = 32;
 
@@ -22,8 +22,8 @@ const CONTROL: usize = 32;
 pub struct Udp {
     socket: Socket,
     pub address: SocketAddr,
-    /// Whether the path has not yet refused segmentation offload.
-    gso: bool,
+    /// Whether the kernel and the path have not yet refused segmentation offload.
+    pub gso: bool,
 }
 
 /// What sending has cost so far.
@@ -59,10 +59,13 @@ impl Udp {
             .local_addr()?
             .as_socket()
             .ok_or_else(|| io::Error::other("socket without an address"))?;
+        let fd = socket.as_raw_fd();
+        join_trains(fd, true);
         Ok(Udp {
+            // A kernel that has not heard of it would send a train as one datagram.
+            gso: set_option(fd, libc::SOL_UDP, libc::UDP_SEGMENT, 0),
             socket,
             address,
-            gso: true,
         })
     }
 
@@ -96,13 +99,14 @@ impl Udp {
 
     /// The first batch of a burst could not be sent as it is.
     fn refused(&mut self, batch: &Batch, error: &io::Error, counts: &mut SendCounts) {
-        let offload = matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL));
+        let number = error.raw_os_error();
+        let offload = matches!(number, Some(libc::EIO | libc::EINVAL | libc::ENOPROTOOPT));
         if batch.count < 2 || !self.gso || !offload {
             counts.send_errors += 1;
             return;
         }
         counts.gso_refused += 1;
-        if error.raw_os_error() == Some(libc::EIO) || counts.gso_sends == 0 {
+        if number != Some(libc::EINVAL) || counts.gso_sends == 0 {
             self.gso = false;
         }
         for segment in batch.octets.chunks(batch.segment.max(1)) {
@@ -237,8 +241,8 @@ fn set_segment(header: &mut libc::msghdr, control: &mut Control, segment: u16) {
 
 /// A socket address in the kernel's form.
 #[derive(Clone, Copy)]
-struct Name {
-    storage: libc::sockaddr_in6,
+pub struct Name {
+    pub storage: libc::sockaddr_in6,
     len: libc::socklen_t,
 }
 
@@ -283,7 +287,7 @@ impl Name {
         name
     }
 
-    fn address(&self) -> Option<SocketAddr> {
+    pub fn address(&self) -> Option<SocketAddr> {
         match i32::from(self.storage.sin6_family) {
             libc::AF_INET => {
                 // SAFETY: the kernel wrote a sockaddr_in into the longer structure.
@@ -302,94 +306,11 @@ impl Name {
     }
 }
 
-/// What came with one datagram.
-pub struct Received<'a> {
-    pub data: &'a mut [u8],
-    pub peer: SocketAddr,
-    /// The datagram was longer than we take.
-    pub truncated: bool,
-}
-
-/// Fewest datagrams asked for at a time.
-const LEAST: usize = 8;
-
-/// Room for one burst of datagrams.
-pub struct Inbox {
-    octets: Vec<u8>,
-    names: [Name; BURST],
-    lengths: [(usize, bool); BURST],
-    /// How many the next call asks for: twice what came last, so that a trickle is cheap.
-    asked: usize,
-}
-
-impl Inbox {
-    pub fn new() -> Self {
-        Inbox {
-            octets: vec![0; BURST * DATAGRAM],
-            names: [Name::default(); BURST],
-            lengths: [(0, false); BURST],
-            asked: LEAST,
-        }
-    }
-
-    /// Take datagrams without waiting.  Returns how many came, up to 64, and whether more may be
-    /// waiting.
-    pub fn fill(&mut self, fd: RawFd) -> io::Result<(usize, bool)> {
-        let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BURST];
-        let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; BURST];
-        let asked = self.asked;
-        let buffers = self.octets.chunks_exact_mut(DATAGRAM);
-        for (at, buffer) in buffers.take(asked).enumerate() {
-            let vector = vectors[at].write(libc::iovec {
-                iov_base: buffer.as_mut_ptr().cast(),
-                iov_len: DATAGRAM,
-            });
-            // SAFETY: all-zero is a valid value of this plain C structure.
-            let message = messages[at].write(unsafe { zeroed() });
-            let header = &mut message.msg_hdr;
-            header.msg_name = (&raw mut self.names[at].storage).cast();
-            header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
-            header.msg_iov = vector;
-            header.msg_iovlen = 1;
-        }
-        // SAFETY: the first `asked` headers and vectors are written; they, the names and the
-        // buffers live until the call returns, and every length beside them is that of the array
-        // it describes.
-        let came = unsafe {
-            libc::recvmmsg(
-                fd,
-                messages.as_mut_ptr().cast(),
-                asked as libc::c_uint,
-                libc::MSG_DONTWAIT as _,
-                std::ptr::null_mut(),
-            )
-        };
-        let came = usize::try_from(came).map_err(|_| io::Error::last_os_error())?;
-        for (length, message) in self.lengths.iter_mut().zip(&messages[..came]) {
-            // SAFETY: `came` <= `asked`, and the first `asked` headers are written.
-            let message = unsafe { message.assume_init_ref() };
-            let truncated = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
-            *length = (message.msg_len as usize, truncated);
-        }
-        self.asked = (2 * came).clamp(LEAST, BURST);
-        Ok((came, came == asked))
-    }
-
-    /// The first `came` datagrams.
-    pub fn datagrams(&mut self, came: usize) -> impl Iterator<Item = Received<'_>> {
-        let buffers = self.octets.chunks_exact_mut(DATAGRAM);
-        buffers
-            .zip(&self.names)
-            .zip(&self.lengths)
-            .take(came)
-            .filter_map(|((buffer, name), &(len, truncated))| {
-                Some(Received {
-                    data: buffer.get_mut(..len.min(DATAGRAM))?,
-                    peer: name.address()?,
-                    truncated,
-                })
-            })
-    }
+/// Set a socket option that is an int.  False where the kernel refuses.
+pub fn set_option(fd: RawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> bool {
+    let size = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the kernel reads one int, which lives here and whose size is given.
+    unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), size) == 0 }
 }
 
 /// What to wait for on one descriptor.

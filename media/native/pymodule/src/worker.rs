@@ -9,7 +9,8 @@ use dataplane::naps::Naps;
 use dataplane::{Batch, Codec, Engine, Event, Limits, Micros, Op, Path, Stats, STREAM};
 
 use crate::clock::{thread_cpu_ns, unix_us, Clock};
-use crate::socket::{poll, sharpen_timers, wait, Inbox, SendCounts, Udp};
+use crate::inbox::Inbox;
+use crate::socket::{poll, sharpen_timers, wait, SendCounts, Udp};
 use crate::streams::Streams;
 use crate::wake::Wake;
 
@@ -84,6 +85,8 @@ pub struct Worker {
     clock: Clock,
     driver: Driver,
     naps: Naps,
+    /// Whether Python was told that a socket sends no trains.
+    refused: bool,
     /// The wake, then the sockets; filled for each wait.
     fds: Vec<libc::pollfd>,
 }
@@ -106,6 +109,7 @@ impl Worker {
             clock: Clock::start(),
             driver: Driver::default(),
             naps: Naps::new(limits.gather_us),
+            refused: false,
             fds: Vec::new(),
         }
     }
@@ -253,9 +257,16 @@ impl Worker {
         self.engine.recycle(batch.octets);
     }
 
+    /// Say once that a socket sends no trains.
+    fn refusal(&mut self) -> Option<Event> {
+        let refused = !self.refused && self.sockets.iter().any(|udp| !udp.gso);
+        self.refused |= refused;
+        refused.then_some(Event::NoTrains)
+    }
+
     /// Hand events to Python.
     fn tell(&mut self) {
-        let Some(first) = self.engine.poll_event() else {
+        let Some(first) = self.refusal().or_else(|| self.engine.poll_event()) else {
             return;
         };
         let mut events = lock(&self.shared.events);

@@ -1,16 +1,24 @@
 //! Load on loopback, bounded and self-stopping, for `wuji bench relay` and `wuji bench hops`.
 
+mod ears;
+mod floor;
 mod hops;
 mod node;
 mod peer;
 mod relay;
+mod stage;
+mod stream;
 mod tally;
 
-use std::collections::HashMap;
 use std::fmt;
 
+use dataplane::Kind;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::bench::stage::{Load, Shape};
+use crate::bench::stream::Stream;
 
 /// Why a bench could not be carried out.
 #[derive(Debug)]
@@ -35,10 +43,23 @@ impl From<std::io::Error> for BenchError {
     }
 }
 
-type Figures = HashMap<&'static str, f64>;
+/// Names and values, in the order in which they are shown.
+type Figures = Vec<(String, f64)>;
 
-fn finish(outcome: Result<Figures, BenchError>) -> PyResult<Figures> {
-    outcome.map_err(|error| PyRuntimeError::new_err(error.to_string()))
+fn pairs<const N: usize>(figures: [(&str, f64); N]) -> Figures {
+    figures
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+fn finish(py: Python<'_>, outcome: Result<Figures, BenchError>) -> PyResult<Bound<'_, PyDict>> {
+    let figures = outcome.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    let shown = PyDict::new(py);
+    for (name, value) in figures {
+        shown.set_item(name, value)?;
+    }
+    Ok(shown)
 }
 
 fn within(what: &str, value: f64, least: f64, most: f64) -> PyResult<()> {
@@ -52,28 +73,46 @@ fn within(what: &str, value: f64, least: f64, most: f64) -> PyResult<()> {
 
 /// See `media/_native.pyi`.
 #[pyfunction]
-#[pyo3(signature = (*, subscribers, shape, payload_bytes, seconds, seed))]
-pub fn bench_relay(
-    py: Python<'_>,
-    subscribers: usize,
+#[pyo3(signature = (*, subscribers, shape, kind, payload_bytes, seconds, seed, uneven=false))]
+#[allow(clippy::too_many_arguments)]
+pub fn bench_relay<'py>(
+    py: Python<'py>,
+    subscribers: u32,
     shape: &str,
+    kind: &str,
     payload_bytes: usize,
     seconds: f64,
     seed: u64,
-) -> PyResult<Figures> {
-    within("subscribers", subscribers as f64, 1.0, 1_000.0)?;
+    uneven: bool,
+) -> PyResult<Bound<'py, PyDict>> {
+    let (shape, fewest) = match shape {
+        "broadcast" => (Shape::Broadcast, 1.0),
+        "meeting" => (Shape::Meeting, 2.0),
+        _ => return Err(neither("shape", shape, "broadcast or meeting")),
+    };
+    let kind = match kind {
+        "video" => Kind::Video,
+        "audio" => Kind::Audio,
+        _ => return Err(neither("kind", kind, "video or audio")),
+    };
+    within("subscribers", f64::from(subscribers), fewest, 2_000.0)?;
     within("payload_bytes", payload_bytes as f64, 32.0, 1_400.0)?;
     within("seconds", seconds, 0.1, 600.0)?;
-    let shape = match shape {
-        "broadcast" => relay::Shape::Broadcast { subscribers },
-        "meeting" => relay::Shape::Meeting,
-        _ => {
-            return Err(PyValueError::new_err(format!(
-                "shape {shape:?}: not broadcast or meeting"
-            )))
-        }
+    let stream = Stream {
+        kind,
+        payload_bytes,
+        uneven,
     };
-    finish(py.detach(|| relay::run(shape, payload_bytes, seconds, seed)))
+    let load = Load {
+        shape,
+        subscribers,
+        stream,
+    };
+    finish(py, py.detach(|| relay::run(load, seconds, seed)))
+}
+
+fn neither(what: &str, value: &str, known: &str) -> PyErr {
+    PyValueError::new_err(format!("{what} {value:?}: not {known}"))
 }
 
 /// See `media/_native.pyi`.
@@ -83,11 +122,14 @@ pub fn bench_hops(
     py: Python<'_>,
     nodes: usize,
     seconds: f64,
-    rate_per_s: u64,
+    rate_per_s: Option<u64>,
     seed: u64,
-) -> PyResult<Figures> {
+) -> PyResult<Bound<'_, PyDict>> {
     within("nodes", nodes as f64, 1.0, 16.0)?;
     within("seconds", seconds, 0.1, 600.0)?;
-    within("rate_per_s", rate_per_s as f64, 1.0, 100_000.0)?;
-    finish(py.detach(|| hops::run(nodes, seconds, rate_per_s, seed)))
+    within("rate_per_s", rate_per_s.unwrap_or(1) as f64, 1.0, 100_000.0)?;
+    finish(
+        py,
+        py.detach(|| hops::run(nodes, seconds, rate_per_s, seed)),
+    )
 }

@@ -7,17 +7,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dataplane::{
-    Codec, Kind, Limits, MasterKey, Micros, Op, Path, Profile, SinkConfig, SourceConfig, Stats,
+    Kind, Limits, MasterKey, Micros, Op, Path, Profile, SinkConfig, SourceConfig, Stats,
     TransportConfig,
 };
 
+use crate::bench::stream::codec;
 use crate::bench::BenchError;
 use crate::socket::Udp;
 use crate::streams::{Room, Streams};
 use crate::worker::{Command, Driver, Shared, Worker};
 
 pub const PROFILE: Profile = Profile::AeadAes128Gcm;
-pub const PAYLOAD_TYPE: u8 = 96;
 pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -121,27 +121,30 @@ impl Node {
         });
     }
 
-    pub fn source(&self, id: u32, transport: u32, ssrc: u32) {
+    pub fn source(&self, id: u32, transport: u32, kind: Kind, ssrc: u32) {
+        let (payload_type, codec) = codec(kind);
         let config = SourceConfig {
             transport,
-            kind: Kind::Video,
+            kind,
             mid: None,
             ssrcs: vec![(ssrc, None)],
             rids: Vec::new(),
-            codecs: vec![(PAYLOAD_TYPE, Codec::Vp8, None)],
+            codecs: vec![(payload_type, codec, None)],
         };
         self.apply(Op::AddSource(id, Box::new(config)));
     }
 
-    pub fn sink(&self, id: u32, transport: u32, ssrc: u32, source: u32) {
+    /// A sink whose SSRC is its id, fed from `source`.
+    pub fn sink(&self, id: u32, transport: u32, kind: Kind, source: u32) {
+        let (payload_type, codec) = codec(kind);
         let config = SinkConfig {
             transport,
-            kind: Kind::Video,
+            kind,
             mid: None,
-            ssrc,
+            ssrc: id,
             rtx_ssrc: None,
             cname: "bench".to_owned(),
-            codecs: vec![(Codec::Vp8, PAYLOAD_TYPE, None)],
+            codecs: vec![(codec, payload_type, None)],
         };
         self.apply(Op::AddSink(id, Box::new(config)));
         self.apply(Op::Route {

@@ -1,303 +1,257 @@
 //! What forwarding costs the engine's thread, beside "encrypt and one sendto per packet" timed in
 //! the same run with the same sizes, keys and receivers.
+//!
+//! On loopback the sender's thread also does what the receiver's kernel does elsewhere.  Above all
+//! it cuts each train of datagrams for receivers that did not ask for trains, which a network card
+//! or the next host would do.  So there are two figures: with plain receivers (`ratio`), and with
+//! receivers that take trains whole (`ratio_trains`), where only the sender's own work is left.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
 use std::time::Duration;
 
-use dataplane::srtp::Protection;
-
-use crate::bench::node::{KeyPair, Node, PROFILE};
-use crate::bench::peer::{plain_packet, Peer, FRAMES_PER_S, PACKETS_PER_FRAME};
+use crate::bench::ears::Ears;
+use crate::bench::floor::Floor;
+use crate::bench::node::Node;
+use crate::bench::peer::Peer;
+use crate::bench::stage::{Load, Stage};
 use crate::bench::tally::Tally;
-use crate::bench::{BenchError, Figures};
-use crate::clock::{thread_cpu_ns, Clock};
-use crate::socket::{sharpen_timers, wait, Inbox};
+use crate::bench::{pairs, BenchError, Figures};
+use crate::clock::Clock;
+use crate::inbox::join_trains;
+use crate::socket::{sharpen_timers, wait};
 
-const TERMINALS: usize = 20;
-const HEARD: usize = 9;
-/// Latency is taken at every so many-th receiver.
-const SAMPLED: usize = 10;
 const SETTLE: Duration = Duration::from_millis(300);
+/// Packets a second, all receivers together, up to which a load runs in real time: about half of
+/// what one worker can do.  A larger one runs slower, frames as large as ever.
+const MODEST: f64 = 100_000.0;
+/// Saturation: how often the rate is raised, by how much at most, and how long each lasts.
+const STEPS: usize = 12;
+const STEEPEST: f64 = 8.0;
+const STEP: Duration = Duration::from_millis(300);
+const FULL_SHARE: f64 = 0.97;
+const LOST: f64 = 0.01;
+/// What has not come for so long after the last is lost.
+const LOOK_US: u64 = 10_000;
+const LOOKS: u32 = 25;
 
+/// What one stretch of load has cost.
 #[derive(Clone, Copy)]
-pub enum Shape {
-    /// One source in frames of twelve packets to all.
-    Broadcast { subscribers: usize },
-    /// Twenty terminals, each receiving nine of the others, every source evenly paced.
-    Meeting,
+struct Stretch {
+    offered: u64,
+    forwarded: u64,
+    /// At the receivers.
+    heard: u64,
+    sends: u64,
+    cpu_us: f64,
+    /// Forwarded, and its cost, by the time the last packet was sent.
+    in_time: u64,
+    cpu_us_in_time: f64,
+    elapsed_us: f64,
 }
 
-struct Stage {
+impl Stretch {
+    fn us_per_packet(&self) -> f64 {
+        self.cpu_us / self.forwarded as f64
+    }
+
+    /// Of one core.
+    fn share(&self) -> f64 {
+        self.cpu_us_in_time / self.elapsed_us
+    }
+
+    fn per_s(&self) -> f64 {
+        self.in_time as f64 * 1e6 / self.elapsed_us
+    }
+
+    /// What the engine took in and did not forward, or never took in.
+    fn unforwarded(&self) -> f64 {
+        1.0 - self.forwarded as f64 / self.offered as f64
+    }
+
+    fn unheard(&self) -> f64 {
+        1.0 - self.heard as f64 / self.offered as f64
+    }
+}
+
+struct Bench<'a> {
+    load: Load,
     node: Node,
     senders: Vec<Peer>,
-    receivers: Vec<Peer>,
-    /// Receivers of each packet sent.
     fanout: u64,
+    ears: &'a Ears,
+    targets: Vec<SocketAddr>,
+    sockets: Vec<RawFd>,
+    turn: usize,
 }
 
-fn broadcast(node: Node, subscribers: usize) -> Result<Stage, BenchError> {
-    let sender = Peer::connect(&node, 1)?;
-    node.source(1, 1, sender.ssrc());
-    let mut receivers = Vec::new();
-    for id in 2..2 + subscribers as u32 {
-        receivers.push(Peer::connect(&node, id)?);
-        node.sink(id, id, id, 1);
-    }
-    Ok(Stage {
-        node,
-        senders: vec![sender],
-        receivers,
-        fanout: subscribers as u64,
-    })
-}
-
-fn meeting(node: Node) -> Result<Stage, BenchError> {
-    let mut senders = Vec::new();
-    let mut receivers = Vec::new();
-    for at in 0..TERMINALS as u32 {
-        let sender = Peer::connect(&node, 1 + at)?;
-        node.source(1 + at, 1 + at, sender.ssrc());
-        senders.push(sender);
-    }
-    for at in 0..TERMINALS as u32 {
-        let id = 1 + TERMINALS as u32 + at;
-        receivers.push(Peer::connect(&node, id)?);
-        for other in 1..=HEARD as u32 {
-            let source = 1 + (at + other) % TERMINALS as u32;
-            let number = 1000 * id + other;
-            node.sink(number, id, number, source);
-        }
-    }
-    Ok(Stage {
-        node,
-        senders,
-        receivers,
-        fanout: HEARD as u64,
-    })
-}
-
-pub fn run(
-    shape: Shape,
-    payload_bytes: usize,
-    seconds: f64,
-    seed: u64,
-) -> Result<Figures, BenchError> {
-    let node = Node::start(0, seed)?;
-    let stage = match shape {
-        Shape::Broadcast { subscribers } => broadcast(node, subscribers)?,
-        Shape::Meeting => meeting(node)?,
+pub fn run(load: Load, seconds: f64, seed: u64) -> Result<Figures, BenchError> {
+    let stage = Stage::build(&load, seed)?;
+    let ears = Ears::default();
+    let addresses = stage.receivers.iter().map(|peer| peer.socket.local_addr());
+    let mut bench = Bench {
+        load,
+        targets: addresses.collect::<Result<_, _>>()?,
+        sockets: stage.receivers.iter().map(Peer::fd).collect(),
+        node: stage.node,
+        senders: stage.senders,
+        fanout: stage.fanout,
+        ears: &ears,
+        turn: 0,
     };
-    let running = AtomicBool::new(true);
-    let received = AtomicU64::new(0);
-    let clock = Clock::start();
-    let Stage {
-        node,
-        senders,
-        receivers,
-        fanout,
-    } = stage;
     std::thread::scope(|scope| {
-        let counting = scope.spawn(|| receive(&receivers, &running, &received, &clock));
-        let outcome = measure(
-            &node,
-            senders,
-            &receivers,
-            fanout,
-            shape,
-            payload_bytes,
-            seconds,
-            &received,
-            &clock,
-        );
-        running.store(false, Ordering::Relaxed);
-        let tally = counting
-            .join()
-            .map_err(|_| BenchError::Stuck("the receivers"))?;
+        let listening = scope.spawn(|| ears.listen(stage.receivers));
+        let outcome = bench.measure(Duration::from_secs_f64(seconds));
+        ears.stop();
+        let seen = listening.join();
+        let seen = seen.map_err(|_| BenchError::Stuck("the receivers"))?;
+        let mut latency = Tally::default();
+        for (sent, came) in seen.into_iter().flatten() {
+            latency.add(came.saturating_sub(sent));
+        }
         let mut figures = outcome?;
-        tally.into_figures(&mut figures);
+        figures.extend(pairs([
+            ("p50_ms", latency.percentile_ms(0.5)),
+            ("p99_ms", latency.percentile_ms(0.99)),
+        ]));
         Ok(figures)
     })
 }
 
-#[allow(clippy::too_many_arguments)]
-fn measure(
-    node: &Node,
-    mut senders: Vec<Peer>,
-    receivers: &[Peer],
-    fanout: u64,
-    shape: Shape,
-    payload_bytes: usize,
-    seconds: f64,
-    received: &AtomicU64,
-    clock: &Clock,
-) -> Result<Figures, BenchError> {
-    let half = Duration::from_secs_f64(seconds / 2.0);
-    let mut floor = floor(receivers, payload_bytes, half, shape)?;
-    let floor_packets = floor.packets;
-    settle(received, floor_packets);
-    pace(&mut senders, shape, payload_bytes, SETTLE, clock)?;
-    let warm = senders.iter().map(|s| s.sent).sum::<u64>() * fanout;
-    node.until("the first frames", |s| s.engine.packets_forwarded >= warm)?;
-    let (before, busy_before) = node.stats()?;
-    let started = clock.now();
-    pace(&mut senders, shape, payload_bytes, half * 2, clock)?;
-    let sent = senders.iter().map(|s| s.sent).sum::<u64>() * fanout;
-    node.until("the last frames", |s| s.engine.packets_forwarded >= sent)?;
-    let elapsed_us = clock.now() - started;
-    let (after, busy_after) = node.stats()?;
-    settle(received, floor_packets + sent);
-    let arrived =
-        received.load(Ordering::Relaxed) - floor_packets.min(received.load(Ordering::Relaxed));
-    floor.merge(&self::floor(receivers, payload_bytes, half, shape)?);
+impl Bench<'_> {
+    fn measure(&mut self, length: Duration) -> Result<Figures, BenchError> {
+        let mut floor = Floor::default();
+        self.floor(&mut floor, length / 2)?;
+        self.flow(1.0, SETTLE)?;
+        self.ears.sample(true);
+        let plain = self.flow(1.0, length)?;
+        self.ears.sample(false);
+        self.floor(&mut floor, length / 2)?;
+        let joined = self.sockets.iter().all(|fd| join_trains(*fd, true));
+        let trains = self.flow(1.0, length / 2)?;
+        for fd in &self.sockets {
+            join_trains(*fd, false);
+        }
+        let peak = self.saturate(&plain)?;
+        let floor_us = floor.us_per_packet();
+        let trains_us = if joined {
+            trains.us_per_packet()
+        } else {
+            f64::NAN
+        };
+        Ok(pairs([
+            ("us_per_packet", plain.us_per_packet()),
+            ("floor_us_per_packet", floor_us),
+            ("ratio", plain.us_per_packet() / floor_us),
+            ("us_per_packet_trains", trains_us),
+            ("ratio_trains", trains_us / floor_us),
+            (
+                "packets_per_send",
+                plain.forwarded as f64 / plain.sends as f64,
+            ),
+            ("packets_per_s", plain.per_s()),
+            ("worker_share", plain.share()),
+            ("loss", plain.unheard()),
+            ("packets_per_s_per_core", 1e6 / peak.us_per_packet()),
+            ("saturated_packets_per_s", peak.per_s()),
+            ("saturated_worker_share", peak.share()),
+            ("saturated_loss", peak.unforwarded()),
+        ]))
+    }
 
-    let forwarded = after.engine.packets_forwarded - before.engine.packets_forwarded;
-    let busy = busy_after.worker_cpu_ns - busy_before.worker_cpu_ns;
-    let us_per_packet = busy as f64 / 1000.0 / forwarded as f64;
-    let floor_us = floor.cpu_ns as f64 / 1000.0 / floor.packets as f64;
-    let messages = busy_after.send.sends - busy_before.send.sends;
-    Ok(Figures::from([
-        ("us_per_packet", us_per_packet),
-        ("floor_us_per_packet", floor_us),
-        ("ratio", us_per_packet / floor_us),
-        ("packets_per_s_per_core", 1e6 / us_per_packet),
-        ("loss", 1.0 - arrived as f64 / sent as f64),
-        ("packets_per_send", forwarded as f64 / messages as f64),
-        ("worker_share", busy as f64 / 1000.0 / elapsed_us as f64),
-        ("packets", forwarded as f64),
-    ]))
+    fn floor(&self, floor: &mut Floor, length: Duration) -> Result<(), BenchError> {
+        let heard = self.ears.heard();
+        floor.run(&self.targets, self.load.stream, self.load.burst(), length)?;
+        // What is still on its way is not to be taken for the engine's.
+        steady(u64::MAX, || Ok(self.ears.heard() - heard)).map(|_| ())
+    }
+
+    /// Raise the rate until the worker is busy all the time, packets are lost, or more does not
+    /// get more through.  Returns the stretch in which most was forwarded.
+    fn saturate(&mut self, base: &Stretch) -> Result<Stretch, BenchError> {
+        let mut best = *base;
+        let mut speed = 1.0;
+        for _ in 0..STEPS {
+            speed *= (1.2 / best.share()).clamp(1.2, STEEPEST);
+            let next = self.flow(speed, STEP)?;
+            let gained = next.per_s() > best.per_s() * 1.02;
+            if next.per_s() > best.per_s() {
+                best = next;
+            }
+            if next.share() > FULL_SHARE || next.unforwarded() > LOST || !gained {
+                break;
+            }
+        }
+        Ok(best)
+    }
+
+    /// Let the load flow for a while; `speed` multiplies its own rate.
+    fn flow(&mut self, speed: f64, length: Duration) -> Result<Stretch, BenchError> {
+        let (before, cost_before) = self.node.stats()?;
+        let heard = self.ears.heard();
+        let sent: u64 = self.senders.iter().map(|sender| sender.sent).sum();
+        let clock = Clock::start();
+        self.pace(speed, length)?;
+        let (in_time, cost_in_time) = self.node.stats()?;
+        let elapsed_us = clock.now() as f64;
+        let sent = self.senders.iter().map(|s| s.sent).sum::<u64>() - sent;
+        let offered = sent * self.fanout;
+        let forwarded = steady(offered, || {
+            let now = self.node.stats()?.0.engine.packets_forwarded;
+            Ok(now - before.engine.packets_forwarded)
+        })?;
+        let cost = self.node.stats()?.1;
+        Ok(Stretch {
+            offered,
+            forwarded,
+            heard: steady(forwarded, || Ok(self.ears.heard() - heard))?,
+            sends: cost.send.sends - cost_before.send.sends,
+            cpu_us: (cost.worker_cpu_ns - cost_before.worker_cpu_ns) as f64 / 1000.0,
+            in_time: in_time.engine.packets_forwarded - before.engine.packets_forwarded,
+            cpu_us_in_time: (cost_in_time.worker_cpu_ns - cost_before.worker_cpu_ns) as f64
+                / 1000.0,
+            elapsed_us,
+        })
+    }
+
+    /// Send in the shape's rhythm.  A machine that cannot keep up sends less in the time there is.
+    fn pace(&mut self, speed: f64, length: Duration) -> Result<(), BenchError> {
+        sharpen_timers();
+        let rate = self.load.sent_per_s();
+        let modest = (MODEST / (rate * self.fanout as f64)).min(1.0);
+        let pause_us = 1e6 * self.load.burst() as f64 / (rate * modest * speed);
+        let clock = Clock::start();
+        let end = length.as_micros() as u64;
+        for turn in 0u64.. {
+            let due = (turn as f64 * pause_us) as u64;
+            let now = clock.now();
+            if due >= end || now >= 2 * end {
+                break;
+            }
+            if due > now {
+                wait(&mut [], Some(due - now));
+            }
+            self.turn = (self.turn + 1) % self.senders.len();
+            for _ in 0..self.load.burst() {
+                self.senders[self.turn].send()?;
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Wait until everything has arrived, or nothing has for a while: what is missing then is lost.
-fn settle(received: &AtomicU64, expected: u64) {
-    let mut last = received.load(Ordering::Relaxed);
-    for _ in 0..20 {
-        if last >= expected {
-            return;
-        }
-        wait(&mut [], Some(25_000));
-        let now = received.load(Ordering::Relaxed);
-        if now == last {
-            return;
-        }
+/// Wait until a count is `enough` or no longer grows, and return it.
+fn steady(
+    enough: u64,
+    mut count: impl FnMut() -> Result<u64, BenchError>,
+) -> Result<u64, BenchError> {
+    let mut last = count()?;
+    let mut still = 0;
+    while last < enough && still < LOOKS {
+        wait(&mut [], Some(LOOK_US));
+        let now = count()?;
+        still = if now == last { still + 1 } else { 0 };
         last = now;
     }
-}
-
-/// Send for a while in the shape's rhythm.
-fn pace(
-    senders: &mut [Peer],
-    shape: Shape,
-    payload_bytes: usize,
-    length: Duration,
-    clock: &Clock,
-) -> Result<(), BenchError> {
-    sharpen_timers();
-    let (burst, pause_us) = match shape {
-        Shape::Broadcast { .. } => (PACKETS_PER_FRAME, 1e6 / FRAMES_PER_S as f64),
-        Shape::Meeting => {
-            let rate = FRAMES_PER_S * PACKETS_PER_FRAME * senders.len() as u64;
-            (1, 1e6 / rate as f64)
-        }
-    };
-    let start = clock.now();
-    let turns = (length.as_micros() as f64 / pause_us).ceil() as u64;
-    for turn in 0..turns {
-        let due = start + (turn as f64 * pause_us) as u64;
-        let now = clock.now();
-        if due > now {
-            wait(&mut [], Some(due - now));
-        }
-        let at = (turn % senders.len() as u64) as usize;
-        for _ in 0..burst {
-            if let Some(sender) = senders.get_mut(at) {
-                sender.send(payload_bytes, clock)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-struct Floor {
-    packets: u64,
-    cpu_ns: u64,
-}
-
-impl Floor {
-    fn merge(&mut self, other: &Floor) {
-        self.packets += other.packets;
-        self.cpu_ns += other.cpu_ns;
-    }
-}
-
-/// Encrypt and send each packet by itself, in bursts of a frame's fan-out.
-fn floor(
-    receivers: &[Peer],
-    payload_bytes: usize,
-    length: Duration,
-    shape: Shape,
-) -> Result<Floor, BenchError> {
-    let socket = std::net::UdpSocket::bind((crate::bench::node::LOOPBACK, 0))?;
-    let keys = KeyPair::of(u32::MAX, 0);
-    let keys =
-        Protection::new(PROFILE, &keys.tx).map_err(|_| BenchError::Stuck("a key that fits"))?;
-    let targets: Vec<_> = receivers
-        .iter()
-        .map(|peer| peer.socket.local_addr())
-        .collect::<Result<_, _>>()?;
-    let burst = match shape {
-        Shape::Broadcast { .. } => PACKETS_PER_FRAME,
-        Shape::Meeting => 1,
-    };
-    let mut plain = Vec::new();
-    let mut packet = Vec::new();
-    let mut floor = Floor {
-        packets: 0,
-        cpu_ns: 0,
-    };
-    let clock = Clock::start();
-    let mut number = 0u64;
-    let pause_us = 1_000_000 * burst / (FRAMES_PER_S * PACKETS_PER_FRAME);
-    while clock.now() < length.as_micros() as u64 {
-        let before = thread_cpu_ns();
-        for _ in 0..burst {
-            let header = plain_packet(&mut plain, 1, number, payload_bytes, 0);
-            for target in &targets {
-                packet.clear();
-                packet.extend_from_slice(&plain);
-                if keys.seal_rtp(&mut packet, 0, header, 1, number).is_err() {
-                    return Err(BenchError::Stuck("encryption"));
-                }
-                socket.send_to(&packet, target)?;
-                floor.packets += 1;
-            }
-            number += 1;
-        }
-        floor.cpu_ns += thread_cpu_ns() - before;
-        wait(&mut [], Some(pause_us));
-    }
-    Ok(floor)
-}
-
-/// Take everything off the receivers' sockets until told to stop.
-fn receive(receivers: &[Peer], running: &AtomicBool, received: &AtomicU64, clock: &Clock) -> Tally {
-    let mut inbox = Inbox::new();
-    let mut tally = Tally::default();
-    let mut fds: Vec<libc::pollfd> = receivers
-        .iter()
-        .map(|peer| libc::pollfd {
-            fd: peer.fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        })
-        .collect();
-    while running.load(Ordering::Relaxed) {
-        wait(&mut fds, Some(20_000));
-        for (at, peer) in receivers.iter().enumerate() {
-            if fds[at].revents != 0 {
-                peer.drain(&mut inbox, &mut tally, at % SAMPLED == 0, clock);
-            }
-        }
-        received.store(tally.received, Ordering::Relaxed);
-    }
-    tally
+    Ok(last)
 }

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 MAX_SOCKET_PATH = 100
 """Linux allows 107 bytes; beyond, the socket goes to a temporary directory."""
-START_S = 10.0
+START_S = 30.0
 STOP_S = 3.0
 POLL_S = 0.02
 MAX_MEMORY = "64mb"

@@ -35,7 +35,7 @@ from tests.support.places import COUNTY, OTHER_TOWNSHIP, TOWNSHIP, VILLAGE, audi
 
 def story(tmp_path: Path, tell: Callable[[Cluster], Awaitable[None]]) -> None:
     async def run() -> None:
-        async with asyncio.timeout(100), cluster(tmp_path) as tiers:
+        async with asyncio.timeout(300), cluster(tmp_path) as tiers:
             await tell(tiers)
 
     asyncio.run(run())
@@ -144,6 +144,7 @@ def test_a_restarted_middle_node_heals_without_touching_either_end(tmp_path: Pat
                 await tiers.township.stop()
                 await until(lambda: not seen(tiers.county, commander(COUNTY), conference), "gone from above")
                 await tiers.township.start()
+                await until(lambda: seen(tiers.county, commander(COUNTY), conference), "back above")
                 await viewer.more()
                 (after,) = seen(tiers.county, commander(COUNTY), conference)
                 assert after.participant == before.participant

@@ -34,7 +34,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     settings = shutil.copy(DEPLOY / "redis.conf", folder)
     command = [str(find_binary()), settings, "--unixsocket", str(path), "--aclfile", str(folder / "users.acl")]
     with subprocess.Popen([*command, "--logfile", str(folder / "log"), "--dir", str(folder)]) as server:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not _listens(path):
             assert server.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < deadline
@@ -59,7 +59,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, redis: Path) -> Iterator[Node
 def ask(path: Path, *commands: str) -> list[str]:
     """Send inline commands to Redis; return one line of each answer."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(10)
+        client.settimeout(60)
         client.connect(str(path))
         with client.makefile("rw", newline="\r\n") as lines:
             answers = []

@@ -89,7 +89,7 @@ def test_callers_who_take_every_descriptor_do_not_stop_directives(tmp_path: Path
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (FILES, hard))
         token = node.token(Role.COMMANDER, COUNTY)
         for _ in range(CALLERS):
-            callers.enter_context(socket.create_connection(("127.0.0.1", node.config.http.port), timeout=20))
+            callers.enter_context(socket.create_connection(("127.0.0.1", node.config.http.port), timeout=60))
         issued = node.post("/api/v1/directives", order, token)
         assert issued.status == 201, issued.body
         page = node.get("/metrics").body.decode()

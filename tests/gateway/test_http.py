@@ -251,7 +251,7 @@ def test_what_is_not_http_gets_a_problem_and_the_port_lives(tmp_path: Path, requ
         async with serving(settings(tmp_path), api=ROUTES) as port, aiohttp.ClientSession() as client:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(request_bytes)
-            answer = await asyncio.wait_for(reader.read(), 5)
+            answer = await asyncio.wait_for(reader.read(), 60)
             writer.close()
             head, _, body = answer.partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.")
@@ -374,7 +374,7 @@ def test_no_path_leads_out_of_the_table(tmp_path: Path, monkeypatch: pytest.Monk
         async with serving(settings(tmp_path)) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
-            answer = await asyncio.wait_for(reader.read(), 5)
+            answer = await asyncio.wait_for(reader.read(), 60)
             writer.close()
             assert answer.split()[1] in (b"404", b"400")
 

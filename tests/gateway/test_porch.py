@@ -62,7 +62,7 @@ def test_a_check_over_the_port_of_the_pages_is_answered_and_pages_are_served(tmp
             async with aiohttp.ClientSession() as http, http.get(f"{running.url}/healthz") as page:
                 assert page.status == 200
             writer.write(check[5:])
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 (size,) = struct.unpack("!H", await reader.readexactly(2))
                 assert (await reader.readexactly(size))[:2] == b"\x01\x01"
             writer.close()
@@ -77,7 +77,7 @@ def test_a_check_that_never_comes_whole_ends_with_the_deadline(tmp_path: Path, f
     async def story() -> None:
         config = settings(tmp_path, http={"header_deadline_s": 0.3})
         async with serving(config) as port, sockets(port, 3, first) as slow:
-            assert await left(slow, within=10) == 0
+            assert await left(slow, within=60) == 0
 
     asyncio.run(story())
 
@@ -85,7 +85,7 @@ def test_a_check_that_never_comes_whole_ends_with_the_deadline(tmp_path: Path, f
 def test_without_media_over_tcp_a_check_is_refused_like_any_nonsense(tmp_path: Path) -> None:
     async def story() -> None:
         async with serving(settings(tmp_path)) as port, sockets(port, 1, CHECK) as opened:
-            answer = await asyncio.wait_for(opened[0][0].read(), 20)
+            answer = await asyncio.wait_for(opened[0][0].read(), 60)
             assert answer.startswith(b"HTTP/1.") or answer == b""
 
     asyncio.run(story())

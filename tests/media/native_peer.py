@@ -26,7 +26,8 @@ Profile = Literal["AEAD_AES_128_GCM", "AES128_CM_HMAC_SHA1_80"]
 GCM: Profile = "AEAD_AES_128_GCM"
 CM: Profile = "AES128_CM_HMAC_SHA1_80"
 SALT = {GCM: 12, CM: 14}
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
+"""For what comes at once: the machine may be busy with something else."""
 
 
 OPENED: list[socket.socket] = []

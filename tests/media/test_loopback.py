@@ -2,10 +2,11 @@
 
 import asyncio
 import io
+import itertools
 import os
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -36,7 +37,7 @@ async def test_a_published_file_is_seen_and_heard(clip: Path) -> None:
         viewer = Viewer()
         receiver = await viewer.join(on)
         on.feed(receiver, sender)
-        await until(moving(viewer), 15)
+        await until(moving(viewer))
         assert viewer.size == (640, 360)
         assert {codec for _, codec in started} == {"opus", "h264"}
         audio = next(u.source for u in sender.upstreams if u.kind == "audio")
@@ -51,7 +52,7 @@ async def test_the_newest_keyframe_becomes_a_picture(clip: Path) -> None:
     async with node() as on:
         caller, sender = await publish(on, clip)
         video = next(u.source for u in sender.upstreams if u.kind == "video")
-        await until(lambda: on.engine.keyframe(video) is not None, 15)
+        await until(lambda: on.engine.keyframe(video) is not None)
         keyframe = on.engine.keyframe(video)
         assert keyframe is not None
         pictures = await jpeg_from_keyframe(*keyframe)
@@ -71,7 +72,7 @@ async def test_a_sendrecv_peer_sees_itself_when_told_to(clip: Path) -> None:
         assert [u.mid for u in peer.upstreams] == [s.mid for s in peer.slots]
         await caller.answered(peer.answer_sdp)
         on.feed(peer, peer)
-        await until(lambda: all(on.engine.stats().sinks[slot.sink]["packets"] > 20 for slot in peer.slots), 15)
+        await until(lambda: all(on.engine.stats().sinks[slot.sink]["packets"] > 20 for slot in peer.slots))
         await caller.close()
 
 
@@ -99,7 +100,7 @@ async def test_a_picture_crosses_four_links(clip: Path) -> None:
         receiver = await viewer.join(province)
         for slot in receiver.slots:
             province.engine.route(slot.sink, sources[slot.kind])
-        await until(moving(viewer), 20)
+        await until(moving(viewer))
         await caller.close()
         await viewer.close()
 
@@ -114,7 +115,7 @@ async def test_a_link_outlives_more_streams_than_it_may_hold_at_once(clip: Path)
             sink, ssrc, repair = down.carry("video")
             source = up.expect("video", ssrc, repair)
             lower.engine.route(sink, video)
-            await until(lambda source=source: upper.engine.stats().sources[source]["packets"] > 5, 20)
+            await until(lambda source=source: upper.engine.stats().sources[source]["packets"] > 5)
             down.uncarry(sink)
             up.unexpect(source)
         assert upper.engine.stats().drops["ssrc_cap"] == 0
@@ -128,7 +129,7 @@ async def test_a_wrong_fingerprint_moves_no_packet(clip: Path) -> None:
         offer = re.sub(r"a=fingerprint:sha-256 \S+", f"a=fingerprint:sha-256 {digest}", await caller.offer())
         peer = on.peers.accept(offer)
         await caller.answered(peer.answer_sdp)
-        await until(lambda: peer.state is PeerState.FAILED, 15)
+        await until(lambda: peer.state is PeerState.FAILED)
         assert peer.failure == "fingerprint-mismatch"
         stats = on.engine.stats()
         assert stats.transports == {}
@@ -179,7 +180,7 @@ async def test_a_strangers_client_hello_stops_no_call(calls: int) -> None:
         for _ in range(calls):
             viewer = Viewer()
             peer = await viewer.join(on)
-            await until(lambda peer=peer, viewer=viewer: peer.state is PeerState.CONNECTED and viewer.connected, 15)
+            await until(lambda peer=peer, viewer=viewer: peer.state is PeerState.CONNECTED and viewer.connected)
             await viewer.close()
         racing.cancel()
         assert on.peers.counts["connected"] == calls
@@ -195,7 +196,7 @@ async def test_forged_media_from_a_stranger_is_not_forwarded(clip: Path) -> None
         viewer = Viewer()
         receiver = await viewer.join(on)
         on.feed(receiver, sender)
-        await until(moving(viewer), 15)
+        await until(moving(viewer))
         ssrc = int(re.findall(r"a=ssrc:(\d+) cname", caller._connection.localDescription.sdp)[0])
         stranger = Stranger(on.engine.port)
         forged = b"\x80\x60" + b"\x7f\xff" + bytes(4) + ssrc.to_bytes(4, "big") + os.urandom(200)
@@ -204,26 +205,34 @@ async def test_forged_media_from_a_stranger_is_not_forwarded(clip: Path) -> None
             stranger.send(forged)
             stranger.send(bye)
         await until(lambda: sum(n for name, n in on.engine.stats().drops.items() if "unverified" in name) >= 100)
-        await until(moving(viewer), 15)
+        await until(moving(viewer))
         stranger.close()
         await caller.close()
         await viewer.close()
 
 
+async def count(turns: Iterator[int]) -> None:
+    """Count tenths of a second as the loop lives them: one that stands still for long has seen one pass."""
+    while True:
+        await asyncio.sleep(0.1)
+        next(turns)
+
+
 async def test_a_vanished_peer_is_silent_within_three_seconds_and_then_gone(clip: Path) -> None:
     async with node(Deadlines(gone_s=0.5)) as on:
         caller, sender = await publish(on, clip)
-        await until(lambda: sender.state is PeerState.CONNECTED, 15)
-        told: list[tuple[PeerState, float]] = []
-        loop = asyncio.get_running_loop()
-        sender.on_state = lambda _, state: told.append((state, loop.time()))
-        pulled = loop.time()
+        await until(lambda: sender.state is PeerState.CONNECTED)
+        told: list[tuple[PeerState, int]] = []
+        turns = itertools.count()
+        counting = asyncio.create_task(count(turns))
+        sender.on_state = lambda _, state: told.append((state, next(turns)))
         for transport in {t.sender.transport.transport for t in caller._connection.getTransceivers()}:
             for protocol in transport._connection._protocols:
                 protocol.transport.close()
-        await until(lambda: sender.state is PeerState.FAILED, 8)
+        await until(lambda: sender.state is PeerState.FAILED)
         assert [state for state, _ in told] == [PeerState.SILENT, PeerState.FAILED]
-        assert told[0][1] - pulled < 3.6
+        counting.cancel()
+        assert told[0][1] <= 40, "three seconds, one more for a machine that is busy"
         assert sender.failure == "gone"
         await caller.close()
 
@@ -236,7 +245,7 @@ async def test_peers_that_come_and_go_leave_nothing(clip: Path) -> None:
             receivers = [await viewer.join(on) for viewer in viewers]
             for receiver in receivers:
                 on.feed(receiver, sender)
-            await until(lambda viewers=viewers: all(viewer.connected for viewer in viewers), 15)
+            await until(lambda viewers=viewers: all(viewer.connected for viewer in viewers))
             assert {receiver.state for receiver in receivers} == {PeerState.CONNECTED}
             await asyncio.gather(*(viewer.close() for viewer in viewers))
             await until(lambda: len(on.peers) == 1)
@@ -254,7 +263,7 @@ async def test_a_peer_that_offers_to_be_dtls_server_is_called_by_us(clip: Path) 
         assert "a=setup:active" in receiver.answer_sdp
         await viewer.answered(receiver.answer_sdp)
         on.feed(receiver, sender)
-        await until(moving(viewer), 15)
+        await until(moving(viewer))
         await caller.close()
         await viewer.close()
 
@@ -269,7 +278,7 @@ async def test_no_datagram_of_any_size_or_first_byte_ends_a_call(clip: Path) -> 
         viewer = Viewer()
         receiver = await viewer.join(on)
         on.feed(receiver, sender)
-        await until(moving(viewer), 15)
+        await until(moving(viewer))
         stranger = Stranger(on.engine.port)
         ice = viewer.connection.getTransceivers()[0].receiver.transport.transport._connection
         before = on.engine.stats().engine["packets_in"]
@@ -280,7 +289,7 @@ async def test_no_datagram_of_any_size_or_first_byte_ends_a_call(clip: Path) -> 
                 await ice.send(junk)
             await asyncio.sleep(0)
         await until(lambda: on.engine.stats().engine["packets_in"] >= before + 256 * len(SIZES))
-        await until(moving(viewer), 15)
+        await until(moving(viewer))
         assert sender.state is receiver.state is PeerState.CONNECTED
         assert stranger.heard() is None
         stranger.close()

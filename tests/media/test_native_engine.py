@@ -4,6 +4,7 @@ import itertools
 import secrets
 import select
 import struct
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -160,11 +161,10 @@ def test_a_strangers_traffic_never_grows_on_its_way_back(engine: _native.Engine)
     relay(engine)
     before = counters(engine)
     stranger = open_udp()
-    for size in (0, 1, 20, 28, 100, 1200):
+    for times, size in enumerate((0, 1, 20, 28, 100, 1200), 1):
         for first in range(256):
             stranger.sendto((bytes([first]) + secrets.token_bytes(size))[:size], ("127.0.0.1", engine.port))
-    sent = 6 * 256
-    wait_for(lambda: counters(engine)["packets_in"] >= before["packets_in"] + sent, "all of it to arrive")
+        wait_for(partial(arrived, engine, before["packets_in"] + 256 * times), "all of it to arrive")
     assert select.select([stranger], [], [], 0)[0] == []
 
 
@@ -251,6 +251,7 @@ def test_a_switch_waits_for_a_keyframe_and_is_seamless(engine: _native.Engine) -
     second = Peer(engine, 3)
     second.connect()
     add_video(engine, 11, 3, 3333)
+    began = time.monotonic()
     sender.send_rtp(frame(0, key=True))
     sender.send_rtp(frame(1))
     before = viewer.collect(2)
@@ -272,7 +273,7 @@ def test_a_switch_waits_for_a_keyframe_and_is_seamless(engine: _native.Engine) -
     assert [p - pictures[0] for p in pictures] == [0, 1, 2, 3, 4]
     assert [read_vp8(p.payload)[2][:1] for p in after] == [b"\x00", b"\x01"]
     jump = (after[0].timestamp - before[-1].timestamp) & 0xFFFFFFFF
-    assert 0 < jump < 90_000 * 5, "time goes on, by as much as has passed"
+    assert 0 < jump < 90_000 * (1 + time.monotonic() - began), "time goes on, by as much as has passed"
     assert engine.stats()["sinks"][SINK]["switches"] == 1
     assert viewer.rejected == 0
 
@@ -313,30 +314,46 @@ def test_a_nack_is_answered_from_the_cache(engine: _native.Engine, profile: Prof
     assert engine.stats()["sinks"][SINK]["retransmitted"] == 2
 
 
+def asked_again(sender: Peer, packet_id: int) -> bool:
+    """Whether a NACK names that packet first."""
+    sender.take()
+    return (IN_SSRC, packet_id) in [struct.unpack("!IH", part[8:14]) for part in sender.feedback(205, 1)]
+
+
 def test_a_loss_is_asked_for_and_its_retransmission_forwarded(engine: _native.Engine) -> None:
     sender, viewer = relay(engine)
-    for number in (0, 1, 3, 4):
-        sender.send_rtp(frame(number, key=number == 0))
-    viewer.collect(4)
-    wait_for(lambda: (sender.take(), sender.feedback(205, 1))[1], "a NACK")
-    media, packet_id = struct.unpack("!IH", sender.feedback(205, 1)[0][8:14])
-    assert (media, packet_id) == (IN_SSRC, 502)
-    sender.send_rtp(frame(2))
-    assert read_vp8(viewer.collect(1)[0].payload)[1] == 3
-    stats = engine.stats()["sources"][SOURCE]
-    assert (stats["lost"], stats["recovered"]) == (1, 1)
+    for losses in range(1, 6):  # a machine that stands still for a second is too late with its answer
+        first = 5 * (losses - 1)
+        for number in (0, 1, 3, 4):
+            sender.send_rtp(frame(first + number, key=first + number == 0))
+        viewer.collect(4)
+        wait_for(partial(asked_again, sender, 502 + first), "a NACK")
+        sender.send_rtp(frame(first + 2))
+        assert read_vp8(viewer.collect(1)[0].payload)[1] == 3 + first
+        stats = engine.stats()["sources"][SOURCE]
+        if stats["recovered"]:
+            break
+    assert (stats["lost"], stats["recovered"]) == (losses, 1)
+
+
+def asked_for(engine: _native.Engine, times: int) -> bool:
+    """Whether so many keyframe requests have come from the viewer."""
+    return bool(engine.stats()["sinks"][SINK]["plis_received"] == times)
 
 
 def test_a_thousand_keyframe_requests_become_one(engine: _native.Engine) -> None:
     sender, viewer = relay(engine)
     sender.send_rtp(frame(0, key=True))
     viewer.collect(1)
-    for _ in range(1000):
+    began = time.monotonic()
+    for asked in range(1, 1001):
         viewer.send_rtcp(pli(OUT_SSRC))
-    wait_for(lambda: engine.stats()["sinks"][SINK]["plis_received"] == 1000, "a thousand requests")
+        if asked % 100 == 0:
+            wait_for(partial(asked_for, engine, asked), "a thousand requests")
     stats = engine.stats()
-    assert stats["sources"][SOURCE]["plis_sent"] <= 2
-    assert stats["engine"]["drop_pli_rate"] >= 996
+    seconds = time.monotonic() - began
+    assert stats["sources"][SOURCE]["plis_sent"] <= 2 + 2 * seconds
+    assert stats["engine"]["drop_pli_rate"] >= 996 - 4 * seconds
 
 
 def test_a_flood_of_nacks_earns_no_more_than_what_was_sent(engine: _native.Engine) -> None:
@@ -383,10 +400,24 @@ def test_the_highest_simulcast_layer_is_forwarded_from_its_keyframe(engine: _nat
     wait_for(waits, "the higher layer to have come for long enough")
     layer(b"q", 1, key=False, named=False)
     assert viewer.collect(1)[0].payload.endswith(b"q")
-    layer(b"h", next(numbers), key=True, named=False)
+    seen: list[Rtp] = []
+
+    def switched() -> bool:
+        layer(b"h", next(numbers), key=True, named=False)
+        seen.extend(viewer.take())
+        return any(packet.payload.endswith(b"h") for packet in seen)
+
+    wait_for(switched, "the higher layer, from a keyframe of it on")
     layer(b"q", 2, key=False, named=False)
     layer(b"h", next(numbers), key=False, named=False)
-    assert [p.payload[-1:] for p in viewer.collect(2)] == [b"h", b"h"]
+
+    def goes_on() -> bool:
+        seen.extend(viewer.take())
+        return read_vp8(seen[-1].payload)[2][:1] == b"\x01"
+
+    wait_for(goes_on, "pictures after the keyframe")
+    assert {packet.payload[-1:] for packet in seen} == {b"h"}
+    assert read_vp8(seen[0].payload)[2][:1] == b"\x00"
 
 
 def test_audio_switches_at_once_and_levels_are_told(engine: _native.Engine) -> None:

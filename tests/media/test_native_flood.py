@@ -3,7 +3,8 @@
 The stream, the flood and the clockwork of both are one thread, arrivals are stamped by the kernel
 and what this thread was late is taken off, so that a gap is the engine's or the whole machine's.
 Each spell of flood holds every datagram, so a gap that one of them makes is in all spells; a gap
-that is only in some is the machine's.  Quiet spells between them are judged alike.
+that is only in some is the machine's, and spells go on until one has none.  Quiet spells between
+them are judged alike.
 """
 
 import itertools
@@ -18,13 +19,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from media import _native
-from tests.media.native_peer import Peer, Rtp, close_all, counters, open_udp
+from tests.media.native_peer import PATIENCE_S, Peer, Rtp, close_all, counters, open_udp
 from tests.media.native_relay import frame, relay, running
 
 SIZES = (0, 1, 2, 3, 11, 12, 19, 20, 65_507)
 EVERY_S = 0.020
 SPELL_S = 1.0
-SPELLS = 4
+SPELLS = 12
 ALLOWED_S = 0.100
 IN_FLIGHT = 16
 PAUSE_S = 0.002
@@ -76,7 +77,7 @@ class Stream:
 
     def settle(self) -> None:
         """Wait until everything sent has come."""
-        until = time.monotonic() + 5
+        until = time.monotonic() + PATIENCE_S
         while len(self.arrivals_s) < self.sent and time.monotonic() < until:
             select.select([self.viewer.socket], [], [], 0.005)
             self.pump()
@@ -103,7 +104,7 @@ def flood(engine: _native.Engine, stream: Stream, origins: list[socket.socket]) 
             count += 1
             if count % IN_FLIGHT:
                 continue
-            until = time.monotonic() + 5
+            until = time.monotonic() + PATIENCE_S
             while counters(engine)["packets_in"] < base + count + stream.sent:
                 assert time.monotonic() < until, f"the engine no longer takes datagrams after {count}"
                 stream.pump()
@@ -125,7 +126,7 @@ def test_a_stream_has_no_gap_while_malformed_datagrams_come_from_everywhere() ->
         stream, thrown = Stream(sender, viewer), 0
         quiets_s: list[float] = []
         floods_s: list[float] = []
-        for _ in range(SPELLS):
+        while not floods_s or (min(floods_s) > min(quiets_s) + ALLOWED_S and len(floods_s) < SPELLS):
             start = stream.sent
             quiet(stream)
             stream.settle()

@@ -143,7 +143,7 @@ def joined() -> tuple[MemoryEngine, Engine, MemoryEngine, Engine]:
     return one, engines[0], two, engines[1]
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until ``condition`` holds, looking after every turn of the event loop."""
     async with asyncio.timeout(seconds):
         while not condition():

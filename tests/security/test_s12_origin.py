@@ -76,7 +76,7 @@ def test_a_foreign_page_gets_403_before_any_handler_runs(tmp_path: Path) -> None
                 ("/link", {}),
             ):
                 async with http.ws_connect(base + path, headers=headers) as socket:
-                    assert await socket.receive_str(timeout=5) == "in"
+                    assert await socket.receive_str(timeout=60) == "in"
                     assert "Set-Cookie" not in socket._response.headers
 
     asyncio.run(story())

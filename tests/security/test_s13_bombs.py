@@ -40,12 +40,12 @@ async def hello(http: aiohttp.ClientSession, node: Node) -> Socket:
 
 
 async def next_json(socket: Socket) -> Any:
-    return json.loads(await socket.receive_str(timeout=10))
+    return json.loads(await socket.receive_str(timeout=60))
 
 
 async def closed_with(socket: Socket) -> int | None:
     """Return the code the gateway closed with, after whatever it said before."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         async for _ in socket:
             pass
     return socket.close_code
@@ -60,7 +60,7 @@ def beside(node: Node, tell: Tell) -> None:
             socket = await hello(http, node)
             await tell(socket)
             await bystander.send_json({"type": "leave", "request": 7})
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while (await next_json(bystander)).get("request") != 7:
                     pass
             await bystander.close()
@@ -98,7 +98,7 @@ def test_compression_is_not_negotiated_and_a_compressed_bomb_is_a_protocol_error
                 "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
             ).encode()
         )
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
         assert head.startswith(b"HTTP/1.1 101")
         assert b"sec-websocket-extensions" not in head.lower()
         packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
@@ -106,7 +106,7 @@ def test_compression_is_not_negotiated_and_a_compressed_bomb_is_a_protocol_error
         assert len(bomb) < 65_536
         frame = b"\xc1\xfe" + len(bomb).to_bytes(2, "big") + b"\0\0\0\0" + bomb  # FIN, RSV1, text, masked with zeros
         writer.write(frame)
-        rest = await asyncio.wait_for(reader.read(), 10)
+        rest = await asyncio.wait_for(reader.read(), 60)
         writer.close()
         assert rest[:1] == b"\x88", "a close frame"
         assert int.from_bytes(rest[2:4], "big") == 1002
@@ -121,7 +121,7 @@ def test_ten_thousand_levels_of_json_are_answered_and_forgiven_twice(node: Node)
         for _ in range(3):
             await socket.send_str(deep)
         codes = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for frame in socket:
                 message = json.loads(frame.data)
                 if message["type"] == "failure":
@@ -139,7 +139,7 @@ def test_ten_thousand_levels_of_json_are_answered_and_forgiven_twice(node: Node)
 def test_nonsense_gets_a_typed_failure(node: Node, text: str) -> None:
     async def tell(socket: Socket) -> None:
         await socket.send_str(text)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (said := await next_json(socket))["type"] != "failure":
                 pass
         assert said["code"] in {"malformed-message", "unknown-message"}
@@ -150,9 +150,13 @@ def test_nonsense_gets_a_typed_failure(node: Node, text: str) -> None:
 
 def test_more_than_50_messages_a_second_close_4008(node: Node) -> None:
     async def tell(socket: Socket) -> None:
-        for request in range(200):
-            await socket.send_json({"type": "leave", "request": request})
-        assert await closed_with(socket) == 4008
+        closed = asyncio.ensure_future(closed_with(socket))
+        with contextlib.suppress(ConnectionError):
+            while not closed.done():
+                for request in range(100):
+                    await socket.send_json({"type": "leave", "request": request})
+                await asyncio.sleep(0)
+        assert await closed == 4008
 
     beside(node, tell)
 
@@ -161,7 +165,7 @@ def test_binary_frames_are_nonsense_too(node: Node) -> None:
     async def tell(socket: Socket) -> None:
         await socket.send_bytes(b"\x00" * 1000)
         said: dict[str, Any] = {}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for frame in socket:
                 said = json.loads(frame.data)
                 if said["type"] == "failure":

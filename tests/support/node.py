@@ -27,7 +27,7 @@ from .edge import settings
 from .places import COUNTY
 from .ports import free_ports
 
-START_S = 40.0
+START_S = 120.0
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Node:
         for name, value in headers.items():
             request.add_header(name.replace("_", "-"), value)
         try:
-            with urllib.request.urlopen(request, timeout=30) as reply:
+            with urllib.request.urlopen(request, timeout=60) as reply:
                 return Answer(reply.status, reply.read(), dict(reply.headers))
         except urllib.error.HTTPError as error:
             with error:
@@ -98,7 +98,7 @@ class Node:
         self._auth.close()
         self.process.terminate()
         try:
-            return self.process.wait(timeout=20)
+            return self.process.wait(timeout=60)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)

@@ -32,7 +32,7 @@ OFFER = """async (slots) => {
   return { number, offer: peer.offer, answer: sdp };
 }"""
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 
 def bundle() -> str:
@@ -52,9 +52,9 @@ async def wall() -> Mapping[str, Any]:
         sender = await camera.evaluate("(o) => start(o)", offer)
         made = await viewer.evaluate(OFFER, SLOTS)
         node.show(made["number"], LAST, node.source(sender, "camera"))
-        look = await until("the large picture", lambda: seen(viewer, LAST), lambda s: s["height"] == 540, 60)
+        look = await until("the large picture", lambda: seen(viewer, LAST), lambda s: s["height"] == 540, 120)
         enough = look["frames"] + 24
-        look = await until("pictures going on", lambda: seen(viewer, LAST), lambda s: s["frames"] >= enough, 60)
+        look = await until("pictures going on", lambda: seen(viewer, LAST), lambda s: s["frames"] >= enough, 120)
         return {**made, "look": look, "slots": len(node.joined[made["number"]].slots)}
 
 

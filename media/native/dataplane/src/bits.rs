@@ -32,6 +32,11 @@ impl<'a> Bits<'a> {
         (self.at <= self.data.len() * 8).then_some(())
     }
 
+    /// How many bits were read.
+    pub fn position(&self) -> u32 {
+        self.at as u32
+    }
+
     /// An unsigned Exp-Golomb number (H.264 section 9.1).
     pub fn golomb(&mut self) -> Option<u32> {
         let mut zeros = 0;
@@ -67,6 +72,65 @@ impl<'a> Bits<'a> {
     }
 }
 
+/// Longest value of a header extension, in octets.
+const LONGEST: usize = 255;
+
+/// Writes bits from the left, up to the longest value of a header extension.
+#[derive(Clone, Debug)]
+pub struct Pen {
+    octets: [u8; LONGEST],
+    /// Bits written, or more than there is room for.
+    at: usize,
+}
+
+impl Default for Pen {
+    fn default() -> Self {
+        Pen {
+            octets: [0; LONGEST],
+            at: 0,
+        }
+    }
+}
+
+impl Pen {
+    /// The low `count` bits of `value`, 0..=32, most significant first.
+    pub fn put(&mut self, value: u32, count: u32) {
+        for bit in (0..count.min(32)).rev() {
+            let set = (value >> bit & 1) as u8;
+            if let Some(octet) = self.octets.get_mut(self.at / 8) {
+                *octet |= set << (7 - self.at % 8);
+            }
+            self.at += 1;
+        }
+    }
+
+    /// Bits `from`..`to` of `octets`; `None` when they are not all there.
+    pub fn copy(&mut self, octets: &[u8], from: u32, to: u32) -> Option<()> {
+        let mut bits = Bits::new(octets);
+        bits.skip(from)?;
+        let mut left = to.checked_sub(from)?;
+        while left > 0 {
+            let count = left.min(32);
+            let value = bits.take(count)?;
+            self.put(value, count);
+            left -= count;
+        }
+        Some(())
+    }
+
+    /// Itself, if all that was written had room.
+    pub fn whole(self) -> Option<Pen> {
+        (self.at <= 8 * LONGEST).then_some(self)
+    }
+
+    /// What was written, the last octet filled up with zeros.
+    pub fn octets(&self) -> &[u8] {
+        self.octets
+            .get(..self.at.div_ceil(8))
+            .unwrap_or(&self.octets)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +154,31 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn bits_copied_are_the_bits_that_were(data in proptest::collection::vec(any::<u8>(), 1..40), from in 0u32..100, ahead in 0u32..9) {
+            let end = 8 * data.len() as u32;
+            let from = from.min(end);
+            let mut pen = Pen::default();
+            pen.put(0x1FF, ahead);
+            prop_assert!(pen.copy(&data, from, end).is_some());
+            prop_assert!(pen.copy(&data, from, end + 1).is_none());
+            let mut back = Bits::new(pen.octets());
+            prop_assert_eq!(back.take(ahead), Some((1u32 << ahead) - 1));
+            let mut there = Bits::new(&data);
+            there.skip(from).expect("inside");
+            for _ in from..end {
+                prop_assert_eq!(back.flag(), there.flag());
+            }
+        }
+
+        #[test]
+        fn more_than_has_room_is_not_whole(count in 0u32..80) {
+            let mut pen = Pen::default();
+            (0..count).for_each(|_| pen.put(u32::MAX, 32));
+            prop_assert!(pen.octets().len() <= LONGEST);
+            prop_assert_eq!(pen.whole().is_some(), count <= 63);
+        }
+
         #[test]
         fn random_octets_never_panic(data in proptest::collection::vec(any::<u8>(), 0..40), values in 0u32..70) {
             let mut bits = Bits::new(&data);

@@ -1,9 +1,9 @@
 //! The last packets of one layer, decrypted once and shared by everyone who receives it.
 
-use crate::dependency;
 use crate::descriptor::Descriptor;
 use crate::ext::Kept;
 use crate::place::Place;
+use crate::telling::Dependency;
 use crate::types::{Codec, Micros};
 
 /// A decrypted packet as it is kept: no header, no padding.
@@ -21,17 +21,14 @@ pub struct Packet {
     pub place: Place,
     /// Picture numbers of VP8 and VP9.
     pub descriptor: Option<Descriptor>,
-    /// The dependency descriptor as it came.
-    pub dependency: Option<Box<[u8]>>,
+    pub dependency: Option<Dependency>,
     pub payload: Vec<u8>,
 }
 
 impl Packet {
     /// The frame number of its dependency descriptor.
     pub fn frame(&self) -> Option<u16> {
-        self.dependency
-            .as_deref()
-            .and_then(dependency::frame_number)
+        self.dependency.as_ref().and_then(Dependency::frame)
     }
 }
 

@@ -3,161 +3,26 @@
 //! A key frame brings templates; every packet names one.  They say which frame belongs to which
 //! decode target, and from which frame on a target can be followed.
 
-use crate::bits::Bits;
-use crate::place::{highest, target, Place, ALL, TOP};
+use std::sync::Arc;
 
-/// The URI it is negotiated under says the same.
-const MAX_TEMPLATES: usize = 64;
-const MAX_TARGETS: usize = 32;
-const MAX_SPATIAL: u8 = 3;
-const MAX_TEMPORAL: u8 = 7;
-/// Frames a template or a frame may refer to.
-const MAX_REFERENCES: usize = 8;
+use crate::bits::Bits;
+use crate::place::{Place, ALL};
+use crate::telling::{Layout, View};
+use crate::templates::{indications, references, Structure, Template, NOT_PRESENT, SWITCH};
+
 /// Frames whose place is remembered.
 const FRAMES: usize = 64;
 /// Octets of the mandatory fields: flags, template and frame number.
 pub const MANDATORY: usize = 3;
 
-const NOT_PRESENT: u32 = 0;
-const SWITCH: u32 = 2;
-
-/// One template, or what one frame says instead.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Template {
-    spatial: u8,
-    temporal: u8,
-    /// An indication of two bits for each decode target.
-    indications: Vec<u8>,
-    /// Distances back to the frames it refers to.
-    references: Vec<u16>,
-}
-
-/// What the templates of a coded video sequence say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Structure {
-    offset: u8,
-    targets: usize,
-    templates: Vec<Template>,
-    chains: u32,
-    /// The bit of each decode target (`place`).
-    bits: Vec<u16>,
-    offered: u16,
-    nested: bool,
-    /// Lines of each spatial layer; 0: unsaid.
-    heights: [u16; 4],
-}
-
-impl Structure {
-    fn read(bits: &mut Bits<'_>) -> Option<Structure> {
-        let offset = bits.take(6)? as u8;
-        let targets = bits.take(5)? as usize + 1;
-        let mut found = Structure {
-            offset,
-            targets: targets.min(MAX_TARGETS),
-            ..Structure::default()
-        };
-        found.read_layers(bits)?;
-        for template in &mut found.templates {
-            template.indications = indications(bits, targets)?;
-        }
-        for template in &mut found.templates {
-            while bits.flag()? {
-                let distance = bits.take(4)? as u16 + 1;
-                if template.references.len() >= MAX_REFERENCES {
-                    return None;
-                }
-                template.references.push(distance);
-            }
-        }
-        found.read_chains(bits)?;
-        found.describe_targets();
-        if bits.flag()? {
-            let most = found.templates.iter().map(|t| t.spatial).max()?;
-            for spatial in 0..=usize::from(most) {
-                bits.skip(16)?;
-                let height = u16::try_from(bits.take(16)? + 1).unwrap_or(u16::MAX);
-                if let Some(place) = found.heights.get_mut(spatial) {
-                    *place = height;
-                }
-            }
-        }
-        Some(found)
-    }
-
-    fn read_layers(&mut self, bits: &mut Bits<'_>) -> Option<()> {
-        let (mut spatial, mut temporal) = (0, 0);
-        loop {
-            self.templates.push(Template {
-                spatial,
-                temporal,
-                ..Template::default()
-            });
-            match bits.take(2)? {
-                0 => {}
-                1 => temporal += 1,
-                2 => (spatial, temporal) = (spatial + 1, 0),
-                _ => return Some(()),
-            }
-            let bounded = spatial <= MAX_SPATIAL && temporal <= MAX_TEMPORAL;
-            if !bounded || self.templates.len() >= MAX_TEMPLATES {
-                return None;
-            }
-        }
-    }
-
-    /// Which chain protects which target, and where each template's chains were last: passed over.
-    fn read_chains(&mut self, bits: &mut Bits<'_>) -> Option<()> {
-        self.chains = bits.below(self.targets as u32 + 1)?;
-        if self.chains == 0 {
-            return Some(());
-        }
-        for _ in 0..self.targets {
-            bits.below(self.chains)?;
-        }
-        bits.skip(4 * self.chains * self.templates.len() as u32)
-    }
-
-    /// A decode target is as high as the highest template that is present in it.
-    fn describe_targets(&mut self) {
-        for at in 0..self.targets {
-            let present = |t: &&Template| t.indications.get(at).is_some_and(|i| *i != 0);
-            let inside = || self.templates.iter().filter(present);
-            let spatial = inside().map(|t| t.spatial).max().unwrap_or(0);
-            let temporal = inside().map(|t| t.temporal).max().unwrap_or(0);
-            self.bits.push(target(spatial, temporal));
-            self.offered |= target(spatial, temporal);
-        }
-        self.nested = self.templates.iter().all(|t| self.is_nested(t));
-    }
-
-    /// Whether a template needed by a target is needed by every one above it.
-    fn is_nested(&self, template: &Template) -> bool {
-        let needed = self.set(template, |i| i != NOT_PRESENT);
-        let lowest = needed
-            .checked_ilog2()
-            .map_or(0, |_| needed.trailing_zeros()) as u8;
-        let mut above = self.bits.iter().filter(|bit| {
-            let (spatial, temporal) = highest(**bit);
-            spatial >= lowest / 4 && temporal >= lowest % 4
-        });
-        above.all(|bit| needed & bit != 0)
-    }
-
-    /// The targets whose indication fits, and the top one's bit for those who have everything.
-    fn set(&self, template: &Template, fits: impl Fn(u32) -> bool) -> u16 {
-        let each = template.indications.iter().zip(&self.bits);
-        let set = each
-            .filter(|(indication, _)| fits(u32::from(**indication)))
-            .fold(0, |set, (_, bit)| set | bit);
-        let top = 1 << self.offered.checked_ilog2().unwrap_or(0);
-        set | if set & top != 0 { TOP } else { 0 }
-    }
-}
-
-fn indications(bits: &mut Bits<'_>, targets: usize) -> Option<Vec<u8>> {
-    (0..targets)
-        .map(|_| bits.take(2).map(|i| i as u8))
-        .collect()
+/// The picture that brought the templates, as far as it has come.
+#[derive(Clone, Copy, Debug, Default)]
+struct First {
+    timestamp: u32,
+    /// Number of its newest frame, and the targets that need it, or that needed one before.
+    number: u16,
+    needed: u16,
+    before: u16,
 }
 
 /// What is known of one stream's frames.
@@ -166,50 +31,94 @@ pub struct Tracker {
     structure: Option<Structure>,
     /// Index of the packet that brought it.
     since: u64,
+    first: First,
+    view: Arc<View>,
+    /// Decode targets that the sender says there are.
+    active: u32,
     /// (frame number, targets that need it), by the low bits of the number.
     frames: Vec<(u16, u16)>,
 }
 
 impl Tracker {
-    /// Read a descriptor and say the place of its packet, whose index is `index`; `None` when it is
-    /// malformed or its templates are not known.
-    pub fn place(&mut self, descriptor: &[u8], index: u64) -> Option<Place> {
-        let mut bits = Bits::new(descriptor);
-        let (first, last) = (bits.flag()?, bits.flag()?);
-        let id = bits.take(6)? as u8;
-        let number = bits.take(16)? as u16;
-        let extended = descriptor.len() > MANDATORY;
-        let mut flags = [false; 5];
-        if extended {
-            for flag in &mut flags {
-                *flag = bits.flag()?;
-            }
-        }
-        let [brings, active, dtis, differences, _] = flags;
+    /// Read a descriptor and say the place of its packet, whose index and timestamp are `at`, and
+    /// how it is written for others; `None` when it is malformed or its templates are not known.
+    pub fn place(&mut self, descriptor: &[u8], at: (u64, u32)) -> Option<(Place, Layout)> {
+        let number = frame_number(descriptor)?;
+        let head = *descriptor.first()?;
+        let (first, last, id) = (head & 0x80 != 0, head & 0x40 != 0, head & 0x3F);
+        let (mut bits, brings, explicit, custom) = Layout::flags(descriptor)?;
         if brings {
-            let brought = Structure::read(&mut bits)?;
-            if self.structure.is_some() && index < self.since {
-                return None;
-            }
-            self.structure = Some(brought);
-            self.since = index;
-            self.frames.clear();
+            self.learn(descriptor, &mut bits, at, number)?;
         }
         let structure = self.structure.as_ref()?;
-        if active {
-            bits.skip(structure.targets as u32)?;
+        if explicit {
+            self.active = bits.take(structure.targets as u32)?;
         }
-        let at = usize::from((id + 64 - structure.offset) % 64);
-        let mut frame = structure.templates.get(at)?.clone();
-        if dtis {
+        let begins = bits.position();
+        let mut frame = structure.template(id)?.clone();
+        if custom & 4 != 0 {
             frame.indications = indications(&mut bits, structure.targets)?;
         }
-        if differences {
+        if custom & 2 != 0 {
             frame.references = references(&mut bits)?;
         }
         let place = self.judge(&frame, number, first, last, brings)?;
         self.note(number, place.needed);
-        Some(place)
+        let layout = Layout {
+            view: self.view.clone(),
+            brings,
+            custom,
+            frame: begins,
+            active: self.active,
+            after: self.follow(at.1, number, place.needed).filter(|_| first),
+        };
+        Some((place, layout))
+    }
+
+    /// Take new templates; `None` when they are malformed, or older than those there are.
+    fn learn(
+        &mut self,
+        descriptor: &[u8],
+        bits: &mut Bits<'_>,
+        at: (u64, u32),
+        number: u16,
+    ) -> Option<()> {
+        let from = bits.position();
+        let brought = Structure::read(bits)?;
+        if self.structure.is_some() && at.0 < self.since {
+            return None;
+        }
+        let view = View {
+            octets: descriptor.into(),
+            templates: (from, bits.position()),
+            targets: brought.targets as u32,
+            shown: brought.shown(),
+        };
+        self.active = view.all();
+        self.view = Arc::new(view);
+        self.structure = Some(brought);
+        self.since = at.0;
+        self.first = First {
+            timestamp: at.1,
+            number,
+            ..First::default()
+        };
+        self.frames.clear();
+        Some(())
+    }
+
+    /// Follow the picture that brought the templates: the targets that needed a frame of it before
+    /// this one; `None` in other pictures.
+    fn follow(&mut self, timestamp: u32, number: u16, needed: u16) -> Option<u16> {
+        if timestamp != self.first.timestamp {
+            return None;
+        }
+        if number != self.first.number {
+            self.first.before |= self.first.needed;
+            self.first.number = number;
+        }
+        self.first.needed = needed;
+        Some(self.first.before)
     }
 
     fn judge(
@@ -269,21 +178,6 @@ impl Tracker {
     }
 }
 
-/// Distances of 4, 8 or 12 bits, each behind its size.
-fn references(bits: &mut Bits<'_>) -> Option<Vec<u16>> {
-    let mut found = Vec::new();
-    loop {
-        let size = bits.take(2)?;
-        if size == 0 {
-            return Some(found);
-        }
-        found.push(bits.take(4 * size)? as u16 + 1);
-        if found.len() > MAX_REFERENCES {
-            return None;
-        }
-    }
-}
-
 /// The number of a descriptor's frame.
 pub fn frame_number(descriptor: &[u8]) -> Option<u16> {
     let octets = descriptor.get(1..MANDATORY)?.try_into().ok()?;
@@ -300,6 +194,8 @@ pub fn brings_structure(descriptor: &[u8]) -> bool {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::place::{target, TOP};
+    use crate::telling::{Dependency, Listener};
     use proptest::prelude::*;
 
     /// Writes descriptors bit by bit.
@@ -358,16 +254,20 @@ pub mod tests {
         out.octets()
     }
 
+    fn placed(tracker: &mut Tracker, descriptor: &[u8]) -> Option<Place> {
+        tracker.place(descriptor, (0, 0)).map(|(place, _)| place)
+    }
+
     #[test]
     fn three_temporal_layers_are_told_apart() {
         let mut tracker = Tracker::default();
-        let key = tracker.place(&l1t3(), 0).expect("parses");
+        let key = placed(&mut tracker, &l1t3()).expect("parses");
         assert_eq!((key.offered, key.nested, key.reach), (0b111, true, ALL));
         assert_eq!(tracker.heights()[0], 360);
         assert!(brings_structure(&l1t3()));
-        let highest = tracker.place(&packet(3, 101), 0).expect("known");
+        let highest = placed(&mut tracker, &packet(3, 101)).expect("known");
         assert_eq!(highest.needed, target(0, 2) | TOP);
-        let middle = tracker.place(&packet(2, 102), 0).expect("known");
+        let middle = placed(&mut tracker, &packet(2, 102)).expect("known");
         assert_eq!(middle.needed, target(0, 1) | target(0, 2) | TOP);
         assert_eq!(middle.turn(target(0, 0), TOP), Some(TOP));
         assert_eq!(frame_number(&packet(2, 102)), Some(102));
@@ -376,10 +276,10 @@ pub mod tests {
     #[test]
     fn a_frame_whose_reference_was_not_sent_is_no_place_to_switch() {
         let mut tracker = Tracker::default();
-        tracker.place(&l1t3(), 0).expect("parses");
-        tracker.place(&packet(3, 103), 0).expect("known");
+        placed(&mut tracker, &l1t3()).expect("parses");
+        placed(&mut tracker, &packet(3, 103)).expect("known");
         // Refers to the frame before it, which viewers of layer 0 were not sent.
-        let frame = tracker.place(&packet(4, 104), 0).expect("known");
+        let frame = placed(&mut tracker, &packet(4, 104)).expect("known");
         assert_eq!(frame.reach & target(0, 0), 0);
         assert_eq!(frame.turn(target(0, 0), target(0, 2)), None);
     }
@@ -387,21 +287,26 @@ pub mod tests {
     #[test]
     fn an_unknown_template_has_no_place() {
         let mut tracker = Tracker::default();
-        assert_eq!(tracker.place(&packet(0, 1), 0), None);
-        tracker.place(&l1t3(), 0).expect("parses");
-        assert_eq!(tracker.place(&packet(5, 1), 0), None);
+        assert_eq!(placed(&mut tracker, &packet(0, 1)), None);
+        placed(&mut tracker, &l1t3()).expect("parses");
+        assert_eq!(placed(&mut tracker, &packet(5, 1)), None);
     }
 
     proptest! {
         #[test]
         fn random_descriptors_never_panic(all in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..80), 1..5)) {
             let mut tracker = Tracker::default();
-            for mut data in all {
-                tracker.place(&data, 0);
+            for (at, mut data) in (0u64..).zip(all) {
+                let placed = tracker.place(&data, (at, at as u32 / 2));
+                let told = Dependency::new(&data, placed.map(|(_, layout)| layout));
+                for mask in [1, target(1, 0), TOP] {
+                    let who = Listener { mask, delta: 1, told_less: at % 2 == 0 };
+                    prop_assert_eq!(told.tell(who).is_some(), data.len() >= MANDATORY);
+                }
                 if let Some(flags) = data.get_mut(3) {
                     *flags |= 0x80;
                 }
-                tracker.place(&data, 0);
+                tracker.place(&data, (0, 0));
                 frame_number(&data);
             }
         }
@@ -414,8 +319,8 @@ pub mod tests {
             }
             data.truncate(cut.max(3));
             let mut tracker = Tracker::default();
-            tracker.place(&data, 0);
-            tracker.place(&packet(1, 104), 0);
+            tracker.place(&data, (0, 0));
+            placed(&mut tracker, &packet(1, 104));
         }
     }
 }

@@ -3,7 +3,6 @@
 //! Ids are negotiated per transport, so a packet's extensions are read into `Values` with the
 //! sender's ids and written with the receiver's.
 
-use crate::dependency;
 use crate::rtp::Header;
 
 /// The extensions we know.  The order is the index into `Ids`.
@@ -188,20 +187,6 @@ impl<'a> Writer<'a> {
                 .push(id << 4 | (value.len().saturating_sub(1) as u8 & 0x0F));
         }
         self.out.extend_from_slice(value);
-    }
-
-    /// Append a dependency descriptor, if it is one and the receiver negotiated it, with `delta`
-    /// added to its frame number.
-    pub fn put_dependency(&mut self, value: &[u8], delta: u16) {
-        let (Some(number), before) = (dependency::frame_number(value), self.out.len()) else {
-            return;
-        };
-        self.put(Extension::DependencyDescriptor, value);
-        let start = self.out.len() - value.len();
-        if start > before {
-            let shifted = number.wrapping_add(delta).to_be_bytes();
-            self.out[start + 1..start + dependency::MANDATORY].copy_from_slice(&shifted);
-        }
     }
 
     /// Close the block.  Returns whether it holds anything; an empty one is taken back.

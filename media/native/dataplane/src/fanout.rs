@@ -2,13 +2,15 @@
 
 use crate::bandwidth::Load;
 use crate::batch::{Open, Ready, MAX_SEGMENTS};
+use crate::bits::Pen;
 use crate::cache::Packet;
 use crate::counters::Counters;
 use crate::engine::Engine;
+use crate::epoch::Epoch;
 use crate::ext::{Extension, Writer};
 use crate::red::Earlier;
 use crate::rtp::Fixed;
-use crate::sink::{Allowed, Epoch, Sink, Wanted};
+use crate::sink::{Allowed, Sink, Wanted};
 use crate::source::{Source, BEGUN_US};
 use crate::thinning::Verdict;
 use crate::transport::{Binding, Pending, Transport};
@@ -349,8 +351,11 @@ fn write(
     let (out, start) = egress.open.begin();
     fixed.write(out);
     let mid = sink.config.mid.as_deref().unwrap_or("").as_bytes();
+    let filling = matches!(form, Form::Filling);
     let wanted = transport.ids.id(Extension::DependencyDescriptor);
-    let dependency = wanted.and(packet.dependency.as_deref()).unwrap_or_default();
+    let wanted = wanted.filter(|_| !filling).and(packet.dependency.as_ref());
+    let told = wanted.and_then(|dependency| dependency.tell(epoch.listener()));
+    let dependency = told.as_ref().map_or(&[][..], Pen::octets);
     let mut writer = Writer::new(out, &transport.ids, mid.len().max(dependency.len()));
     if !mid.is_empty() {
         writer.put(Extension::Mid, mid);
@@ -370,7 +375,9 @@ fn write(
         writer.put(Extension::AbsSendTime, &time);
         writer.put(Extension::Twcc, &transport.twcc_seq.to_be_bytes());
     }
-    writer.put_dependency(dependency, epoch.frame_delta);
+    if !dependency.is_empty() {
+        writer.put(Extension::DependencyDescriptor, dependency);
+    }
     fixed.extended = writer.finish();
     if fixed.extended {
         out[start] |= 0x10;

@@ -130,6 +130,7 @@ impl Engine {
             return 0;
         };
         let steps = source.steps(now);
+        let steps = sink.decodable(&steps, source.codec);
         sink.give(&steps, self.strain);
         let choice = choose(source, source_key, &steps, sink, now);
         sink.goal = choice.goal;
@@ -165,6 +166,7 @@ impl Engine {
             if sink.wanted.is_some_and(|wanted| wanted.source != key) {
                 continue;
             }
+            let steps = sink.decodable(&steps, source.codec);
             sink.give(&steps, self.strain);
             let choice = choose(source, key, &steps, sink, now);
             let asks_for = point(source, key, sink, choice, now) && waits;

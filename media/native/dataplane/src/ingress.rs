@@ -242,9 +242,8 @@ impl Engine {
 /// Put a packet into its layer's cache and follow key frames.  Whether a new one starts here.
 fn store(layer: &mut crate::source::Layer, arrival: &Arrival<'_>, now: Micros) -> bool {
     let codec = arrival.codec;
-    let dependency = arrival.values.dependency;
     let at = (arrival.index, arrival.timestamp);
-    let reading = layer.read(codec, arrival.payload, dependency, at);
+    let (reading, dependency) = layer.read(codec, arrival.payload, arrival.values.dependency, at);
     layer.came(reading.place.needed, arrival.payload.len(), now);
     if codec == Codec::H264 && !layer.sps_in_band {
         layer.sps_in_band = keyframe::h264_has_sps(arrival.payload);
@@ -259,7 +258,7 @@ fn store(layer: &mut crate::source::Layer, arrival: &Arrival<'_>, now: Micros) -
         kept: arrival.values.kept,
         place: reading.place,
         descriptor: reading.descriptor,
-        dependency: dependency.map(Box::from),
+        dependency,
         payload: Vec::new(),
     };
     layer.cache.put(head, arrival.payload);

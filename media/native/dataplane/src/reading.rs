@@ -6,6 +6,7 @@ use crate::descriptor::Descriptor;
 use crate::keyframe;
 use crate::place::Place;
 use crate::source::Layer;
+use crate::telling::Dependency;
 use crate::types::Codec;
 use crate::vp8::Vp8;
 use crate::vp9::{self, Vp9};
@@ -85,14 +86,15 @@ fn vp9_reading(vp9: &Vp9, payload: &[u8]) -> Reading {
 }
 
 impl Layer {
-    /// Read a packet of this layer, with what its dependency descriptor says if there is one.
+    /// Read a packet of this layer, with what its dependency descriptor says if there is one, and
+    /// that as it is written for others.
     pub fn read(
         &mut self,
         codec: Codec,
         payload: &[u8],
         dependency: Option<&[u8]>,
         at: (u64, u32),
-    ) -> Reading {
+    ) -> (Reading, Option<Dependency>) {
         let (index, timestamp) = at;
         let mut reading = Reading::of(codec, payload, self.sps_in_band);
         let before = index.checked_sub(1).and_then(|index| self.cache.get(index));
@@ -100,8 +102,10 @@ impl Layer {
         if matches!(codec, Codec::H264 | Codec::Av1) {
             reading.place.starts = !follows;
         }
-        if let Some(place) = dependency.and_then(|octets| self.frames.place(octets, index)) {
+        let mut told = None;
+        if let Some((place, layout)) = dependency.and_then(|octets| self.frames.place(octets, at)) {
             reading.place = place;
+            told = Some(layout);
             let heights = self.frames.heights();
             if reading.keyframe_start && heights[0] != 0 {
                 reading.heights = heights;
@@ -110,7 +114,10 @@ impl Layer {
         reading.place.starts &= !follows;
         self.offered |= reading.place.offered;
         reading.place.offered = self.offered;
-        reading
+        (
+            reading,
+            dependency.map(|octets| Dependency::new(octets, told)),
+        )
     }
 }
 

@@ -10,9 +10,10 @@
 
 use crate::cache::{Cache, Packet};
 use crate::engine::Engine;
+use crate::epoch::Epoch;
 use crate::ext::Values;
 use crate::ingress::Arrival;
-use crate::sink::{Epoch, Sink};
+use crate::sink::Sink;
 use crate::source::Layer;
 use crate::types::{Codec, Micros};
 

@@ -1,6 +1,7 @@
 //! Operations: transports, keys, sources, sinks, and which source feeds which sink.
 
 use crate::engine::Engine;
+use crate::ext::Extension;
 use crate::sink::{Sink, Wanted};
 use crate::source::Source;
 use crate::srtp::Protection;
@@ -130,7 +131,8 @@ impl Engine {
         };
         let first = start(config.ssrc, random.0);
         let repair = config.rtx_ssrc.map_or(0, |ssrc| start(ssrc, random.1));
-        let sink = Sink::new(id, key, config, first, repair, random.2);
+        let mut sink = Sink::new(id, key, config, first, repair, random.2);
+        sink.flat = transport.ids.id(Extension::DependencyDescriptor).is_none();
         let (ssrc, rtx_ssrc) = (sink.config.ssrc, sink.config.rtx_ssrc);
         let sink_key = self.tables.sinks.insert(sink);
         self.tables.sink_keys.insert(id, sink_key);

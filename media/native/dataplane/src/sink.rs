@@ -1,11 +1,13 @@
 //! A slot: one outgoing SSRC that some source may feed, numbered so that a receiver never notices
 //! which.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use crate::cache::Packet;
 use crate::congestion::Shedding;
 use crate::counters::SinkStats;
+use crate::epoch::Epoch;
 use crate::layers::{pick, Step};
 use crate::place::TOP;
 use crate::red::Redundancy;
@@ -31,35 +33,6 @@ const PLI_BURST: u8 = 2;
 const REPAIR_CREDIT: u64 = 128 * 1024;
 /// A receiver report about more packets than this is a mistake.
 const MAX_EXPECTED: u64 = 10_000;
-
-/// A stretch during which the sink was fed from one layer of one source with fixed offsets.
-#[derive(Clone, Copy, Debug)]
-pub struct Epoch {
-    /// Id and slab key of the source.
-    pub source: u32,
-    pub source_key: usize,
-    pub layer: usize,
-    pub first_in: u64,
-    pub first_out: u64,
-    pub timestamp_delta: u32,
-    pub picture_delta: u16,
-    pub tl0_delta: u8,
-    /// Added to the frame number of a dependency descriptor.
-    pub frame_delta: u16,
-    /// The target that is sent (`place`).
-    pub mask: u16,
-}
-
-impl Epoch {
-    /// Outgoing index of a packet of this spell; `None` when it is older than the spell.
-    pub fn out(&self, index: u64) -> Option<u64> {
-        Some(self.first_out + index.checked_sub(self.first_in)?)
-    }
-
-    fn incoming(&self, out: u64) -> Option<u64> {
-        Some(self.first_in + out.checked_sub(self.first_out)?)
-    }
-}
 
 /// The newest numbers sent, from which the next spell goes on.
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +87,8 @@ pub struct Sink {
     pub live: Option<Epoch>,
     pub wanted: Option<Wanted>,
     pub want: Want,
+    /// Its receiver takes no dependency descriptors, and so no spatial layers of AV1.
+    pub flat: bool,
     /// What its path has room for.
     pub allowed: Allowed,
     /// What of that the engine's strain leaves, and whether its steps are less than it wants.
@@ -171,6 +146,7 @@ impl Sink {
             live: None,
             wanted: None,
             want: Want::default(),
+            flat: false,
             allowed: Allowed::default(),
             given: Allowed::default(),
             lowered: false,
@@ -196,6 +172,16 @@ impl Sink {
             then: (first_out, 0),
             stats: SinkStats::default(),
         }
+    }
+
+    /// Those of a source's steps that its receiver can decode: without dependency descriptors a
+    /// receiver takes each spatial layer of AV1 for a picture of its own.
+    pub fn decodable<'a>(&self, steps: &'a [Step], codec: Option<Codec>) -> Cow<'a, [Step]> {
+        if !self.flat || codec != Some(Codec::Av1) {
+            return Cow::Borrowed(steps);
+        }
+        let lowest = steps.iter().filter(|step| step.spatial == 0);
+        Cow::Owned(lowest.copied().collect())
     }
 
     /// Say what it gets of these steps: what fits its path, less what the engine's strain takes.
@@ -255,6 +241,7 @@ impl Sink {
                 .wrapping_add(1)
                 .wrapping_sub(packet.frame().unwrap_or(0)),
             mask: self.goal,
+            told_less: false,
         };
         if self.live.is_some() || self.newest.is_some() {
             self.stats.switches += 1;

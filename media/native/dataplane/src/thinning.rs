@@ -5,7 +5,8 @@
 //! after it.  What became of a packet that comes late is a matter of the epoch it falls into.
 
 use crate::cache::Packet;
-use crate::sink::{Epoch, Sink, Wanted};
+use crate::epoch::Epoch;
+use crate::sink::{Sink, Wanted};
 use crate::types::Codec;
 
 /// Left-out pictures remembered, so that what comes late of one is known.
@@ -27,7 +28,8 @@ impl Sink {
             return Verdict::Drop;
         };
         let needed = packet.place.needed & live.mask != 0;
-        if needed && live.mask == self.aim && packet.index >= live.first_in {
+        let stays = live.mask == self.aim && !(live.told_less && packet.keyframe_start);
+        if needed && stays && packet.index >= live.first_in {
             self.next_in = self.next_in.max(packet.index + 1);
             return Verdict::Send(live);
         }
@@ -39,24 +41,37 @@ impl Sink {
             return self.late(packet, live);
         }
         self.next_in = packet.index + 1;
-        if packet.place.starts && live.mask != self.aim {
+        if packet.place.starts {
             if self.aim == 0 {
                 return self.halt(live);
             }
-            if let Some(mask) = packet.place.turn(live.mask, self.aim) {
-                live = self.go_on(Epoch {
-                    first_in: packet.index,
-                    first_out: live.out(packet.index).unwrap_or(live.first_out),
-                    mask,
-                    ..live
-                });
-            }
+            live = self.turn(packet, live);
         }
         if packet.place.needed & live.mask != 0 {
             return Verdict::Send(live);
         }
         self.leave_out(packet, live);
         Verdict::Drop
+    }
+
+    /// Begin an epoch with another target where that may be, or with a key frame, from which on
+    /// nothing is left of what its viewer was told.
+    fn turn(&mut self, packet: &Packet, live: Epoch) -> Epoch {
+        let turned = packet.place.turn(live.mask, self.aim);
+        let mask = turned
+            .filter(|_| live.mask != self.aim)
+            .unwrap_or(live.mask);
+        let told_less = !packet.keyframe_start && (live.told_less || mask != live.mask);
+        if (mask, told_less) == (live.mask, live.told_less) {
+            return live;
+        }
+        self.go_on(Epoch {
+            first_in: packet.index,
+            first_out: live.out(packet.index).unwrap_or(live.first_out),
+            mask,
+            told_less,
+            ..live
+        })
     }
 
     /// End the feed; it waits for its next key frame.

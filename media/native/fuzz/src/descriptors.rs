@@ -7,6 +7,7 @@ use dataplane::descriptor::Descriptor;
 use dataplane::ext::Kept;
 use dataplane::keyframe;
 use dataplane::place::Place;
+use dataplane::telling::{Dependency, Listener};
 use dataplane::vp8::Vp8;
 use dataplane::vp9::{self, Vp9};
 use dataplane::Codec;
@@ -83,9 +84,22 @@ pub fn dependency(data: &[u8]) {
         let number = dependency::frame_number(descriptor);
         assert_eq!(number.is_some(), descriptor.len() >= 3);
         dependency::brings_structure(descriptor);
-        if let Some(place) = tracker.place(descriptor, index) {
+        let placed = tracker.place(descriptor, (index, index as u32 / 4));
+        let (place, layout) = placed.unzip();
+        if let Some(place) = place {
             assert!(number.is_some());
             place.turn(place.offered, place.needed);
+        }
+        let dependency = Dependency::new(descriptor, layout);
+        for bit in 0..16 {
+            let who = Listener {
+                delta: 7,
+                mask: 1 << bit,
+                told_less: bit % 2 == 0,
+            };
+            let told = dependency.tell(who);
+            let renumbered = told.and_then(|told| dependency::frame_number(told.octets()));
+            assert_eq!(renumbered, number.map(|number| number.wrapping_add(7)));
         }
         tracker.heights();
         rest = after;

@@ -111,7 +111,11 @@ impl Engine {
         }
         let live = sink.live.map(|epoch| epoch.source_key);
         let source = sink.wanted.map(|wanted| wanted.source).or(live)?;
-        let steps = useful(self.tables.sources.get(source)?.steps(now), sink);
+        let source = self.tables.sources.get(source)?;
+        let steps = sink
+            .decodable(&source.steps(now), source.codec)
+            .into_owned();
+        let steps = useful(steps, sink);
         let last = steps.len().checked_sub(1)?;
         let has = match sink.allowed {
             Allowed::Paused => None,

@@ -7,7 +7,7 @@ pub mod ends;
 use std::collections::BTreeMap;
 
 use dataplane::demux::{classify, Class};
-use dataplane::ext::Extension;
+use dataplane::ext::{Extension, Ids, Writer};
 use dataplane::rtp::{Fixed, Header};
 use dataplane::srtp::Protection;
 use dataplane::stun::{integrity_key, Builder, BINDING_REQUEST};
@@ -71,6 +71,17 @@ pub struct Terminal {
 impl Terminal {
     /// Add a transport to the engine, verify its path and give it keys.
     pub fn connect(engine: &mut Engine, id: u16, now: Micros) -> Terminal {
+        let extensions = [(Extension::Mid, 3), (Extension::Twcc, 5)];
+        Terminal::connect_with(engine, id, &extensions, now)
+    }
+
+    /// The same, with header extensions of its own.
+    pub fn connect_with(
+        engine: &mut Engine,
+        id: u16,
+        extensions: &[(Extension, u8)],
+        now: Micros,
+    ) -> Terminal {
         let config = TransportConfig {
             local_ufrag: format!("us{id}"),
             local_pwd: "ours".to_owned(),
@@ -78,7 +89,7 @@ impl Terminal {
             remote_pwd: "theirs".to_owned(),
             controlling: false,
             candidates: Vec::new(),
-            extensions: vec![(Extension::Mid, 3), (Extension::Twcc, 5)],
+            extensions: extensions.to_vec(),
         };
         let number = u32::from(id);
         engine.apply(Op::AddTransport(number, Box::new(config)), now);
@@ -191,6 +202,28 @@ impl Terminal {
         packet.extend_from_slice(payload);
         self.out
             .seal_rtp(&mut packet, 0, 12, ssrc, index)
+            .expect("seals");
+        packet
+    }
+
+    /// A protected packet with a dependency descriptor, under the id that `ids` has for it.
+    pub fn described(
+        &self,
+        fixed: Fixed,
+        index: u64,
+        ids: &Ids,
+        descriptor: &[u8],
+        payload: &[u8],
+    ) -> Vec<u8> {
+        let mut packet = Vec::new();
+        fixed.write(&mut packet);
+        let mut writer = Writer::new(&mut packet, ids, descriptor.len());
+        writer.put(Extension::DependencyDescriptor, descriptor);
+        assert!(writer.finish());
+        let header = packet.len();
+        packet.extend_from_slice(payload);
+        self.out
+            .seal_rtp(&mut packet, 0, header, fixed.ssrc, index)
             .expect("seals");
         packet
     }

@@ -74,15 +74,20 @@ class Browsers:
         self._browser.close()
         self._playwright.stop()
 
-    def open(self, url: str, *, width: int = 1366, height: int = 768, insecure: bool = False) -> Page:
-        """Open ``url`` as a new person with an empty profile; ``insecure``: accept any certificate."""
+    def open(self, url: str, *, width: int = 1366, height: int = 768, insecure: bool = False, script: str = "") -> Page:
+        """Open ``url`` as a new person with an empty profile.
+
+        Args:
+            insecure: Accept any certificate.
+            script: Run before anything of the page's own.
+        """
         context = self._browser.new_context(
             viewport={"width": width, "height": height},
             permissions=["camera", "microphone"],
             locale="zh-CN",
             ignore_https_errors=insecure,
         )
-        context.add_init_script(REMEMBER_PEERS)
+        context.add_init_script(REMEMBER_PEERS + script)
         page = context.new_page()
         page.set_default_timeout(20_000)
         page.goto(url)

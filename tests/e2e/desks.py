@@ -30,8 +30,9 @@ def console(browsers: Browsers, demo: Demo, tier: str, role: str = "commander") 
     return page
 
 
-def terminal(browsers: Browsers, demo: Demo, tier: str) -> Page:
-    page = browsers.open(demo.link(tier, "terminal"), width=1024, height=700)
+def terminal(browsers: Browsers, demo: Demo, tier: str, script: str = "") -> Page:
+    """Open the terminal page of ``tier``; ``script`` runs in it first."""
+    page = browsers.open(demo.link(tier, "terminal"), width=1024, height=700, script=script)
     page.get_by_test_id("enter-duty").click()
     expect(page.get_by_test_id("connection")).to_have_attribute("data-status", "online")
     return page

@@ -8,11 +8,13 @@
 import { retryMs } from "./backoff"
 import { camera, canCapture, CaptureFailed, microphone, screen, type CaptureProblem } from "./capture"
 import { RequestFailed, type Connection } from "./connection"
-import { makePeer, offerAgain, type Peer } from "./peer"
+import { byStream, makePeer, narrow, offerAgain, type Peer } from "./peer"
 import { bytes, rates, type Bytes, type Rates } from "./rates"
 import { listenOnly, onlyListens } from "./viewing"
 
 const SILENT_MS = 5_000
+/** For the handshake over a way whose checks pass: some round trips by satellite, and what is repeated. */
+const HANDSHAKE_MS = 4_000
 const LOOK_EVERY_MS = 2_000
 const PIN_EVERY_MS = 1_000
 const PIN_TRIES = 20
@@ -62,8 +64,10 @@ export class Meeting {
   private switching: Promise<void> = Promise.resolve()
   private attempt = 0
   private timer = 0
+  private doubts = 0
   private bytes: Bytes | null = null
   private restarting = false
+  private streams = false // this network carries no large datagrams: by TCP
   private turn = 0 // a later join or leave makes an earlier one that is still waiting void
 
   constructor(
@@ -109,6 +113,7 @@ export class Meeting {
 
   /** The device moved to another network: the old way may never say that it is dead. */
   private readonly moved = (): void => {
+    this.streams = false
     if (this.peer !== null && this.view.phase === "live") void this.restart(this.peer)
   }
 
@@ -118,8 +123,7 @@ export class Meeting {
     this.restarting = true
     try {
       const answer = await this.connection.request({ type: "restart", sdp: await offerAgain(peer.connection) })
-      if (peer === this.peer && answer.type === "restarted")
-        await peer.connection.setRemoteDescription({ type: "answer", sdp: answer.sdp })
+      if (peer === this.peer && answer.type === "restarted") await this.answered(peer, answer.sdp)
     } catch (error) {
       const offline = error instanceof RequestFailed && ["offline", "timeout"].includes(error.code)
       if (peer === this.peer && !offline) this.recover(0)
@@ -185,15 +189,36 @@ export class Meeting {
       if (this.shared !== null) await peer.content.replaceTrack(this.shared)
       const answer = await this.connection.request({ type: "join", conference, sdp: peer.offer })
       if (turn !== this.turn || answer.type !== "joined") return
-      await peer.connection.setRemoteDescription({ type: "answer", sdp: answer.sdp })
-      this.attempt = 0
       peer.connection.onconnectionstatechange = () => this.follow(peer)
+      peer.connection.oniceconnectionstatechange = () => this.handshake(peer)
+      await this.answered(peer, answer.sdp)
+      this.attempt = 0
       this.change({ phase: "live", streams: peer.streams, failure: null })
       this.announce()
       void this.pinAgain(turn)
     } catch (error) {
       if (turn === this.turn) this.refused(error instanceof RequestFailed ? error.code : "media-failed")
     }
+  }
+
+  private answered(peer: Peer, sdp: string): Promise<void> {
+    return peer.connection.setRemoteDescription({ type: "answer", sdp: this.streams ? byStream(sdp) : sdp })
+  }
+
+  /**
+   * Once there is a way, keys are agreed on soon; else take the seat by TCP.
+   *
+   * Not by another offer on the same connection: a browser goes on using the datagram way it knows.
+   */
+  private handshake(peer: Peer): void {
+    clearTimeout(this.doubts)
+    if (peer !== this.peer || !narrow(peer.connection)) return
+    this.doubts = window.setTimeout(() => {
+      const answer = peer.connection.remoteDescription?.sdp ?? ""
+      if (peer !== this.peer || !narrow(peer.connection) || byStream(answer) === answer) return
+      this.streams = true
+      this.recover(0)
+    }, HANDSHAKE_MS)
   }
 
   /** A gateway that was started again hears of the other sites a moment later than of us. */
@@ -220,6 +245,7 @@ export class Meeting {
 
   private follow(peer: Peer): void {
     if (peer !== this.peer) return
+    this.handshake(peer)
     clearTimeout(this.timer)
     const state = peer.connection.connectionState
     if (state === "connected" && this.view.phase === "recovering") this.change({ phase: "live" })

@@ -65,6 +65,22 @@ async function shortOffer(connection: RTCPeerConnection, all: RTCRtpTransceiver[
   return connection.createOffer()
 }
 
+/** The answer with its ways by TCP alone; as it is when it has none. */
+export function byStream(answer: string): string {
+  const without = answer.replace(/^a=candidate:\S+ \d+ udp .*\r\n/gim, "")
+  return /^a=candidate:\S+ \d+ tcp /im.test(without) ? without : answer
+}
+
+/**
+ * Whether checks pass and the handshake does not: the way carries small datagrams alone.
+ *
+ * A browser's first flight is of up to 1,228 bytes with its headers, and its media hardly less; it lowers neither.
+ */
+export function narrow(connection: RTCPeerConnection): boolean {
+  const { connectionState: whole, iceConnectionState: way } = connection
+  return (whole === "new" || whole === "connecting") && (way === "connected" || way === "completed")
+}
+
 /** Keep what the gateway forwards. */
 function preferCodecs(transceiver: RTCRtpTransceiver, isVideo: (codec: RTCRtpCodec) => boolean): void {
   const kind = transceiver.receiver.track.kind

@@ -9,6 +9,7 @@ class FakeSocket {
   static made: FakeSocket[] = []
   readyState = 0
   sent: string[] = []
+  code: number | undefined
   onopen: (() => void) | null = null
   onmessage: ((event: { data: string }) => void) | null = null
   onclose: (() => void) | null = null
@@ -21,8 +22,9 @@ class FakeSocket {
     this.sent.push(text)
   }
 
-  close(): void {
+  close(code?: number): void {
     this.readyState = 3
+    this.code = code
   }
 
   open(): void {
@@ -78,6 +80,34 @@ describe("a connection", () => {
     expect(newest().url).toBe("wss://county.test/ws")
     expect(JSON.parse(newest().sent[0]!)).toEqual({ type: "hello", version: 1, token: "secret", client: "web", resume: "" })
     expect(statuses).toEqual(["connecting", "online"])
+  })
+
+  test("names the session it goes on for, and each only once", () => {
+    connected()
+    for (const resume of ["r2", "r3"]) {
+      const before = JSON.parse(newest().sent[0]!).resume
+      newest().cut()
+      vi.advanceTimersByTime(LAST_RETRY_MS)
+      newest().open()
+      expect(JSON.parse(newest().sent[0]!).resume).not.toBe(before)
+      newest().say(welcome({ resume }))
+    }
+    newest().cut()
+    vi.advanceTimersByTime(LAST_RETRY_MS)
+    newest().open()
+    expect(JSON.parse(newest().sent[0]!).resume).toBe("r3")
+  })
+
+  test("keeps its seat when it lets go of a dead line, and gives it up when it is stopped", async () => {
+    const connection = connected()
+    const dead = newest()
+    healthy = false
+    await vi.advanceTimersByTimeAsync(30_001)
+    expect(dead.code).toBeUndefined()
+    await vi.advanceTimersByTimeAsync(LAST_RETRY_MS)
+    const live = newest()
+    connection.stop()
+    expect(live.code).toBe(1000)
   })
 
   test("dials again for ever, never later than 15 seconds after a failure", () => {

@@ -17,26 +17,31 @@ FEW = 3
 pytestmark = [pytest.mark.long, pytest.mark.timeout(700)]
 
 
-async def story(codec: str, mode: str, wishes: Sequence[int]) -> Mapping[str, Any]:
-    """A camera of 540 lines and a viewer that wants so many of them, one wish after the other."""
+async def story(
+    codec: str, mode: str, wishes: Sequence[int], *, asks: bool = True, gets: Sequence[int] = ()
+) -> Mapping[str, Any]:
+    """A camera of 540 lines and a viewer that wants so many of them, one wish after the other.
+
+    ``asks``: the viewer takes dependency descriptors.  ``gets``: lines it is to see, where those are not its wishes.
+    """
     async with harness() as node, chromium() as browser:
         camera, viewer = await browser.new_page(), await browser.new_page()
         await camera.goto(node.url)
         await viewer.goto(node.url)
         offer = {"publish": True, "slots": 0, "width": 960, "height": 540, "rate": 12, "codec": codec, "mode": mode}
         sender = await camera.evaluate("(o) => start(o)", offer)
-        number = await viewer.evaluate("(o) => start(o)", {"publish": False, "slots": 1})
+        number = await viewer.evaluate("(o) => start(o)", {"publish": False, "slots": 1, "asks": asks})
         source = node.source(sender, "camera")
         sink = next(slot.sink for slot in node.joined[number].slots if slot.kind == "video")
         node.engine.want(sink, wishes[0], 100)
         node.show(number, "0", source)
         sizes = []
-        for wanted in wishes:
+        for wanted, lines in zip(wishes, gets or wishes, strict=True):
             node.engine.want(sink, wanted, 100)
             look = await until(
-                f"{wanted} lines",
+                f"{lines} lines",
                 lambda: seen(viewer, "0"),
-                lambda s, wanted=wanted: s["height"] == wanted,
+                lambda s, lines=lines: s["height"] == lines,
                 PATIENCE_S,
             )
             sizes.append(look["height"])
@@ -73,3 +78,10 @@ def test_a_viewer_gets_as_many_lines_as_it_wants(codec: str, mode: str, wishes: 
     assert tuple(result["sizes"]) == wishes
     assert result["codec"] == f"video/{codec}"
     assert result["picture"]["nacks"] <= FEW, "what is left out leaves no gap"
+
+
+def test_who_takes_no_dependency_descriptors_watches_the_smaller_picture() -> None:
+    result = run_async(story("AV1", "L2T1", (540,), asks=False, gets=(270,)))
+    print(json.dumps(result))
+    assert result["sizes"] == [270]
+    assert result["codec"] == "video/AV1"

@@ -54,8 +54,10 @@ ENDING_S = 0.5
 """For the parts that run, once they are told to end."""
 PUT_AWAY_S = 0.5
 """For connections of media, to say goodbye."""
-LATE_S = 2.0
-"""So long after the time requests had, a process that was told to end is cut off.  The journal survives that."""
+LATE_S = 6.0
+"""So long after the time requests had, a process that was told to end is cut off.  The journal survives that.
+
+It ends in a fraction of it; a machine that is busy with something else may need the rest."""
 
 
 def run(config: Config) -> None:

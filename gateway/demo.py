@@ -38,7 +38,7 @@ from .supervisor import Child, end_with
 TIERS = ("province", "city", "county", "township", "village")
 BASE_PORT = 8801
 MEETING = "防汛视频调度会"
-READY_S = 120.0
+READY_S = 300.0
 POLL_S = 0.1
 DEVICE = "八里村水位站"
 CAMERAS = ("湘江水位摄像头", "镇政府广场摄像头")

@@ -11,7 +11,7 @@ def figures(*arguments: str) -> dict[str, float]:
     """Run ``wuji bench`` with ``--json`` and return its last line."""
     done = subprocess.run(
         [sys.executable, "-m", "gateway", "bench", *arguments, "--json"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     last: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

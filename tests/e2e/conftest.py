@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
-READY_S = 90.0
+READY_S = 300.0
 """Set-up is done by then; two cores also build the clip and start ten processes."""
 
 

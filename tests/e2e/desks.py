@@ -86,7 +86,7 @@ def front(terminal: Page, directive: str) -> Locator:
         overlay.get_by_test_id("directive-later").click()
         return False
 
-    until(in_front, within=30, what="the directive never came to the front")
+    until(in_front, what="the directive never came to the front")
     return overlay
 
 

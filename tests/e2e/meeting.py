@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from tests.e2e.running import COUNTY, Demo, call, send_json, until
+from tests.e2e.running import COUNTY, PATIENCE_S, Demo, call, send_json, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,6 @@ def convene(demo: Demo, title: str) -> str:
             lambda tier=tier, token=token: (
                 call(demo.url(tier, f"/api/v1/conferences/{conference}"), token=token).status == 200
             ),
-            within=15,
             what=f"the {tier} never heard of the meeting",
         )
     return conference
@@ -47,7 +46,7 @@ def convened(demo: Demo, title: str) -> Iterator[str]:
 
 async def participant(demo: Demo, tier: str, conference: str, token: str, name: str) -> str:
     """Return the id of the participant called ``name`` as soon as ``tier`` lists it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             url = demo.url(tier, f"/api/v1/participants?conference={conference}")
             listed: Any = await asyncio.to_thread(call, url, token=token)

@@ -22,6 +22,7 @@ from aiortc.mediastreams import MediaStreamError
 from yarl import URL
 
 from tests.e2e.clips import GRID, HEIGHT, WIDTH
+from tests.e2e.running import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -87,10 +88,13 @@ async def exchange(url: str, token: str, pc: RTCPeerConnection) -> AsyncIterator
     bearer = {"Authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession(headers=bearer) as http:
         headers = {"Content-Type": "application/sdp"}
-        async with http.post(url, data=pc.localDescription.sdp, headers=headers) as reply:
-            answer = await reply.text()
-            assert reply.status == 201, answer
-            location = reply.headers["Location"]
+        reply = await http.post(url, data=pc.localDescription.sdp, headers=headers)
+        while reply.status == 503:  # a gateway whose machine is busy says when to come back
+            await asyncio.sleep(float(reply.headers["Retry-After"]))
+            reply = await http.post(url, data=pc.localDescription.sdp, headers=headers)
+        answer = await reply.text()
+        assert reply.status == 201, answer
+        location = reply.headers["Location"]
         await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         try:
             yield
@@ -110,12 +114,12 @@ async def publishing(url: str, token: str, clip: Path) -> AsyncIterator[None]:
         yield
 
 
-async def view(url: str, token: str, *, pictures: int, within: float) -> Viewed:
-    """Decode until ``pictures`` different pictures and 50 loud sounds came, or fail after ``within`` seconds."""
+async def view(url: str, token: str, *, pictures: int) -> Viewed:
+    """Decode until ``pictures`` different pictures and 50 loud sounds came, or fail after PATIENCE_S."""
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     receivers = [pc.addTransceiver(kind, direction="recvonly").receiver for kind in ("audio", "video")]
     viewed = Viewed()
-    async with exchange(url, token, pc), asyncio.timeout(within):
+    async with exchange(url, token, pc), asyncio.timeout(PATIENCE_S):
         with contextlib.suppress(MediaStreamError):
             await asyncio.gather(_hear(receivers[0].track, viewed), _see(receivers[1].track, viewed, pictures))
     return viewed

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.e2e.running import until
+from tests.e2e.running import PATIENCE_S, until
 
 Json = dict[str, Any]
 
@@ -68,10 +68,10 @@ class Terminal:
     def find(self, wanted: Callable[[Json], bool]) -> Json | None:
         return next((m for m in list(self.messages) if wanted(m)), None)
 
-    def wait_for(self, wanted: Callable[[Json], bool], *, within: float, what: str) -> Json:
+    def wait_for(self, wanted: Callable[[Json], bool], *, what: str, within: float = PATIENCE_S) -> Json:
         """Return the first message that ``wanted`` accepts."""
         return until(lambda: self.find(wanted), within=within, what=what)
 
     def close(self) -> None:
         self._stop.set()
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=60)

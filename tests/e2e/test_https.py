@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def wuji(*arguments: str) -> Any:
     """Run a command with ``--json`` and return its last line."""
     command = [sys.executable, "-m", "gateway", *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -56,7 +56,6 @@ def write_config(folder: Path, port: int) -> Path:
     return target
 
 
-@pytest.mark.timeout(180)
 def test_a_page_over_https_joins_a_meeting_with_its_camera(
     browsers: Browsers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,7 +68,7 @@ def test_a_page_over_https_joins_a_meeting_with_its_camera(
             [sys.executable, "-m", "gateway", "node", "--config", str(config)], stdout=log, stderr=log
         )
     try:
-        until(lambda: answers(base), within=30, what=f"no answer over https: {(tmp_path / 'node.log').read_text()}")
+        until(lambda: answers(base), what=f"no answer over https: {(tmp_path / 'node.log').read_text()}")
         token = wuji("token", "--config", str(config), "--role", "commander", "--name", "指挥")["token"]
         order = json.dumps({"title": "加密会议", "scope": [{"node": COUNTY, "mode": "self"}]}).encode()
         made = call(
@@ -88,7 +87,7 @@ def test_a_page_over_https_joins_a_meeting_with_its_camera(
         page.context.close()
     finally:
         node.send_signal(signal.SIGTERM)
-        assert node.wait(timeout=20) == 0
+        assert node.wait(timeout=60) == 0
     assert not os.path.exists(f"/proc/{node.pid}")
 
 

@@ -30,7 +30,7 @@ def test_across_five_tiers_and_back(demo: Demo, conference: str, source: str, vi
     async def meet() -> Viewed:
         async with publishing(demo.url(source, f"/whip/{conference}"), sender, clip):
             seen = await participant(demo, viewer, conference, watcher, f"终端{source}")
-            return await view(demo.url(viewer, f"/whep/{conference}/{seen}"), watcher, pictures=20, within=40)
+            return await view(demo.url(viewer, f"/whep/{conference}/{seen}"), watcher, pictures=20)
 
     viewed = run_async(meet())
     match = likeness(viewed.pictures, thumbnails(clip, frames=100), thumbnails(path_of("bigbuckbunny.mp4"), frames=125))

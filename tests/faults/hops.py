@@ -15,7 +15,7 @@ from .profiles import PROFILES, Profile
 from .streams import Streams
 
 T = TypeVar("T")
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from .profiles import PROFILES
 from .report import DEFAULT, Row, measure
 from .watch import Studio
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.long
 SECONDS = 20.0
 LINK = "county-township"
 

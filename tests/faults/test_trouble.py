@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import REMEMBER_PEERS, inbound_video
+from tests.e2e.browser import PATIENCE_MS, REMEMBER_PEERS, inbound_video
 from tests.e2e.running import COUNTY, TOWNSHIP, call, until
 
 from .directives import Directives
@@ -19,7 +19,7 @@ from .pressure import Pulses, allow_files, open_files, resident_mb
 from .tree import ACCESS
 from .watch import Studio
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.long
 LIMIT_S = 60.0
 RESIDENT_MB = 256.0
 CALLERS = 200
@@ -33,10 +33,11 @@ def village(room: Studio) -> Iterator[Page]:
     context = room.browser.new_context(permissions=["camera", "microphone"], locale="zh-CN")
     context.add_init_script(REMEMBER_PEERS)
     page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(tree.demo.link("village", "terminal").replace(own, f"http://127.0.0.1:{hop.streams.port}"))
     page.get_by_test_id("enter-duty").click()
     expect(page.get_by_test_id("connection")).to_have_attribute("data-status", "online")
-    until(lambda: grows(page), within=LIMIT_S, what="the page never showed a picture")
+    until(lambda: grows(page), what="the page never showed a picture")
     yield page
     context.close()
 
@@ -86,7 +87,7 @@ def test_a_terminal_with_another_address_keeps_its_meeting(room: Studio, village
     before = seats(room)
     room.tree.network.do(move)
     gap = gap_s(village)
-    until(lambda: len(seats(room)) == len(before), within=LIMIT_S, what="the old seat was never given up")
+    until(lambda: len(seats(room)) == len(before), what="the old seat was never given up")
     expect(village.get_by_test_id("connection")).to_have_attribute("data-status", "online")
     print(f"another address: {gap:.1f} s without a picture; the same seat: {before == seats(room)}")
     assert 0 < gap < 30
@@ -104,12 +105,12 @@ def test_a_gateway_with_a_fifth_of_a_processor_still_rings(room: Studio) -> None
     pid = room.tree.demo.node_pid("township")
     directives = Directives(room.tree.demo)
     with room.viewer() as viewer:
-        viewer.until(20, within=LIMIT_S)
+        viewer.until(20)
         with Pulses(pid, 0.2):
             viewer.watch(15)
             seen = figures(viewer.run())
         rang = directives.stop()
-        viewer.until(20, within=LIMIT_S)
+        viewer.until(20)
     print(f"a fifth of a processor: {seen}; directives {sorted(rang)}; {resident_mb(pid):.0f} MiB")
     assert rang
     assert directives.missing == 0
@@ -122,14 +123,14 @@ def test_a_gateway_out_of_files_still_relays_and_rings(room: Studio) -> None:
     pid = demo.node_pid("township")
     directives = Directives(demo)
     with room.viewer() as viewer, contextlib.ExitStack() as open_sockets:
-        viewer.until(20, within=LIMIT_S)
+        viewer.until(20)
         allow_files(pid, open_files(pid) + 8)
         for _ in range(CALLERS):
             caller = open_sockets.enter_context(socket.socket())
             caller.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 caller.connect(("127.0.0.1", demo.base + 3))
-        viewer.until(40, within=LIMIT_S)
+        viewer.until(40)
         viewer.watch(5)
         rang = directives.stop()
         seen = figures(viewer.run())
@@ -137,7 +138,7 @@ def test_a_gateway_out_of_files_still_relays_and_rings(room: Studio) -> None:
     print(f"out of files: {seen}; directives {sorted(rang)}")
     assert rang
     assert directives.missing == 0
-    until(lambda: call(demo.url("township", "/healthz")).status == 200, within=LIMIT_S, what="never well again")
+    until(lambda: call(demo.url("township", "/healthz")).status == 200, what="never well again")
     assert demo.node_pid("township") == pid
 
 
@@ -146,7 +147,7 @@ def test_a_way_of_1280_bytes_to_the_village_carries_all(room: Studio) -> None:
     network.apply("mtu-1280", [ACCESS])
     ways = network.hops[ACCESS].datagrams.down, network.hops[ACCESS].datagrams.up
     with room.viewer() as viewer:
-        viewer.until(20, within=LIMIT_S)
+        viewer.until(20)
         seen = figures(viewer.run())
         too_big = network.do(lambda: [way.counts["big"] for way in ways])
     network.apply("clean", ())
@@ -165,7 +166,7 @@ def test_a_half_open_link_is_noticed_and_dialled_anew_and_the_directive_rings(ro
         sides = (("county", TOWNSHIP), ("township", COUNTY))
         return [tree.noticed(tier, began_ms, "link up", peer=peer) for tier, peer in sides]
 
-    until(lambda: None not in seen(), within=LIMIT_S, what="the link was never dialled anew")
+    until(lambda: None not in seen(), what="the link was never dialled anew")
     rang = directives.stop()
     print(f"half-open link: up again after {seen()} s; directives {sorted(rang)}")
     assert rang

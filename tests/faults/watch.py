@@ -12,8 +12,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.e2e.browser import FLAGS
-from tests.e2e.running import VILLAGE, until
+from tests.e2e.browser import FLAGS, PATIENCE_MS
+from tests.e2e.running import PATIENCE_S, VILLAGE, until
 
 from .measure import Picture, Run, Sample
 from .tree import LINKS, Tree
@@ -38,7 +38,7 @@ class Viewer:
             self._page.wait_for_timeout(1000 * min(SAMPLE_S, left))
             self._sample()
 
-    def until(self, pictures: int, within: float) -> None:
+    def until(self, pictures: int, within: float = PATIENCE_S) -> None:
         """Watch until so many more pictures have come."""
         wanted = len(self.pictures()) + pictures
 
@@ -104,7 +104,6 @@ class Studio:
         )
         until(
             lambda: len([layer for layer in page.evaluate("sent()") if layer["frames"] > 0]) == 3,
-            within=60,
             what="three layers were never sent",
         )
         self.participant = tree.participant("village", PUBLISHER)
@@ -131,6 +130,7 @@ class Studio:
     def _open(self, tier: str) -> Page:
         """A page of the gateway's own origin, with nothing on it but our script."""
         page = self.browser.new_context(bypass_csp=True).new_page()
+        page.set_default_timeout(PATIENCE_MS)
         page.goto(self.tree.demo.url(tier, "/healthz"))
         page.evaluate(SCRIPT.read_text(encoding="utf-8") + EXPORT)
         return page
@@ -144,7 +144,7 @@ def studio(tree: Tree) -> Iterator[Studio]:
     executable = shutil.which("chromium")
     assert executable is not None, "Chromium is missing: install the package 'chromium'"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS, timeout=PATIENCE_MS)
         try:
             yield Studio(tree, browser)
         finally:

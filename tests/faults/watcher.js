@@ -31,8 +31,13 @@ function readStamp(luma, width) {
 async function negotiate(pc, { url, token, from, to }) {
   await pc.setLocalDescription(await pc.createOffer())
   const began = performance.now()
-  const reply = await fetch(url, { method: 'POST', body: pc.localDescription.sdp,
+  const ask = () => fetch(url, { method: 'POST', body: pc.localDescription.sdp,
     headers: { 'Content-Type': 'application/sdp', Authorization: `Bearer ${token}` } })
+  let reply = await ask()
+  while (reply.status === 503) { // a gateway whose machine is busy says when to come back
+    await new Promise((done) => setTimeout(done, 1000 * Number(reply.headers.get('Retry-After'))))
+    reply = await ask()
+  }
   const sdp = await reply.text()
   if (reply.status !== 201) throw new Error(`${reply.status} ${sdp}`)
   window.resource = { url: new URL(reply.headers.get('Location'), url).href, token }
@@ -47,10 +52,11 @@ async function publish(options) {
   const pen = canvas.getContext('2d')
   const track = new MediaStreamTrackGenerator({ kind: 'video' })
   const writer = track.writable.getWriter()
-  let count = 0
+  let count = 0, born = 0
   window.pictures = setInterval(() => {
     paint(pen, width, height, count++)
-    drawStamp(pen, width, height, Date.now())
+    born = Math.max(born + 1, Date.now()) // no two pictures of one birth
+    drawStamp(pen, width, height, born)
     const frame = new VideoFrame(canvas, { timestamp: performance.now() * 1000 })
     writer.write(frame).catch(() => clearInterval(window.pictures))
   }, 1000 / fps)

@@ -171,7 +171,7 @@ CLIENT_HELLO = bytes.fromhex(
 )
 
 
-@pytest.mark.parametrize("calls", [5, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("calls", [5, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(3_600)])])
 async def test_a_strangers_client_hello_stops_no_call(calls: int) -> None:
     """S01: 50 a second from before the offer until the call is up; all calls connect, the stranger hears nothing."""
     async with node() as on:

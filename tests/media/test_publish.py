@@ -118,7 +118,7 @@ async def test_a_passing_refusal_is_tried_again(clip: Path, status: int, monkeyp
         on.respond = lambda request: web.Response(status=status) if len(on.asked) < 3 else None
         async with publishing(clip, on.url):
             await until(lambda: flowing(on))
-        assert len(on.asked) == 3
+        assert len(on.asked) >= 3
 
 
 @pytest.mark.parametrize(

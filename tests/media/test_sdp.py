@@ -94,7 +94,7 @@ def assert_clean(answer: str) -> None:
         assert line.isprintable(), line
 
 
-@pytest.mark.parametrize("rounds", [1_500, pytest.param(100_000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("rounds", [1_500, pytest.param(100_000, marks=[pytest.mark.long, pytest.mark.timeout(3_600)])])
 def test_mutated_offers_give_an_answer_or_a_typed_error_quickly(rounds: int) -> None:
     """p99 of parsing, planning and answering is below 20 ms."""
     rng = random.Random(8)

@@ -346,6 +346,7 @@ def _engine(config: Config) -> Engine:
             max_transports=media.max_transports,
             silent_ms=media.silent_ms,
             packet_rate=media.packet_rate,
+            source_rate=media.source_rate,
             max_streams=min(media.max_streams, fitting() // 8),
             streams_per_address=config.http.connections_per_address,
         )

@@ -146,6 +146,15 @@ class MediaSection(Section):
             "1.7 Mbit/s is 12000, a terminal below 1000."
         ),
     )
+    source_rate: int = Field(
+        default=3_000,
+        ge=100,
+        le=1_000_000,
+        description=(
+            "Packets per second of one picture or voice that go on to its viewers; more are dropped. A camera of "
+            "4 Mbit/s in three layers is below 1000; what one terminal may send too much, each viewer would be sent."
+        ),
+    )
     max_streams: int = Field(
         default=1_024,
         ge=0,

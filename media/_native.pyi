@@ -61,6 +61,7 @@ class Engine:
         max_transports: int = 10_000,
         silent_ms: int = 3_000,
         packet_rate: int = 20_000,
+        source_rate: int = 3_000,
         max_streams: int = 1_024,
         streams_per_address: int = 64,
     ) -> Engine:
@@ -71,7 +72,9 @@ class Engine:
                 more, one idle for 10 s makes room.
             silent_ms: So long may nothing authentic come from a peer, or, when we are controlling, none of our
                 checks be answered, until it counts as silent and is sent nothing but checks (RFC 7675).
-            packet_rate: Packets one transport may bring in a second; more are dropped and counted.
+            packet_rate: Packets one transport may bring in a second; more are dropped before anything is computed
+                for them, and counted.  A quarter may be RTCP, 200 each may be checks and DTLS.
+            source_rate: Packets of one source, layers and repairs together, that go on to its viewers in a second.
             max_streams: TCP connections served at a time; ``streams_per_address``: of one address.
 
         Raises:

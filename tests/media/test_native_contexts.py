@@ -73,7 +73,7 @@ def test_forty_tracks_with_repair_cross_one_link() -> None:
 
 
 def test_beside_declared_ssrcs_sixteen_others_are_kept_and_little_memory() -> None:
-    with running(packet_rate=10_000_000) as engine:
+    with running(packet_rate=10_000_000, source_rate=10_000_000) as engine:
         peer, _ = link(engine)
         for track in range(TRACKS):
             peer.send_rtp(Rtp(96, 0, 0, 1_000 + track, picture(track, 0), True))

@@ -224,7 +224,7 @@ def test_an_ssrc_belongs_to_its_transport(engine: _native.Engine) -> None:
 
 
 def test_a_hundred_thousand_ssrcs_leave_sixteen_and_little_memory() -> None:
-    with running(packet_rate=10_000_000) as engine:
+    with running(packet_rate=10_000_000, source_rate=10_000_000) as engine:
         bring_many_ssrcs(engine)
 
 

@@ -108,7 +108,7 @@ def test_the_caller_keeps_its_own_descriptor(engine: _native.Engine) -> None:
 
 
 def test_a_viewer_that_reads_nothing_costs_pictures_of_its_own_only() -> None:
-    with running(packet_rate=1_000_000) as engine:
+    with running(packet_rate=1_000_000, source_rate=1_000_000) as engine:
         sender, stuck, other = Peer(engine, 1), StreamPeer(engine, 2), Peer(engine, 3)
         wire(engine, sender, stuck)
         other.connect()

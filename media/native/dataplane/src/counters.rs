@@ -25,6 +25,7 @@ counted! {
         drop_short, drop_unknown, drop_oversize,
         drop_stun_malformed, drop_stun_cookie, drop_stun_fingerprint, drop_stun_ufrag,
         drop_stun_integrity, drop_stun_response, drop_stun_role, drop_path_taken, drop_flood, drop_rate,
+        drop_source_rate,
         drop_unverified_dtls, drop_unverified_srtp, drop_unverified_srtcp, drop_dtls_no_path,
         drop_events_full, drop_no_keys, drop_bad_key,
         drop_malformed_rtp, drop_malformed_rtcp, drop_malformed_red, drop_srtp_auth, drop_srtcp_auth,

@@ -88,7 +88,7 @@ impl Engine {
             Class::Rtp => self.on_srtp(data, path, now),
             Class::Rtcp => self.on_srtcp(data, path, now),
             Class::Stun => self.on_stun(data, path, now),
-            Class::Dtls => self.on_dtls(data, path),
+            Class::Dtls => self.on_dtls(data, path, now),
             Class::Unknown => self.counters.drop_unknown += 1,
             Class::Short => self.counters.drop_short += 1,
         }

@@ -1,5 +1,6 @@
 //! What we tell senders (keyframe wishes, losses, arrival times) and what receivers tell us.
 
+use crate::demux::Class;
 use crate::engine::Engine;
 use crate::rtcp::{self, Item, ReportBlock};
 use crate::sink::{Allowed, Wanted};
@@ -15,7 +16,7 @@ impl Engine {
             self.counters.drop_unverified_srtcp += 1;
             return;
         };
-        if !self.within_rate(key, now) {
+        if !self.within_rate(key, Class::Rtcp, now) {
             return;
         }
         let size = data.len();

@@ -1,12 +1,17 @@
-//! How much of a worker those may have whom nobody has vouched for.
+//! How much of a worker those may have whom nobody has vouched for, and how much one who was let in.
 //!
 //! What is not STUN costs a stranger's datagram one look-up before it is dropped.  A check has to be
 //! parsed and its integrity computed, about 3 us with the answer, so checks from unverified
 //! addresses are counted first: 30 % of a worker for all of them, and a part of that for each
 //! network (IPv4 /24, IPv6 /48), known by the first octet and the source address alone.
+//!
+//! What comes on a transport's own paths is counted before anything is computed: all of it, and in it
+//! what costs more than media does: checks are answered, DTLS goes up to Python, RTCP makes us search.
+//! Of what then is authentic each source has its part: it is multiplied by its viewers.
 
 use std::net::IpAddr;
 
+use crate::demux::Class;
 use crate::engine::Engine;
 use crate::types::{Micros, SECOND};
 
@@ -14,6 +19,13 @@ use crate::types::{Micros, SECOND};
 const ALL_PER_S: u64 = 100_000;
 /// Of one network.  A hall of 1,000 terminals behind one address joins with five checks each.
 const NETWORK_PER_S: u64 = 5_000;
+/// Checks a second on the paths of one transport.  An agent sends one every 50 ms (RFC 8445 section
+/// 14.2), and has several pairs only until one is nominated.
+const CHECKS_PER_S: u64 = 200;
+/// DTLS datagrams a second of one transport: a handshake with all its repetitions is less than 50.
+const DTLS_PER_S: u64 = 200;
+/// The part of a transport's packets that may be RTCP: a link of many lossy pictures asks a lot.
+const RTCP_PART: u64 = 4;
 /// Networks share this many counters; which with which, only the seed says.
 const NETWORKS: usize = 1_024;
 /// What may come at once: a quarter of a second's worth.
@@ -84,16 +96,53 @@ fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
+/// What one transport has brought in lately.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Intake {
+    all: Bucket,
+    checks: Bucket,
+    dtls: Bucket,
+    rtcp: Bucket,
+}
+
+impl Intake {
+    /// Whether one more datagram of `class` may come in, of at most `per_s` a second.
+    fn takes(&mut self, class: Class, per_s: u64, now: Micros) -> bool {
+        let own = match class {
+            Class::Stun => self.checks.spend(CHECKS_PER_S, now),
+            Class::Dtls => self.dtls.spend(DTLS_PER_S, now),
+            Class::Rtcp => self.rtcp.spend(per_s / RTCP_PART, now),
+            _ => true,
+        };
+        own && self.all.spend(per_s, now)
+    }
+}
+
 impl Engine {
-    /// Whether a transport may bring in one more packet now.
-    pub(crate) fn within_rate(&mut self, key: usize, now: Micros) -> bool {
+    /// Whether a transport may bring in one more datagram of `class` now.
+    pub(crate) fn within_rate(&mut self, key: usize, class: Class, now: Micros) -> bool {
         let Some(transport) = self.tables.transports.get_mut(key) else {
             return false;
         };
-        let within = transport.intake.spend(self.limits.packet_rate, now);
+        let within = transport.intake.takes(class, self.limits.packet_rate, now);
         if !within {
             transport.stats.throttled += 1;
             self.counters.drop_rate += 1;
+        }
+        within
+    }
+
+    /// Whether one more authentic packet of a source may go on to its viewers.
+    pub(crate) fn within_source_rate(&mut self, source_key: usize, now: Micros) -> bool {
+        let Some(source) = self.tables.sources.get_mut(source_key) else {
+            return false;
+        };
+        let within = source.intake.spend(self.limits.source_rate, now);
+        if !within {
+            self.counters.drop_source_rate += 1;
+            if let Some(transport) = self.tables.transports.get_mut(source.transport) {
+                transport.stats.throttled += 1;
+            }
         }
         within
     }

@@ -3,6 +3,7 @@
 //! A transport that is not controlling is ICE-lite (RFC 8445 section 2.5): it only answers.
 //! Nothing unauthenticated is answered, not even with an error.
 
+use crate::demux::Class;
 use crate::engine::Engine;
 use crate::stun::{
     Builder, Message, StunError, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, ROLE_CONFLICT,
@@ -21,9 +22,13 @@ const PRIORITY: u32 = 126 << 24 | 65_535 << 8 | 255;
 
 impl Engine {
     pub(crate) fn on_stun(&mut self, data: &[u8], path: Path, now: Micros) {
-        if !self.tables.paths.contains_key(&path) && !self.guard.admits(path.peer.ip(), now) {
-            self.counters.drop_flood += 1;
-            return;
+        match self.tables.paths.get(&path).copied() {
+            Some(key) if !self.within_rate(key, Class::Stun, now) => return,
+            None if !self.guard.admits(path.peer.ip(), now) => {
+                self.counters.drop_flood += 1;
+                return;
+            }
+            _ => {}
         }
         let message = match Message::parse(data) {
             Ok(message) => message,
@@ -204,11 +209,14 @@ impl Engine {
         self.ready.single(path, octets);
     }
 
-    pub(crate) fn on_dtls(&mut self, data: &[u8], path: Path) {
+    pub(crate) fn on_dtls(&mut self, data: &[u8], path: Path, now: Micros) {
         let Some(&key) = self.tables.paths.get(&path) else {
             self.counters.drop_unverified_dtls += 1;
             return;
         };
+        if !self.within_rate(key, Class::Dtls, now) {
+            return;
+        }
         let Some(transport) = self.tables.transports.get_mut(key) else {
             return;
         };

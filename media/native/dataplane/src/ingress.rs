@@ -1,6 +1,7 @@
 //! An SRTP packet's way in: authenticate, bind to a layer, repair, remember, fan out.
 
 use crate::cache::Packet;
+use crate::demux::Class;
 use crate::engine::Engine;
 use crate::ext::Values;
 use crate::keyframe;
@@ -30,7 +31,7 @@ impl Engine {
             self.counters.drop_unverified_srtp += 1;
             return;
         };
-        if !self.within_rate(key, now) {
+        if !self.within_rate(key, Class::Rtp, now) {
             return;
         }
         let Ok(header) = Header::parse(data) else {
@@ -110,6 +111,12 @@ impl Engine {
             .and_then(|source| source.codec_of(header.payload_type));
         let Some((codec, _)) = codec.filter(|(_, repair)| *repair == binding.repair) else {
             self.counters.drop_codec += 1;
+            return;
+        };
+        if !self.within_source_rate(binding.source, now) {
+            return;
+        }
+        let Some(transport) = self.tables.transports.get_mut(key) else {
             return;
         };
         if let Some(stream) = transport.streams.get_mut(header.ssrc) {

@@ -3,6 +3,7 @@
 use crate::cache::Cache;
 use crate::counters::SourceStats;
 use crate::dependency::Tracker;
+use crate::guard::Bucket;
 use crate::layers::Meter;
 use crate::levels::Level;
 use crate::nack::Losses;
@@ -164,6 +165,7 @@ pub struct Source {
     /// The highest active layer.
     pub best: usize,
     pub level: Level,
+    pub intake: Bucket,
     pub stats: SourceStats,
 }
 
@@ -185,6 +187,7 @@ impl Source {
             codec: None,
             best: 0,
             level: Level::default(),
+            intake: Bucket::default(),
             stats: SourceStats::default(),
             config,
         }

@@ -7,7 +7,7 @@ use crate::bandwidth::Bandwidth;
 use crate::contexts::Contexts;
 use crate::counters::TransportStats;
 use crate::ext::Ids;
-use crate::guard::Bucket;
+use crate::guard::Intake;
 use crate::reception::Reception;
 use crate::srtp::Protection;
 use crate::stun::{integrity_key, Message, TransactionId};
@@ -113,7 +113,7 @@ pub struct Transport {
     pub silent: bool,
     /// The peer no longer consents to be sent anything but checks.
     pub withheld: bool,
-    pub intake: Bucket,
+    pub intake: Intake,
     pub rtt_us: Option<Micros>,
     /// The round trip as repairs tell it, where no receiver reports do.
     repair_us: Option<Micros>,
@@ -157,7 +157,7 @@ impl Transport {
             answered: None,
             silent: false,
             withheld: false,
-            intake: Bucket::default(),
+            intake: Intake::default(),
             rtt_us: None,
             repair_us: None,
             clock_offset: None,

@@ -95,6 +95,8 @@ pub struct Limits {
     pub silent_us: Micros,
     /// Packets one transport may bring in a second, on average over a quarter of one.
     pub packet_rate: u64,
+    /// Of those, what one source may have forwarded, all its layers and repairs together.
+    pub source_rate: u64,
     /// Packets that may wait while the driver cannot send: so many until pictures are dropped,
     /// twice as many until sound is, four times until control is.
     pub max_waiting: usize,
@@ -110,6 +112,7 @@ impl Default for Limits {
             max_transports: 10_000,
             silent_us: 3 * SECOND,
             packet_rate: 20_000,
+            source_rate: 3_000,
             max_waiting: 16_384,
         }
     }

@@ -414,3 +414,64 @@ fn a_participant_that_floods_is_throttled_alone() {
         .collect();
     assert_eq!(throttled, [3]);
 }
+
+#[test]
+fn a_participant_floods_with_checks_and_handshakes_and_few_are_looked_at() {
+    let mut call = Call::new(Limits::default());
+    let flooder = Terminal::connect(&mut call.engine, 3, 0);
+    let handshake = [&[22, 254, 253][..], &[0; 60]].concat();
+    call.events.clear();
+    call.run(2 * SECOND, |call| {
+        for _ in 0..300 {
+            call.check(flooder.path, "us3", "ours", false);
+            let mut handshake = handshake.clone();
+            call.engine.receive(&mut handshake, flooder.path, call.now);
+        }
+        call.report(call.viewer.path);
+    });
+    let told = call.events.iter();
+    let told = told.filter(|event| matches!(event, Event::Dtls { .. }));
+    let (looked, answered) = (told.count(), call.answers.len());
+    assert!((400..=500).contains(&looked), "{looked} in two seconds");
+    assert!((400..=500).contains(&answered), "{answered} in two seconds");
+    assert_eq!(call.counter("drop_events_full"), 0);
+    assert!(call.pictures.len() as u64 + 1 >= call.sent);
+}
+
+#[test]
+fn what_one_source_sends_too_much_its_viewers_are_not_sent_and_others_keep_all() {
+    let mut call = Call::new(Limits::default());
+    let flooder = Terminal::connect(&mut call.engine, 3, 0);
+    let victim = Terminal::connect(&mut call.engine, 4, 0);
+    flooder.source(&mut call.engine, 3, 3_000, 0);
+    victim.sink(&mut call.engine, 3, 4_000, 3, 0);
+    let mut sent = 0;
+    call.run(2 * SECOND, |call| {
+        for _ in 0..300 {
+            let payload = vp8(sent as u16, sent == 0, b"picture");
+            let mut data = flooder.rtp(3_000, sent, 90 * sent as u32, &payload);
+            sent += 1;
+            call.engine.receive(&mut data, flooder.path, call.now);
+        }
+        call.report(call.viewer.path);
+    });
+    let stats = call.engine.stats();
+    let received = stats.sources.iter().find(|(id, ..)| *id == 3);
+    let received = received.expect("its source").1.packets;
+    let allowed = 2 * 3_000 + 3_000 / 4;
+    assert!((6_000..=allowed + 1).contains(&received), "{received}");
+    assert_eq!(call.counter("drop_source_rate"), sent - received);
+    let throttled = |id| {
+        let mut transports = stats.transports.iter();
+        transports
+            .find(|(known, _)| *known == id)
+            .map(|(_, t)| t.throttled)
+    };
+    assert_eq!(throttled(3), Some(sent - received));
+    assert_eq!((throttled(1), throttled(2)), (Some(0), Some(0)));
+    let own = call
+        .pictures
+        .iter()
+        .filter(|(to, _)| *to == call.viewer.path);
+    assert!(own.count() as u64 + 1 >= call.sent, "the last one gathers");
+}

@@ -123,7 +123,7 @@ impl Drop for Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (hosts, port, *, gather_us=1000, cache_packets=1024, max_ssrcs=16, max_sinks=64, max_transports=10_000, silent_ms=3_000, packet_rate=20_000, max_streams=1_024, streams_per_address=64))]
+    #[pyo3(signature = (hosts, port, *, gather_us=1000, cache_packets=1024, max_ssrcs=16, max_sinks=64, max_transports=10_000, silent_ms=3_000, packet_rate=20_000, source_rate=3_000, max_streams=1_024, streams_per_address=64))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         hosts: Vec<String>,
@@ -135,6 +135,7 @@ impl Engine {
         max_transports: i64,
         silent_ms: i64,
         packet_rate: i64,
+        source_rate: i64,
         max_streams: i64,
         streams_per_address: i64,
     ) -> PyResult<Self> {
@@ -146,6 +147,7 @@ impl Engine {
             max_transports: limit("max_transports", max_transports, 1, 100_000)?,
             silent_us: limit::<u64>("silent_ms", silent_ms, 100, 600_000)? * MS,
             packet_rate: limit("packet_rate", packet_rate, 100, 10_000_000)?,
+            source_rate: limit("source_rate", source_rate, 100, 10_000_000)?,
             ..Limits::default()
         };
         if hosts.is_empty() || hosts.len() > 16 {

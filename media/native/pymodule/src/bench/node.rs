@@ -78,6 +78,7 @@ impl Node {
             // Its peers only listen.
             silent_us: Micros::MAX,
             packet_rate: 10_000_000,
+            source_rate: 10_000_000,
             ..Limits::default()
         };
         let streams = Streams::new(Room {

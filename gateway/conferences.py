@@ -99,6 +99,7 @@ class Conferences:
         self.watch = self._seats.watch
         self.publishing = self._seats.publishing
         self.sizes = self._seats.sizes
+        self.frozen = self._seats.frozen
         self.whip = self._seats.whip
         self.whep = self._seats.whep
         self.hang_up = self._seats.hang_up

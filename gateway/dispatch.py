@@ -19,6 +19,7 @@ from signaling.messages import (
     ClientMessage,
     ConferenceView,
     Done,
+    Frozen,
     GatewayMessage,
     Join,
     Leave,
@@ -273,6 +274,11 @@ class Dispatch:
                 if visitor.participant is None:
                     raise Refused("not-joined", "not in a conference")
                 self._conferences.sizes(visitor.participant, message)
+                return None
+            case Frozen(ms=ms):
+                if visitor.participant is None:
+                    raise Refused("not-joined", "not in a conference")
+                self._conferences.frozen(visitor.participant, ms)
                 return None
             case Receipt(directive=directive, stage=stage):
                 await self._directives.receipt(visitor.who, directive, stage)

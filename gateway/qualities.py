@@ -50,6 +50,8 @@ class Way:
             return
         self.meter, self.loss = self.meter.take(judge(reading)), reading.loss
         telemetry.observe("media_loss_ratio", reading.loss, direction=direction)
+        if reading.frozen:
+            telemetry.count("media_frozen_seconds", reading.frozen * LOOK_S)
         telemetry.observe("media_jitter_seconds", reading.jitter_ms / 1_000, direction=direction)
         if reading.rtt_ms:
             telemetry.observe("media_rtt_seconds", reading.rtt_ms / 1_000)
@@ -150,7 +152,9 @@ class Qualities:
         sinks = [(slot.sink, slot.kind) for slot in peer.slots]
         line.up.take(uplink(window, peer.id, sources, silent=silent, loss=line.up.loss), UP)
         strain = self._strain()
-        line.down.take(downlink(window, peer.id, sinks, silent=silent, strain=strain, loss=line.down.loss), DOWN)
+        frozen, guest.frozen_ms = min(1.0, guest.frozen_ms / (1_000 * LOOK_S)), 0
+        seen = downlink(window, peer.id, sinks, silent=silent, strain=strain, loss=line.down.loss, frozen=frozen)
+        line.down.take(seen, DOWN)
 
     def _measure_link(self, window: Window, trunk: Trunk, line: Line) -> None:
         transport = trunk.transport

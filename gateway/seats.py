@@ -15,7 +15,7 @@ from media.peer import PeerLimit, Peers, PeerState
 from signaling import text
 from signaling.division import Tree
 from signaling.errors import Refused
-from signaling.ids import ConferenceId, Monotonic, NodeCode, ParticipantId
+from signaling.ids import ConferenceId, Monotonic, NodeCode, ParticipantId, UtcMs
 from signaling.messages import Joined, ParticipantView, Publishing, Sizes, TrackView
 from signaling.permission import Action, permit, permitted
 from signaling.records import Actor, ParticipantJoined, ParticipantLeft, Role
@@ -67,23 +67,26 @@ class Seats:
         self._meetings = meetings
         self._switching = switching
         self._keyframes = keyframes
-        self._attending: dict[ParticipantId, ConferenceId] = {}
+        self._attending: dict[ParticipantId, tuple[Actor, ConferenceId]] = {}
         """Joined and not left, by the journal."""
 
     def fold(self, rows: Sequence[Row]) -> None:
         for row in rows:
             match row.record:
                 case ParticipantJoined() as record:
-                    self._attending[record.participant] = record.conference
+                    self._attending[record.participant] = record.who, record.conference
                 case ParticipantLeft() as record:
-                    self._attending.pop(record.participant, None)
+                    who = self._attending.pop(record.participant, None)
+                    if who is not None:
+                        self._remember(who, record.at)
                 case _:
                     pass
 
     def restarted(self) -> None:
-        """Record that whoever was here when the node ended is gone."""
-        for participant, conference in self._attending.items():
-            self._record_left(participant, conference, "node restarted")
+        """Record that whoever was here when the node ended is gone.  They all come back at once, before others."""
+        for participant, who in self._attending.items():
+            self._record_left(participant, who[1], "node restarted")
+            self._remember(who, self._clock.at())
 
     # ---- terminals and consoles -----------------------------------------------------------------
 
@@ -113,13 +116,16 @@ class Seats:
         if guest is None:
             return
         self._record_left(participant, guest.seat.conference, reason)
-        self._remember(guest)
+        self._remember((guest.who, guest.seat.conference), self._clock.at())
         log.info("participant left", extra={"participant": participant, "reason": reason})
 
-    def _remember(self, guest: Guest) -> None:
-        who = guest.who, guest.seat.conference
+    def _remember(self, who: tuple[Actor, ConferenceId], at: UtcMs) -> None:
+        """Note that somebody left at ``at``, perhaps before this node was started anew."""
+        ago_s = max(0, self._clock.at() - at) / 1_000
+        if ago_s > RETURN_S:
+            return
         self._left.pop(who, None)
-        self._left[who] = self._clock.now()
+        self._left[who] = Monotonic(self._clock.now() - ago_s)
         if len(self._left) > MAX_SEATS:
             del self._left[next(iter(self._left))]
 
@@ -190,6 +196,14 @@ class Seats:
         heights = {size.slot: HIDDEN if size.height == HIDDEN else rung(size.height) for size in said.slots}
         if heights != guest.seat.heights:
             self._switching.reseat(guest, replace(guest.seat, heights=heights))
+
+    def frozen(self, participant: ParticipantId, ms: int) -> None:
+        """A picture stood still on the page for so many milliseconds.
+
+        Raises:
+            Refused: ``not-joined``.
+        """
+        self._guest(participant).frozen_ms += ms
 
     # ---- WHIP and WHEP --------------------------------------------------------------------------
 

@@ -69,6 +69,8 @@ class Guest:
     """Source to track."""
     told: tuple[SlotView, ...] | None = None
     """The slots its page knows of; None until it has been answered."""
+    frozen_ms: int = 0
+    """How long a picture stood still on its page since its connection was last judged."""
 
     @property
     def id(self) -> ParticipantId:

@@ -45,6 +45,7 @@ HELP = {
     "media_jitter_seconds": "Jitter of the worst stream of each connection, by direction.",
     "media_rtt_seconds": "Round trip of each connection.",
     "media_estimate_bits_per_second": "What the way to each connection is estimated to carry.",
+    "media_frozen_seconds": "How long pictures stood still, as pages say.",
     "media_quality": "Connections of participants, by direction and level (4 best, 0 nothing arrives).",
     "link_quality": "Level of a link's media, by peer and direction (4 best, 0 nothing arrives).",
     "link_loss_ratio": "Share of packets lost on a link in two seconds, by peer and direction.",

@@ -1,6 +1,6 @@
 """How well one way of a connection works: from what was measured to a level from 0 to 4 and the reason.  Pure.
 
-Levels: 4 as good as it gets, 3 good, 2 fair, 1 poor, 0 nothing arrives.  What is measured is judged four times,
+Levels: 4 as good as it gets, 3 good, 2 fair, 1 poor, 0 nothing arrives.  What is measured is judged five times,
 and the worst judgement is the level:
 
 * silent: nothing authentic for the engine's ``silent_ms``: 0.
@@ -8,6 +8,7 @@ and the worst judgement is the level:
   (``paused``, ``slow``) or, while this gateway strains, the gateway (``busy``).
 * loss while pictures flow: from 2 % on 3, from 5 % on 2, from 10 % on 1.  Retransmission hides much of it, and
   costs delay and bandwidth that then are missing.
+* pictures that stood still on the receiver's own word: at all 3, for 5 % of the time 2, for 25 % 1.
 * speech, by the E-model of ITU-T G.107: R = 93.2 - Id - Ie,eff, and the level from the categories of its
   annex B: from 80 on 4 ("satisfied"), from 70 on 3 ("some users dissatisfied"), from 60 on 2 ("many"), else 1.
   Id is Cole and Rosenbluth's fit of G.107 section 7.4 (ACM CCR 31(2), 2001) for delays below 400 ms:
@@ -29,6 +30,7 @@ STEADY = 3
 """A better level is shown when it was seen this many times in a row; a worse one at once."""
 
 PICTURE_LOSS = ((0.10, 1), (0.05, 2), (0.02, 3))
+FROZEN = ((0.25, 1), (0.05, 2))
 R_LEVELS = ((80.0, 4), (70.0, 3), (60.0, 2))
 R_BEST = 93.2
 BPL = 25.1
@@ -40,7 +42,7 @@ JITTERS = 2.0
 
 
 class Reason(enum.StrEnum):
-    """Why a level is not the best.  The value beside it: percent, ms, ms, kbit/s, pictures, strain, nothing."""
+    """Why a level is not the best; beside it percent, ms, ms, kbit/s, pictures, percent, strain, nothing."""
 
     WELL = ""
     LOSS = "loss"
@@ -48,6 +50,7 @@ class Reason(enum.StrEnum):
     JITTER = "jitter"
     SLOW = "slow"
     PAUSED = "paused"
+    FROZEN = "frozen"
     BUSY = "busy"
     SILENT = "silent"
     LINK = "link"
@@ -67,6 +70,7 @@ class Reading:
         lowered: Of those, sent smaller than wanted because that is what fits.
         estimate_bps: What the path carries, 0 while unknown.
         strain: This gateway's, 0..3.
+        frozen: Share of the time for which a picture stood still, 0..1.
         silent: Nothing is heard of the other end.
     """
 
@@ -78,6 +82,7 @@ class Reading:
     lowered: int = 0
     estimate_bps: int = 0
     strain: int = 0
+    frozen: float = 0.0
     silent: bool = False
 
 
@@ -103,6 +108,9 @@ def _judgements(reading: Reading) -> Iterator[Verdict]:
     if reading.pictures:
         level = next((level for bar, level in PICTURE_LOSS if reading.loss >= bar), BEST)
         yield Verdict(level, Reason.LOSS, percent(reading.loss))
+    if reading.frozen:
+        level = next((level for bar, level in FROZEN if reading.frozen >= bar), 3)
+        yield Verdict(level, Reason.FROZEN, _rounded(percent(reading.frozen)))
     yield _speech(reading)
 
 
@@ -142,6 +150,11 @@ def percent(share: float) -> int:
 
 def _tens(milliseconds: float) -> int:
     return 10 * round(milliseconds / 10)
+
+
+def _rounded(share: int) -> int:
+    """Return whole percent as 1, 5, 10, 20 and so on, so that it does not change with every look."""
+    return share // 10 * 10 if share >= 10 else 5 if share >= 5 else 1
 
 
 def _two_digits(number: int) -> int:

@@ -62,11 +62,13 @@ def downlink(
     silent: bool = False,
     strain: int = 0,
     loss: float = 0.0,
+    frozen: float = 0.0,
 ) -> Reading | None:
     """Return what went out: as the receiver reported it.  None when nothing flows nor should.
 
     Args:
         strain: This gateway's, 0..3.
+        frozen: Share of the time for which the receiver saw a picture stand still, 0..1.
         loss: What it was before, 0..1: receivers report sound every few seconds only.
     """
     streams = [(window.sink(sink), kind) for sink, kind in sinks]
@@ -82,6 +84,7 @@ def downlink(
         lowered=_pictures(streams, lambda counters: counters.get("lowered_now", 0) > 0),
         estimate_bps=path.get("estimate_bps_now", 0),
         strain=strain,
+        frozen=frozen,
         silent=silent,
     )
 

@@ -124,7 +124,16 @@ class Sizes(Message, frozen=True, tag="sizes", kw_only=True):
     slots: Annotated[tuple[SlotSize, ...], msgspec.Meta(max_length=64)]
 
 
-ClientMessage = Hello | Join | Restart | Leave | Watch | Receipt | Publishing | Sizes
+class Frozen(Message, frozen=True, tag="frozen", kw_only=True):
+    """The picture worst off stood still for so many milliseconds since the page last looked, two seconds ago.
+
+    Said only when one did that should have moved.  It is part of how well the page's own way in works.
+    """
+
+    ms: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+
+
+ClientMessage = Hello | Join | Restart | Leave | Watch | Receipt | Publishing | Sizes | Frozen
 
 
 # ---- the gateway says to a terminal or console ---------------------------------------------------

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
 
+from gateway import telemetry
 from gateway.app import Node
 from gateway.loads import NANOSECONDS
 from media.engine import Engine
 from media.stats import Stats
-from signaling.messages import Failure, Join, Joined, Leave, Quality
+from signaling.messages import Failure, Frozen, Join, Joined, Leave, Quality
 from signaling.records import Actor
 from tests.support.cluster import Cluster, Running, until
 from tests.support.places import COUNTY, TOWNSHIP, VILLAGE, commander, device, terminal
@@ -104,6 +106,33 @@ def test_a_busy_gateway_refuses_newcomers_and_those_inside_go_on(tmp_path: Path)
     story(tmp_path, tell)
 
 
+def test_after_a_restart_a_busy_gateway_lets_back_in_who_was_inside(tmp_path: Path) -> None:
+    async def tell(tiers: Cluster) -> None:
+        conference = await convene(tiers)
+        inside, other = terminal(VILLAGE), commander(VILLAGE)
+        pc = offer()
+        await pc.setLocalDescription(await pc.createOffer())
+
+        async def join(who: Actor) -> Joined | Failure:
+            page = await tiers.sign_in(tiers.village, who)
+            await page.say(Join(request=1, conference=conference, sdp=pc.localDescription.sdp))
+            answer: Joined | Failure = await page.hear((Joined, Failure))
+            return answer
+
+        assert isinstance(await join(inside), Joined)
+        await tiers.village.stop()
+        await tiers.village.start()
+        Reading(tiers.village.node).share = 1.0
+        await until(lambda: tiers.village.node.loads.load.refusing, "too much to do")
+        refused = await join(other)
+        assert isinstance(refused, Failure)
+        assert refused.code == "node-busy"
+        assert isinstance(await join(inside), Joined)
+        await pc.close()
+
+    story(tmp_path, tell)
+
+
 def test_a_page_hears_how_well_both_its_ways_work(tmp_path: Path) -> None:
     async def tell(tiers: Cluster) -> None:
         conference = await convene(tiers)
@@ -122,6 +151,11 @@ def test_a_page_hears_how_well_both_its_ways_work(tmp_path: Path) -> None:
             await until(
                 lambda: sum(count for (way, _), count in counts().items() if way == "up") == 2, "both ways up judged"
             )
+            before = telemetry.value("media_frozen_seconds")
+            async with asyncio.timeout(20):
+                while telemetry.value("media_frozen_seconds") == before:
+                    await page.say(Frozen(ms=700))
+                    await asyncio.sleep(0.2)
         await pc.close()
 
     story(tmp_path, tell)

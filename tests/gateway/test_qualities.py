@@ -57,7 +57,8 @@ class World:
             slots=[SimpleNamespace(sink=PICTURE, kind="video")],
         )
         told = (SlotView(mid="0", kind="video", participant=ABOVE),)
-        self.guests = {HERE: SimpleNamespace(peer=peer, listener=self.page, told=told, seat=seat)}
+        self.guest = SimpleNamespace(peer=peer, listener=self.page, told=told, seat=seat, frozen_ms=0)
+        self.guests = {HERE: self.guest}
         self.links = {UP: Said(), DOWN: Said()}
         self.trunks = {
             UP: SimpleNamespace(
@@ -121,6 +122,18 @@ def test_pictures_that_do_not_fit_are_the_lines_fault_or_the_gateways() -> None:
     world.strain = 3
     world.pass_by(paused_now=1)
     assert world.page[-1].downlink == Condition(level=1, reason="busy", value=3)
+
+
+def test_pictures_that_stood_still_count_once_and_for_nobody_else() -> None:
+    world = World()
+    world.guest.frozen_ms = 800
+    world.pass_by()
+    assert world.page[-1].uplink == WELL
+    assert world.page[-1].downlink == Condition(level=1, reason="frozen", value=40)
+    for _ in range(3):
+        world.pass_by()
+    assert world.page[-1].downlink == WELL
+    assert world.links == {UP: [], DOWN: []}
 
 
 def test_neighbours_are_told_of_our_people_when_they_are_not_well_and_when_they_are_again() -> None:

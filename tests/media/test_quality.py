@@ -42,6 +42,9 @@ READINGS = st.builds(
         (Reading(pictures=4, paused=1, loss=0.2), Verdict(1, Reason.LOSS, 20)),
         (Reading(pictures=4, lowered=4, strain=1), Verdict(3, Reason.BUSY, 1)),
         (Reading(pictures=4, strain=1), Verdict(4, Reason.WELL, 0)),
+        (Reading(pictures=1, frozen=0.02), Verdict(3, Reason.FROZEN, 1)),
+        (Reading(pictures=1, frozen=0.08), Verdict(2, Reason.FROZEN, 5)),
+        (Reading(pictures=1, frozen=0.38, loss=0.03), Verdict(1, Reason.FROZEN, 30)),
         (Reading(silent=True, loss=0.5), Verdict(0, Reason.SILENT, 0)),
     ],
 )

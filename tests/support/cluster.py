@@ -101,13 +101,15 @@ class Terminal:
     async def raw(self, text: str) -> None:
         await self.socket.send_str(text)
 
-    async def hear(self, kind: type[Any], where: Callable[[Any], object] = lambda _: True) -> Any:
+    async def hear(
+        self, kind: type[Any] | tuple[type[Any], ...], where: Callable[[Any], object] = lambda _: True
+    ) -> Any:
         """Return the first message of ``kind`` that fits, waiting for it."""
 
         def found() -> list[Any]:
             return [message for message in self.heard if isinstance(message, kind) and where(message)]
 
-        await until(found, f"{kind.__name__} among {[type(m).__name__ for m in self.heard]}")
+        await until(found, f"{kind} among {[type(m).__name__ for m in self.heard]}")
         return found()[0]
 
     async def closed(self) -> int | None:

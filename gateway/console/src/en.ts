@@ -108,6 +108,7 @@ export const en: Readonly<Record<TextKey, string>> = {
   "quality.jitter": "{value} ms jitter",
   "quality.slow": "about {value} kbit/s fit, pictures are smaller",
   "quality.paused": "line too slow, {value} pictures paused",
+  "quality.frozen": "picture stands still {value}% of the time",
   "quality.busy": "gateway busy, pictures are smaller",
   "quality.silent": "nothing arrives",
   "quality.link": "{value}% lost between gateways",

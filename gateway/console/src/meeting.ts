@@ -8,6 +8,7 @@
 import { retryMs } from "./backoff"
 import { camera, canCapture, CaptureFailed, microphone, screen, type CaptureProblem } from "./capture"
 import { RequestFailed, type Connection } from "./connection"
+import { freezes, frozenMs, type Freezes } from "./freezes"
 import { byStream, makePeer, narrow, offerAgain, type Peer } from "./peer"
 import { bytes, rates, type Bytes, type Rates } from "./rates"
 import { listenOnly, onlyListens } from "./viewing"
@@ -66,6 +67,7 @@ export class Meeting {
   private timer = 0
   private doubts = 0
   private bytes: Bytes | null = null
+  private still: Freezes = new Map()
   private restarting = false
   private streams = false // this network carries no large datagrams: by TCP
   private turn = 0 // a later join or leave makes an earlier one that is still waiting void
@@ -73,6 +75,8 @@ export class Meeting {
   constructor(
     private readonly connection: Connection,
     private readonly videoSlots: () => number,
+    /** The track in each picture that should move, by media section id. */
+    private readonly flowing: () => ReadonlyMap<string, string>,
   ) {
     setInterval(() => void this.look(), LOOK_EVERY_MS)
     addEventListener("online", this.moved)
@@ -302,14 +306,20 @@ export class Meeting {
     this.peer?.connection.close()
     this.peer = null
     this.bytes = null
+    this.still = new Map()
     this.change({ streams: new Map(), rates: null })
   }
 
   private async look(): Promise<void> {
     if (this.peer === null || this.view.phase !== "live") return
-    const total = bytes(await this.peer.connection.getStats(), performance.now())
+    const report = await this.peer.connection.getStats()
+    const total = bytes(report, performance.now())
     this.change({ rates: rates(this.bytes, total) })
     this.bytes = total
+    const still = freezes(report, this.flowing())
+    const ms = frozenMs(this.still, still)
+    this.still = still
+    if (ms > 0) this.connection.send({ type: "frozen", ms })
   }
 
   private announce(): void {

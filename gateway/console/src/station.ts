@@ -10,6 +10,7 @@ import { Meeting, type MeetingView } from "./meeting"
 import { Pictures } from "./pictures"
 import { conferencesByTime, EMPTY, reduce, type PageEvent, type State } from "./protocol"
 import { SessionSet } from "./remembered"
+import { flowing } from "./tiles"
 import { Viewing } from "./viewing"
 import type { GatewayMessage } from "./wire"
 
@@ -38,7 +39,11 @@ export class Station {
   ) {
     this.api = new Api(credentials.token)
     this.connection = new Connection(credentials.token)
-    this.meeting = new Meeting(this.connection, () => videoSlots(this.state.welcome?.tier ?? 5))
+    this.meeting = new Meeting(
+      this.connection,
+      () => videoSlots(this.state.welcome?.tier ?? 5),
+      () => (document.hidden ? new Map() : flowing(this.state, this.meetingView)),
+    )
     this.viewing = new Viewing(this.connection, () => this.meetingView, () => this.state.seat?.self ?? null)
     this.pictures = new Pictures((sha256) => this.api.blob(sha256))
     this.meetingView = this.meeting.view

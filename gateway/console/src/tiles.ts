@@ -47,6 +47,18 @@ export function tiles(state: State, view: Pick<MeetingView, "conference" | "stre
   })
 }
 
+/** The track in each picture that should move, by media section id. */
+export function flowing(state: State, view: Pick<MeetingView, "conference" | "audioOnly">): ReadonlyMap<string, string> {
+  if (view.audioOnly) return new Map()
+  const people = seatedConference(state, view)?.participants ?? []
+  const live = new Set(people.flatMap((one) => one.tracks.filter((track) => !track.muted).map((track) => track.track)))
+  return new Map(
+    (state.seat?.slots ?? []).flatMap(({ mid, kind, track, paused }) =>
+      kind === "video" && track !== null && !paused && live.has(track) ? [[mid, track] as const] : [],
+    ),
+  )
+}
+
 /** Everybody else in the meeting, for the choice of whom to watch. */
 export function others(state: State, view: Pick<MeetingView, "conference">): readonly ParticipantView[] {
   return seatedConference(state, view)?.participants.filter((one) => one.participant !== state.seat?.self) ?? []

@@ -70,6 +70,12 @@ export interface Sizes {
   slots: ReadonlyArray<SlotSize>
 }
 
+/** The picture worst off stood still for so many milliseconds since the page last looked, two seconds ago. Said only when one did that should have moved. It is part of how well the page's own way in works. */
+export interface Frozen {
+  type: "frozen"
+  ms: number
+}
+
 export type ClientMessage =
   | Hello
   | Join
@@ -79,6 +85,7 @@ export type ClientMessage =
   | Receipt
   | Publishing
   | Sizes
+  | Frozen
 
 /** What a person or a device may be. Stable: on the wire and on the command line. */
 export type Role = "terminal" | "commander" | "auditor" | "device" | "admin"

@@ -105,6 +105,7 @@ export const zh = {
   "quality.jitter": "抖动 {value} 毫秒",
   "quality.slow": "带宽约 {value} kbit/s，画面已缩小",
   "quality.paused": "带宽不足，{value} 路画面暂停",
+  "quality.frozen": "画面卡顿 {value}%",
   "quality.busy": "网关繁忙，画面已缩小",
   "quality.silent": "收不到数据",
   "quality.link": "网关之间丢包 {value}%",

@@ -116,7 +116,7 @@ beforeEach(() => {
   vi.stubGlobal("RTCPeerConnection", FakePeer)
   vi.stubGlobal("RTCRtpReceiver", { getCapabilities: () => null })
   vi.stubGlobal("MediaStream", class {})
-  meeting = new Meeting(gateway as unknown as Connection, () => 1)
+  meeting = new Meeting(gateway as unknown as Connection, () => 1, () => new Map())
 })
 
 afterEach(() => {

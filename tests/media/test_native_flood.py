@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from media import _native
-from tests.media.native_peer import PATIENCE_S, Peer, Rtp, close_all, counters, open_udp
-from tests.media.native_relay import frame, relay, running
+from tests.media.native_peer import PATIENCE_S, Peer, Rtp, close_all, counters, open_udp, wait_for
+from tests.media.native_relay import add_video, frame, relay, running
 
 SIZES = (0, 1, 2, 3, 11, 12, 19, 20, 65_507)
 EVERY_S = 0.020
@@ -29,6 +29,7 @@ SPELLS = 12
 ALLOWED_S = 0.100
 IN_FLIGHT = 16
 PAUSE_S = 0.002
+RATE, AUTHENTIC = 100, 3_000
 SO_TIMESTAMPNS = 35
 MSG_DONTWAIT = socket.MSG_DONTWAIT
 
@@ -144,3 +145,31 @@ def test_a_stream_has_no_gap_while_malformed_datagrams_come_from_everywhere() ->
         drops = sum(number for name, number in seen.items() if name.startswith("drop_"))
         # From the verified addresses, what begins like DTLS is DTLS's to judge.
         assert (drops + seen["dtls_in"], seen["packets_forwarded"]) == (thrown, stream.sent)
+
+
+def test_of_a_source_that_floods_a_part_goes_on_and_a_call_beside_it_loses_nothing() -> None:
+    with running(source_rate=RATE, packet_rate=10_000_000) as engine:
+        sender, viewer = relay(engine)
+        viewer.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        flooder, watcher = Peer(engine, 3), Peer(engine, 4)
+        flooder.connect()
+        watcher.connect()
+        add_video(engine, 30, 3, 3_333)
+        slot = {"kind": "video", "mid": "v", "ssrc": 4_444, "rtx_ssrc": None, "cname": "slot"}
+        engine.add_sink(31, 4, codecs=[("vp8", 100, None)], **slot)  # type: ignore[arg-type]
+        engine.route(31, 30)
+        stream, base = Stream(sender, viewer), counters(engine)["packets_in"]
+        began = time.monotonic()
+        for number in range(AUTHENTIC):
+            flooder.send(flooder.sender.protect(bytes(frame(number, key=number == 0, ssrc=3_333))))
+            while not number % IN_FLIGHT and counters(engine)["packets_in"] < base + number + stream.sent:
+                stream.rest(PAUSE_S)
+        wait_for(lambda: counters(engine)["packets_in"] >= base + AUTHENTIC + stream.sent, "all of the flood")
+        allowed = RATE * (time.monotonic() - began) + RATE / 4 + 1
+        stream.settle()
+        stats = engine.stats()
+        passed = stats["sources"][30]["packets"]
+        assert 0 < passed <= allowed
+        assert stats["engine"]["drop_source_rate"] == AUTHENTIC - passed > 0
+        assert stats["transports"][3]["throttled"] == AUTHENTIC - passed
+        assert len(stream.numbers) == stream.sent, "the call beside it lost none"

@@ -28,6 +28,10 @@ class Far:
 
         return call
 
+    def go_on(self) -> bool:
+        """Whether what is measured is not over."""
+        return bool(self._ask("go_on", (), {}))
+
     def ready(self) -> None:
         """Wait until everybody is."""
         self._ask("ready", (), {})
@@ -45,6 +49,8 @@ class Loads:
     """The node's side: runs loads at the same time, each in a process of its own."""
 
     def __init__(self, engine: _native.Engine) -> None:
+        self.over = False
+        """Loads that ask are told to stop."""
         self._engine = engine
 
     async def run(self, *loads: tuple[Load, dict[str, Any]], limit_s: float) -> list[dict[str, Any]]:
@@ -85,6 +91,9 @@ class Loads:
             if name == "ready":
                 await barrier.wait()
                 pipe.send(None)
+                continue
+            if name == "go_on":
+                pipe.send(not self.over)
                 continue
             assert name in CALLS, name
             if name == "add_transport":

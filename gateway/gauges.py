@@ -73,6 +73,7 @@ class Gauges:
         qualities = self._conferences.qualities
         for (direction, level), count in qualities.counts().items():
             yield "media_quality", {"direction": direction, "level": str(level)}, float(count)
+        yield from qualities.flows.read()
         for peer, line in sorted(qualities.links.items()):
             for direction, way in (("up", line.up), ("down", line.down)):
                 if way.shown is not None:

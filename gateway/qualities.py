@@ -24,6 +24,7 @@ from signaling.messages import Condition, LinkQuality, Quality, Standing
 from signaling.roster import MAX_ID
 
 from . import telemetry
+from .flows import LINKS, PEOPLE, Flows
 from .switching import Guest, Switching
 from .trunks import Trunk
 
@@ -87,6 +88,7 @@ class Qualities:
     def __init__(self, engine: Engine, switching: Switching, strain: Callable[[], int]) -> None:
         self.lines: dict[ParticipantId, Line] = {}
         self.links: dict[NodeCode, Line] = {}
+        self.flows = Flows()
         self._engine = engine
         self._switching = switching
         self._strain = strain
@@ -132,6 +134,7 @@ class Qualities:
     def look(self, before: Stats, after: Stats) -> None:
         """Judge what happened between two snapshots and tell what is news."""
         window = Window(before, after)
+        self.flows.begin()
         switching = self._switching
         self.lines = {who: self.lines.get(who) or Line() for who in switching.guests}
         self.links = {peer: self.links.get(peer) or Line() for peer in switching.trunks}
@@ -150,6 +153,8 @@ class Qualities:
         silent = peer.state is PeerState.SILENT
         sources = [(upstream.source, upstream.kind) for upstream in peer.upstreams]
         sinks = [(slot.sink, slot.kind) for slot in peer.slots]
+        self.flows.came(PEOPLE, window, sources)
+        self.flows.went(PEOPLE, window, sinks)
         line.up.take(uplink(window, peer.id, sources, silent=silent, loss=line.up.loss), UP)
         strain = self._strain()
         frozen, guest.frozen_ms = min(1.0, guest.frozen_ms / (1_000 * LOOK_S)), 0
@@ -161,7 +166,9 @@ class Qualities:
         if transport is None:
             line.up, line.down = Way(), Way()
             return
-        sources, sinks = self._streams(trunk.sources), self._streams(trunk.sinks)
+        sources, sinks = tuple(self._streams(trunk.sources)), tuple(self._streams(trunk.sinks))
+        self.flows.came(LINKS, window, sources)
+        self.flows.went(LINKS, window, sinks)
         line.up.take(uplink(window, transport, sources, loss=line.up.loss), UP)
         line.down.take(downlink(window, transport, sinks, strain=self._strain(), loss=line.down.loss), DOWN)
 

@@ -14,7 +14,7 @@ use crate::bench::node::{ufrag, KeyPair, Node};
 use crate::bench::peer::{Peer, Seen};
 use crate::bench::stream::Stream;
 use crate::bench::tally::Tally;
-use crate::bench::{pairs, BenchError, Figures};
+use crate::bench::{pairs, steady, BenchError, Figures};
 use crate::clock::Clock;
 use crate::socket::{sharpen_timers, wait};
 
@@ -34,7 +34,6 @@ const STEPS: usize = 12;
 const STEP: Duration = Duration::from_millis(300);
 const LOST: f64 = 0.01;
 const FULL_SHARE: f64 = 0.9;
-const REST_US: u64 = 200_000;
 
 struct Chain<'a> {
     nodes: Vec<Node>,
@@ -172,13 +171,13 @@ impl<'a> Chain<'a> {
             self.sender.send()?;
         }
         let elapsed_us = clock.now() as f64;
-        wait(&mut [], Some(REST_US));
-        let busiest = self.busy()?.iter().zip(&before).map(|(a, b)| a - b).max();
         let sent = self.sender.sent - sent;
-        let heard = self.ears.heard() - heard;
+        let all = sent * self.nodes.len() as u64;
+        let heard = steady(all, || Ok(self.ears.heard() - heard))?;
+        let busiest = self.busy()?.iter().zip(&before).map(|(a, b)| a - b).max();
         Ok(Stretch {
             sent,
-            loss: 1.0 - heard as f64 / (sent * self.nodes.len() as u64) as f64,
+            loss: 1.0 - heard as f64 / all as f64,
             per_s: sent as f64 * 1e6 / elapsed_us,
             share: busiest.unwrap_or(0) as f64 / 1000.0 / elapsed_us,
         })

@@ -19,6 +19,7 @@ use pyo3::types::PyDict;
 
 use crate::bench::stage::{Load, Shape};
 use crate::bench::stream::Stream;
+use crate::socket::wait;
 
 /// Why a bench could not be carried out.
 #[derive(Debug)]
@@ -43,6 +44,10 @@ impl From<std::io::Error> for BenchError {
     }
 }
 
+/// What has not come for so long after the last is lost.
+const LOOK_US: u64 = 10_000;
+const LOOKS: u32 = 25;
+
 /// Names and values, in the order in which they are shown.
 type Figures = Vec<(String, f64)>;
 
@@ -51,6 +56,22 @@ fn pairs<const N: usize>(figures: [(&str, f64); N]) -> Figures {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
+}
+
+/// Wait until a count is `enough` or no longer grows, and return it.
+fn steady(
+    enough: u64,
+    mut count: impl FnMut() -> Result<u64, BenchError>,
+) -> Result<u64, BenchError> {
+    let mut last = count()?;
+    let mut still = 0;
+    while last < enough && still < LOOKS {
+        wait(&mut [], Some(LOOK_US));
+        let now = count()?;
+        still = if now == last { still + 1 } else { 0 };
+        last = now;
+    }
+    Ok(last)
 }
 
 fn finish(py: Python<'_>, outcome: Result<Figures, BenchError>) -> PyResult<Bound<'_, PyDict>> {

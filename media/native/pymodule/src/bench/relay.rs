@@ -16,7 +16,7 @@ use crate::bench::node::Node;
 use crate::bench::peer::Peer;
 use crate::bench::stage::{Load, Stage};
 use crate::bench::tally::Tally;
-use crate::bench::{pairs, BenchError, Figures};
+use crate::bench::{pairs, steady, BenchError, Figures};
 use crate::clock::Clock;
 use crate::inbox::join_trains;
 use crate::socket::{sharpen_timers, wait};
@@ -31,9 +31,6 @@ const STEEPEST: f64 = 8.0;
 const STEP: Duration = Duration::from_millis(300);
 const FULL_SHARE: f64 = 0.97;
 const LOST: f64 = 0.01;
-/// What has not come for so long after the last is lost.
-const LOOK_US: u64 = 10_000;
-const LOOKS: u32 = 25;
 
 /// What one stretch of load has cost.
 #[derive(Clone, Copy)]
@@ -238,20 +235,4 @@ impl Bench<'_> {
         }
         Ok(())
     }
-}
-
-/// Wait until a count is `enough` or no longer grows, and return it.
-fn steady(
-    enough: u64,
-    mut count: impl FnMut() -> Result<u64, BenchError>,
-) -> Result<u64, BenchError> {
-    let mut last = count()?;
-    let mut still = 0;
-    while last < enough && still < LOOKS {
-        wait(&mut [], Some(LOOK_US));
-        let now = count()?;
-        still = if now == last { still + 1 } else { 0 };
-        last = now;
-    }
-    Ok(last)
 }

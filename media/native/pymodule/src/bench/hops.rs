@@ -33,6 +33,9 @@ const GROWTH: f64 = 1.4;
 const STEPS: usize = 12;
 const STEP: Duration = Duration::from_millis(300);
 const LOST: f64 = 0.01;
+/// Part of the packets still on their way when the last has been sent, up to which the chain keeps
+/// pace.
+const BEHIND: f64 = 0.03;
 const FULL_SHARE: f64 = 0.9;
 
 struct Chain<'a> {
@@ -45,6 +48,8 @@ struct Chain<'a> {
 struct Stretch {
     sent: u64,
     loss: f64,
+    /// Not yet at the listeners when the last was sent.
+    behind: f64,
     per_s: f64,
     /// The busiest worker's part of a core.
     share: f64,
@@ -128,17 +133,19 @@ impl<'a> Chain<'a> {
     }
 
     /// Packets per second that the chain carries, on this machine as busy as it is, without losing
-    /// them.
+    /// them or falling behind.
     fn capacity(&mut self) -> Result<f64, BenchError> {
         let mut rate = FIRST_PER_S;
         let mut carried = 0.0;
         for _ in 0..STEPS {
             let found = self.flow(rate, STEP)?;
-            if found.loss > LOST && carried == 0.0 {
+            let lost = found.loss > LOST;
+            if lost && carried == 0.0 {
                 rate /= 2.0;
                 continue;
             }
-            if found.loss > LOST || found.per_s <= carried {
+            let behind = found.behind > BEHIND && carried > 0.0;
+            if lost || behind || found.per_s <= carried {
                 break;
             }
             carried = found.per_s;
@@ -173,11 +180,13 @@ impl<'a> Chain<'a> {
         let elapsed_us = clock.now() as f64;
         let sent = self.sender.sent - sent;
         let all = sent * self.nodes.len() as u64;
+        let in_time = self.ears.heard() - heard;
         let heard = steady(all, || Ok(self.ears.heard() - heard))?;
         let busiest = self.busy()?.iter().zip(&before).map(|(a, b)| a - b).max();
         Ok(Stretch {
             sent,
             loss: 1.0 - heard as f64 / all as f64,
+            behind: 1.0 - in_time as f64 / all as f64,
             per_s: sent as f64 * 1e6 / elapsed_us,
             share: busiest.unwrap_or(0) as f64 / 1000.0 / elapsed_us,
         })

@@ -14,11 +14,11 @@ PERIOD_S = 0.1
 
 
 class Pulses:
-    """Lets a process run for ``share`` of every PERIOD_S and stops it for the rest, until the block ends."""
+    """Lets a process run for ``share`` of every ``period_s`` and stops it for the rest, until the block ends."""
 
-    def __init__(self, pid: int, share: float) -> None:
+    def __init__(self, pid: int, share: float, period_s: float = PERIOD_S) -> None:
         self._pid = pid
-        self._run_s = share * PERIOD_S
+        self._run_s, self._stop_s = share * period_s, (1 - share) * period_s
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._pulse, daemon=True)
 
@@ -34,7 +34,7 @@ class Pulses:
         try:
             while not self._done.is_set():
                 os.kill(self._pid, signal.SIGSTOP)
-                self._done.wait(PERIOD_S - self._run_s)
+                self._done.wait(self._stop_s)
                 os.kill(self._pid, signal.SIGCONT)
                 self._done.wait(self._run_s)
         except ProcessLookupError:
@@ -53,7 +53,16 @@ def allow_files(pid: int, count: int) -> None:
 
 def resident_mb(pid: int) -> float:
     """Memory the process holds, MiB."""
+    return _status_mb(pid, "VmRSS")
+
+
+def greatest_mb(pid: int) -> float:
+    """Memory the process ever held at once, MiB."""
+    return _status_mb(pid, "VmHWM")
+
+
+def _status_mb(pid: int, name: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) / 1024
     raise ProcessLookupError(pid)

@@ -50,6 +50,7 @@ async def story(folder: Path, sources: int, viewers: int, worker_share: float, *
         assert (await on.publish(device(COUNTY)))[0] == 201
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_crowd_beyond_the_limit_gets_smaller_pictures_and_whole_sound(tmp_path: Path) -> None:
     asyncio.run(story(tmp_path, sources=4, viewers=50, worker_share=0.05))

@@ -105,8 +105,8 @@ class Node:
 
 
 @contextlib.contextmanager
-def running(folder: Path, code: NodeCode = COUNTY, **sections: Mapping[str, Any]) -> Iterator[Node]:
-    """Run a gateway of ``code`` without uplink until the block ends."""
+def running(folder: Path, code: NodeCode = COUNTY, *, files: int = 0, **sections: Mapping[str, Any]) -> Iterator[Node]:
+    """Run a gateway of ``code`` without uplink until the block ends; it may open so many ``files``, 0: the usual."""
     table = {name: dict(values) for name, values in sections.items()}
     table["http"] = {"port": free_ports(), **table.get("http", {})}
     config = settings(folder, code, **table)
@@ -120,7 +120,10 @@ def running(folder: Path, code: NodeCode = COUNTY, **sections: Mapping[str, Any]
         },
     }
     file.write_text(to_toml({**given, **{n: {**given.get(n, {}), **v} for n, v in table.items()}}), encoding="utf-8")
-    node = Node(folder, config, [sys.executable, "-m", "gateway", "node", "--config", str(file)])
+    line = [sys.executable, "-m", "gateway", "node", "--config", str(file)]
+    if files:
+        line = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *line]
+    node = Node(folder, config, line)
     try:
         node.wait_ready()
         yield node

@@ -114,6 +114,11 @@ class Port(Protocol):
         """The address at the other end of the socket."""
         ...
 
+    @property
+    def port(self) -> int:
+        """The TCP port dialled there, which takes media too; 0: we were dialled."""
+        ...
+
     def say(self, message: LinkMessage, key: Hashable = None) -> None: ...
     def wake(self) -> None:
         """``link_idle`` has something to say."""
@@ -192,7 +197,7 @@ class Links:
             timeout=CLOSE_S, heartbeat=None, compress=False, max_msg_size=MAX_LINK_MESSAGE_BYTES
         )
         await socket.prepare(request)
-        await self._serve(Wire(self, socket, None, request.remote or ""))
+        await self._serve(Wire(self, socket, None, (request.remote or "", 0)))
         return socket
 
     def close(self) -> None:
@@ -253,7 +258,7 @@ class Links:
             telemetry.count("link_dial_failed", peer=uplink.parent)
             return
         address = socket.get_extra_info("peername")
-        await self._serve(Wire(self, socket, uplink.parent, address[0] if address else ""))
+        await self._serve(Wire(self, socket, uplink.parent, address or ("", 0)))
 
     async def _serve(self, wire: Wire) -> None:
         if self._closing:
@@ -284,11 +289,11 @@ def line_of(info: bytes) -> Line:
 class Wire:
     """One WebSocket to one neighbour, from the dial or the accept to the close."""
 
-    def __init__(self, links: Links, socket: Socket, parent: NodeCode | None, host: str) -> None:
-        """``parent`` is who we dialled; None when we were dialled."""
+    def __init__(self, links: Links, socket: Socket, parent: NodeCode | None, address: Sequence[Any]) -> None:
+        """``parent`` is who we dialled, None when we were dialled; ``address`` the other end: host, port dialled."""
         self.peer = parent or NodeCode("")
         self.dialled = parent is not None
-        self.host = host
+        self.host, self.port = str(address[0]), int(address[1])
         self.reason = ""
         self.machine = Link(links.journal.epoch, links.clock.now())
         self._links = links

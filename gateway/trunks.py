@@ -39,6 +39,8 @@ class Port(Protocol):
     def dialled(self) -> bool: ...
     @property
     def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
     def say(self, message: LinkMessage, key: Hashable = None) -> None: ...
 
 
@@ -147,7 +149,11 @@ class Trunk:
             raise Refused("unexpected-message", "no media was offered")
         candidates = [(host or self.port.host, port) for host, port in answer.candidates[:16]]
         try:
-            self._peer.start(LinkParameters(answer.ufrag, answer.pwd, answer.fingerprint), candidates)
+            self._peer.start(
+                LinkParameters(answer.ufrag, answer.pwd, answer.fingerprint),
+                candidates,
+                (self.port.host, self.port.port),
+            )
         except (SdpError, ValueError) as error:
             self._drop()
             raise Refused("media-refused", str(error)) from None

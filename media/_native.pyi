@@ -123,6 +123,15 @@ class Engine:
             OSError: Not a connected socket.
         """
 
+    def dial_stream(self, transport: int, fd: int) -> None:
+        """Take a connected TCP socket as by ``adopt_stream``, and check the peer of a controlling transport there.
+
+        It checks nowhere else from now on; media goes where it went until a check on the stream is answered.
+
+        Raises:
+            OSError: Not a connected socket.
+        """
+
     def set_keys(
         self, transport: int, profile: Profile, *, rx_key: bytes, rx_salt: bytes, tx_key: bytes, tx_salt: bytes
     ) -> None:

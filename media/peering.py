@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from .answer import Codec, Extension, Kind, Local, Plan, Role, Taken, cname, extensions_of, plan, render
+from .detour import Detour
 from .engine import Engine
 from .sdp import SdpError, link_parameters, parse_offer
 from .transport import FINAL, Deadlines, Handshake, PeerState, Transport
@@ -246,13 +247,22 @@ class LinkPeer(End):
         ufrag, pwd = host.credentials()
         self.parameters = LinkParameters(ufrag, pwd, f"sha-256 {host.fingerprint}")
         self._dials = dials
+        self._detour: Detour | None = None
         self._cname = cname(host.session())
         self._carried: dict[int, tuple[Kind, tuple[int, int, int | None]]] = {}
         self._spare: dict[Kind, list[tuple[int, int, int | None]]] = {"audio": [], "video": []}
         self._expected: dict[int, int] = {}
 
-    def start(self, remote: LinkParameters, candidates: Sequence[tuple[str, int]] = ()) -> Self:
+    def start(
+        self,
+        remote: LinkParameters,
+        candidates: Sequence[tuple[str, int]] = (),
+        stream: tuple[str, int] | None = None,
+    ) -> Self:
         """Connect to ``remote``; a dialling link sends checks to ``candidates`` (IP literal, port).
+
+        Args:
+            stream: IP literal and TCP port that are dialled when datagrams do not get through.
 
         Raises:
             SdpError: The neighbour's parameters are not well formed.
@@ -269,6 +279,8 @@ class LinkPeer(End):
             extensions=LINK_EXTENSIONS,
         )
         self.connect([fingerprint])
+        if self._dials and stream is not None:
+            self._detour = Detour(self._host.engine, self.id, stream, self._host.spawn, lambda: self._transport.reached)
         return self
 
     def carry(self, kind: Kind) -> tuple[int, int, int | None]:
@@ -335,5 +347,7 @@ class LinkPeer(End):
                 return
 
     def _tell(self, state: PeerState) -> None:
+        if self._detour is not None:
+            self._detour.moved(state)
         if self.on_state is not None:
             self.on_state(self, state)

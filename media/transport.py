@@ -135,6 +135,11 @@ class Transport:
         self._gone: asyncio.TimerHandle | None = None
         engine.on(number, self._on_event)
 
+    @property
+    def reached(self) -> bool:
+        """Whether there is a path."""
+        return self._reached.is_set()
+
     async def run(self, handshake: Handshake) -> None:
         """Bring the transport up; returns when it is connected or has failed."""
         self._handshake = handshake

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,13 @@ from tests.support.cluster import Cluster, Running, cluster, until
 from tests.support.places import COUNTY, OTHER_TOWNSHIP, TOWNSHIP, VILLAGE, auditor, commander, device, terminal
 
 
-def story(tmp_path: Path, tell: Callable[[Cluster], Awaitable[None]]) -> None:
+def story(
+    tmp_path: Path,
+    tell: Callable[[Cluster], Awaitable[None]],
+    township: dict[str, dict[str, Any]] | None = None,
+) -> None:
     async def run() -> None:
-        async with asyncio.timeout(300), cluster(tmp_path) as tiers:
+        async with asyncio.timeout(300), cluster(tmp_path, township) as tiers:
             await tell(tiers)
 
     asyncio.run(run())
@@ -131,6 +136,19 @@ def test_a_picture_climbs_two_tiers_once_per_link_and_only_while_somebody_watche
         await until(lambda: not tiers.county.node.conferences.view(commander(COUNTY), conference).participants)
 
     story(tmp_path, tell)
+
+
+def test_a_picture_crosses_a_link_whose_datagrams_all_vanish(tmp_path: Path) -> None:
+    async def tell(tiers: Cluster) -> None:
+        conference = await convene(tiers)
+        async with camera(tiers, conference), viewing(tiers, tiers.county, commander(COUNTY), conference) as viewer:
+            await viewer.more()
+            for running in (tiers.township, tiers.village):
+                assert running.node.engine.stats().engine["streams_now"] > 0, "nothing but a stream gets through"
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as hole:
+        hole.bind(("127.0.0.1", 0))
+        story(tmp_path, tell, {"media": {"advertise_port": hole.getsockname()[1]}})
 
 
 def test_a_restarted_middle_node_heals_without_touching_either_end(tmp_path: Path) -> None:

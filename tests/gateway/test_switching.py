@@ -43,7 +43,7 @@ class LinkEnd:
         self.state, self.failure, self.on_state = "connected", "", None
         self.spare: list[int] = []
 
-    def start(self, remote: LinkParameters, candidates: object) -> None: ...
+    def start(self, remote: LinkParameters, candidates: object, stream: object) -> None: ...
 
     def carry(self, kind: str) -> tuple[int, int, int]:
         sink = self.spare.pop() if self.spare else next(NUMBERS)
@@ -76,7 +76,7 @@ class Peers:
 class Port:
     """Keeps what is said until the pair settles."""
 
-    host = "127.0.0.1"
+    host, port = "127.0.0.1", 8803
 
     def __init__(self, peer: NodeCode, *, dialled: bool) -> None:
         self.peer = peer

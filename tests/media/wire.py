@@ -63,6 +63,9 @@ class MemoryEngine:
     def restart_ice(self, transport: int, **values: Any) -> None:
         self.transports[transport] |= values
 
+    def dial_stream(self, transport: int, fd: int) -> None:
+        raise OSError("no streams in memory")
+
     def adopt_stream(self, fd: int) -> None:
         raise OSError("no streams in memory")
 

@@ -163,17 +163,17 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def cluster(folder: Path) -> AsyncIterator[Cluster]:
-    """Run three gateways, linked; all are stopped at the end."""
+async def cluster(folder: Path, township: dict[str, dict[str, Any]] | None = None) -> AsyncIterator[Cluster]:
+    """Run three gateways, linked; all are stopped at the end.  ``township`` are settings of the middle one."""
     async with contextlib.AsyncExitStack() as stack:
         county = await Running(folder, COUNTY, None).start()
         stack.push_async_callback(county.stop)
-        township = await Running(folder, TOWNSHIP, county.url).start()
-        stack.push_async_callback(township.stop)
-        village = await Running(folder, VILLAGE, township.url).start()
+        middle = await Running(folder, TOWNSHIP, county.url, township).start()
+        stack.push_async_callback(middle.stop)
+        village = await Running(folder, VILLAGE, middle.url).start()
         stack.push_async_callback(village.stop)
         client = await stack.enter_async_context(aiohttp.ClientSession())
-        made = Cluster(county, township, village, client)
+        made = Cluster(county, middle, village, client)
         await made.linked()
         yield made
         for terminal in made.terminals:

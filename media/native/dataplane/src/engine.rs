@@ -116,6 +116,7 @@ impl Engine {
             Op::SendDtls(transport, datagram) => self.send_dtls(transport, &datagram),
             Op::DropTransport(id) => self.drop_transport(id),
             Op::RestartIce(id, credentials) => self.restart_ice(id, *credentials, now),
+            Op::Redirect(id, path) => self.redirect(id, path, now),
             Op::Stalled(path) => self.stalled(path, true),
             Op::Flowing(path) => self.stalled(path, false),
             Op::PathGone(path) => self.path_gone(path),

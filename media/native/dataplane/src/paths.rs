@@ -173,6 +173,20 @@ impl Engine {
         Some(())
     }
 
+    /// Check `path` in place of all others.  Media goes where it went until that is answered.
+    pub(crate) fn redirect(&mut self, id: u32, path: Path, now: Micros) -> Option<()> {
+        let (key, _) = self.tables.transport(id)?;
+        let transport = self.tables.transports.get_mut(key)?;
+        for check in transport.checks.drain(..) {
+            self.tables.transactions.remove(&check.transaction);
+        }
+        transport.config.candidates = vec![path];
+        transport.nominated = false;
+        transport.next_check = 0;
+        self.tick_ice(key, now);
+        Some(())
+    }
+
     /// A stream takes no more pictures, or takes them again.
     pub(crate) fn stalled(&mut self, path: Path, full: bool) -> Option<()> {
         // It may have ended meanwhile.

@@ -185,6 +185,8 @@ pub enum Op {
     DropTransport(u32),
     /// New credentials for a transport that keeps all else (RFC 8445 section 9).
     RestartIce(u32, Box<Credentials>),
+    /// Send checks on this path alone from now on, and what is sent there once one is answered.
+    Redirect(u32, Path),
     /// A stream takes no more for now: send no new pictures on it.
     Stalled(Path),
     /// A stream that was stalled takes pictures again.

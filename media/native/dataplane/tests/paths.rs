@@ -303,6 +303,71 @@ fn a_child_that_loses_every_second_answer_stays_connected() {
     assert!(!told(&mut engine).contains(&Event::Silent { transport: 5 }));
 }
 
+/// Send what is due in 2 s; the checks among it, and where they went.
+fn checks(engine: &mut Engine, now: &mut Micros) -> Vec<(Path, Vec<u8>)> {
+    let until = *now + 2 * SECOND;
+    let mut found = Vec::new();
+    while *now < until {
+        *now += 10 * MS;
+        engine.tick(*now);
+        while let Some(batch) = engine.poll_transmit(*now) {
+            found.push((batch.path, batch.octets));
+        }
+    }
+    found
+}
+
+fn answer(engine: &mut Engine, (to, check): &(Path, Vec<u8>), now: Micros) {
+    let message = Message::parse(check).expect("ours parse");
+    let mut answer = Builder::new(BINDING_SUCCESS, &message.transaction)
+        .xor_mapped(to.peer)
+        .finish(&integrity_key("theirs"));
+    engine.receive(&mut answer, *to, now);
+}
+
+#[test]
+fn a_child_that_is_redirected_checks_the_stream_alone_and_an_old_answer_moves_nothing() {
+    let stream = path(STREAM, 77);
+    for reached in [false, true] {
+        let mut engine = Engine::new(Limits::default(), 7, 0);
+        let (parent, mut now) = (child(&mut engine), 0);
+        let asked = checks(&mut engine, &mut now);
+        assert!(asked.iter().all(|(to, _)| *to == parent) && !asked.is_empty());
+        if reached {
+            answer(&mut engine, asked.last().expect("asked"), now);
+        }
+        told(&mut engine);
+        let late = checks(&mut engine, &mut now).pop().expect("it asks again");
+        engine.apply(Op::Redirect(5, stream), now);
+        answer(&mut engine, &late, now);
+        let asked = checks(&mut engine, &mut now);
+        assert!(asked.iter().all(|(to, _)| *to == stream) && !asked.is_empty());
+        assert!(!told(&mut engine).contains(&Event::Nominated {
+            transport: 5,
+            peer: stream.peer
+        }));
+        answer(&mut engine, asked.last().expect("asked"), now);
+        assert!(told(&mut engine).contains(&Event::Nominated {
+            transport: 5,
+            peer: stream.peer
+        }));
+    }
+}
+
+#[test]
+fn a_way_that_is_dead_one_way_is_noticed_within_five_seconds_by_whom_it_concerns() {
+    // The parent hears nothing more; the child's checks go unanswered though it hears.
+    let mut call = Call::new(Limits::default());
+    call.run(5 * SECOND, |_| {});
+    assert!(call.events.contains(&Event::Silent { transport: 2 }));
+    let mut engine = Engine::new(Limits::default(), 7, 0);
+    child(&mut engine);
+    let mut now = 0;
+    talk(&mut engine, &mut now, SECOND, |_| true);
+    talk(&mut engine, &mut now, 5 * SECOND, |_| false);
+    assert!(told(&mut engine).contains(&Event::Silent { transport: 5 }));
+}
+
 fn fresh() -> Credentials {
     Credentials {
         local_ufrag: "again".to_owned(),

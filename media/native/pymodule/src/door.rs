@@ -313,7 +313,16 @@ impl Engine {
 
     fn adopt_stream(&self, fd: i32) -> PyResult<()> {
         self.open()?;
-        Ok(self.streams.adopt(fd)?)
+        self.streams.adopt(fd)?;
+        Ok(())
+    }
+
+    fn dial_stream(&self, transport: i64, fd: i32) -> PyResult<()> {
+        let id = parse::id("transport", transport).map_err(wrong)?;
+        lock(&self.registry).transport(id).map_err(wrong)?;
+        self.open()?;
+        let path = self.streams.adopt(fd)?;
+        self.ordered(|registry| registry.transport(id), Op::Redirect(id, path))
     }
 
     fn drop_transport(&self, transport: i64) {

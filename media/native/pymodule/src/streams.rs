@@ -83,8 +83,8 @@ impl Streams {
         }))
     }
 
-    /// Take a duplicate of a connected TCP socket.
-    pub fn adopt(&self, fd: RawFd) -> io::Result<()> {
+    /// Take a duplicate of a connected TCP socket; the path it is to transports.
+    pub fn adopt(&self, fd: RawFd) -> io::Result<Path> {
         // SAFETY: fcntl takes no pointers here; a descriptor that is not open is an error.
         let own = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
         if own < 0 {
@@ -98,7 +98,7 @@ impl Streams {
         limit_unsent(&stream);
         lock(&self.arriving).push((stream, peer));
         self.wake.set();
-        Ok(())
+        Ok(path_of(peer))
     }
 
     /// Put a batch on its stream's way out.  True when the stream is full from now on.
@@ -303,10 +303,7 @@ impl Pump {
 
 impl Stream {
     fn path(&self) -> Path {
-        Path {
-            socket: STREAM,
-            peer: self.peer,
-        }
+        path_of(self.peer)
     }
 
     fn strange(&self) -> bool {
@@ -380,6 +377,13 @@ impl Stream {
             _ if older(self.stuck, STUCK_US) => Err(End::Stuck),
             _ => Ok(()),
         }
+    }
+}
+
+fn path_of(peer: SocketAddr) -> Path {
+    Path {
+        socket: STREAM,
+        peer,
     }
 }
 

@@ -12,7 +12,7 @@ import pytest
 from gateway import resuming
 from signaling.ids import ConferenceId, ParticipantId
 from signaling.messages import Failure, Hello, Join, Joined, Restart, Restarted, Slots, Welcome
-from signaling.records import Actor
+from signaling.records import Actor, ParticipantJoined, ParticipantLeft
 from signaling.session import CloseCode
 from tests.media.offers import offer
 from tests.support.cluster import Cluster, Terminal, cluster, until
@@ -39,6 +39,12 @@ def seats(tiers: Cluster) -> set[ParticipantId]:
     return set(tiers.village.node.conferences._switching.guests)
 
 
+def notices(tiers: Cluster) -> list[type]:
+    """Return what the village's journal has of people coming and going."""
+    kinds = (ParticipantJoined, ParticipantLeft)
+    return [type(row.record) for row in tiers.village.node.journal.replay() if isinstance(row.record, kinds)]
+
+
 def cut(page: Terminal) -> None:
     """The network is gone: no closing handshake."""
     connection = page.socket._response.connection
@@ -62,6 +68,7 @@ def test_a_lost_socket_keeps_its_seat_for_the_session_that_names_it(tmp_path: Pa
         assert welcome.resume not in ("", resume)
         assert (await again.hear(Slots)).conference == joined.conference
         assert seats(tiers) == {joined.participant}
+        await until(lambda: notices(tiers) == [ParticipantJoined], "one notice, and none of leaving")
         _, third = await dial(tiers, resume)
         assert third.participant is None, "a name is good once"
 

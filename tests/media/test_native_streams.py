@@ -101,6 +101,26 @@ def test_what_is_no_connected_stream_is_an_error(engine: _native.Engine) -> None
         os.close(spare)
 
 
+def test_a_controlling_transport_checks_its_peer_on_the_stream_it_dialled(engine: _native.Engine) -> None:
+    names = {"local_ufrag": "ours", "local_pwd": "p" * 24, "remote_ufrag": "them", "remote_pwd": "q" * 24}
+    engine.add_transport(1, controlling=True, **names)
+    theirs, ours = connection()
+    engine.dial_stream(1, ours.fileno())
+    ours.close()
+    seen = b""
+    while b"them:ours" not in seen:
+        assert select.select([theirs], [], [], 30)[0], "no check came"
+        seen += theirs.recv(65_536)
+    assert seen[2:4] == b"\x00\x01", "a binding request"
+    assert seen[6:10] == b"\x21\x12\xa4\x42"
+
+
+def test_a_stream_is_dialled_for_a_transport_there_is(engine: _native.Engine) -> None:
+    ours, _ = connection()
+    with pytest.raises(ValueError, match="7"):
+        engine.dial_stream(7, ours.fileno())
+
+
 def test_the_caller_keeps_its_own_descriptor(engine: _native.Engine) -> None:
     ours, theirs = connection()
     engine.adopt_stream(theirs.fileno())

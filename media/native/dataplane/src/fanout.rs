@@ -282,7 +282,9 @@ pub(crate) fn send_waiting(
         .filter(|e| e.source_key == next.source && e.layer == next.layer)?;
     let (epoch, form) = match sink.admit(packet) {
         Verdict::Send(epoch) => {
-            let earlier = Earlier::of(packet, &feed.cache, sink, &epoch);
+            let frames = sink.redundancy.frames();
+            let frames = transport.bandwidth.room_along(frames, egress.now);
+            let earlier = Earlier::of(packet, &feed.cache, sink, &epoch, frames);
             (epoch, Form::First(earlier))
         }
         Verdict::Fill(epoch) => (epoch, Form::Filling),
@@ -447,6 +449,10 @@ fn account(
             egress.counters.packets_forwarded += 1;
             egress.counters.redundant_out += u64::from(!earlier.is_empty());
             sink.sent.1 = sink.sent.1.wrapping_add(earlier.octets() as u32);
+            if !earlier.is_empty() {
+                let bandwidth = &mut transport.bandwidth;
+                bandwidth.sent_along(earlier.octets(), egress.now);
+            }
             sink.advanced(epoch, packet, out, size, egress.now);
         }
         Form::Filling => sink.filled(size),

@@ -92,9 +92,15 @@ pub struct Earlier<'a> {
 }
 
 impl<'a> Earlier<'a> {
-    /// The frames just before `packet` for a sink that loses some.  None of a frame that the sink
-    /// was not to have, none beyond a gap: who takes it apart numbers frames by their place.
-    pub(crate) fn of(packet: &Packet, cache: &'a Cache, sink: &Sink, epoch: &Epoch) -> Self {
+    /// The `wanted` frames just before `packet`.  None of a frame that the sink was not to have,
+    /// none beyond a gap: who takes it apart numbers frames by their place.
+    pub(crate) fn of(
+        packet: &Packet,
+        cache: &'a Cache,
+        sink: &Sink,
+        epoch: &Epoch,
+        wanted: usize,
+    ) -> Self {
         let mut found = Earlier::default();
         let agreed = matches!(sink.payload_type(packet.codec), Some((_, Some(_))));
         let late = epoch
@@ -103,7 +109,6 @@ impl<'a> Earlier<'a> {
         if packet.codec != Codec::Opus || !agreed || late {
             return found;
         }
-        let wanted = sink.redundancy.frames();
         let mut room = MAX_PAYLOAD.saturating_sub(packet.payload.len());
         for back in 1..=wanted {
             let index = packet.index.checked_sub(back as u64);

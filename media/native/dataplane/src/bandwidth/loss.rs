@@ -2,7 +2,8 @@
 //!
 //! Source: draft-ietf-rmcat-gcc-02 section 6: above a tenth lost the rate falls, below a fiftieth
 //! it grows, between it holds.  Beyond the draft: losses that do not become fewer when the rate
-//! has nearly been halved are not made by us, and from then on only those beyond them count.
+//! has nearly been halved are not made by us, and from then on only those count that are more than
+//! these and than what chance makes of so few packets.
 
 use super::rate::{MAX_BPS, MIN_BPS};
 use crate::types::{Micros, MS, SECOND};
@@ -17,6 +18,8 @@ const FEW: f64 = 0.02;
 const GROWTH: f64 = 1.08;
 /// Weight of the newest share in the smoothed one.
 const NEW: f64 = 0.5;
+/// A share differs from another by more than chance when it does by so many standard errors.
+const CHANCE: f64 = 2.0;
 /// Losses fell when they are below this part of what they were.
 const FEWER: f64 = 0.7;
 /// Part of a difference that is forgotten at each look, when fewer are lost than ever.
@@ -46,6 +49,11 @@ impl Losses {
     /// The bound, while losses set one.
     pub fn bound(&self) -> Option<u64> {
         self.bound
+    }
+
+    /// Share of packets lost whatever is sent, 0..1.
+    pub fn inherent(&self) -> f64 {
+        self.inherent
     }
 
     /// Smoothed share of packets lost, 0..1.
@@ -78,7 +86,7 @@ impl Losses {
             .map_or(share, |old| (1.0 - NEW) * old + NEW * share);
         self.smoothed = Some(smoothed);
         self.inherent -= (self.inherent - smoothed).max(0.0) * FORGET;
-        let ours = smoothed - self.inherent;
+        let ours = smoothed - self.inherent - self.chance(smoothed, packets);
         if ours > MANY {
             return self.fall(bps, smoothed);
         }
@@ -93,6 +101,16 @@ impl Losses {
                 .filter(|bound| *bound < bps.saturating_mul(2));
         }
         false
+    }
+
+    /// What chance may add to a smoothed share that ends with so many packets, once some of it is
+    /// not ours: at the rate of sound alone a third more comes up every few seconds.
+    fn chance(&self, smoothed: f64, packets: u32) -> f64 {
+        if self.inherent == 0.0 {
+            return 0.0;
+        }
+        let variance = smoothed * (1.0 - smoothed) / f64::from(packets.max(1));
+        CHANCE * (variance * NEW / (2.0 - NEW)).sqrt()
     }
 
     fn fall(&mut self, bps: u64, share: f64) -> bool {
@@ -113,6 +131,8 @@ impl Losses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
 
     /// Lose one of `every` packets for some seconds at 100 packets a second; the rate in the end.
     fn run(losses: &mut Losses, every: Option<u32>, bps: u64, from: Micros, seconds: u64) -> u64 {
@@ -151,6 +171,24 @@ mod tests {
         assert_eq!(losses.bound(), None);
         let lower = run(&mut losses, Some(2), 1_000_000, 120 * SECOND, 2);
         assert!(lower < 900_000, "more than before is ours: {lower}");
+    }
+
+    #[test]
+    fn steady_losses_are_not_taken_for_more_by_chance() {
+        for (seed, per_s) in [(1, 50), (2, 60), (3, 150), (4, 400)] {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let (mut losses, mut least) = (Losses::default(), MAX_BPS);
+            for n in 0..120 * per_s {
+                match rng.random_bool(0.3) {
+                    true => losses.lost(),
+                    false => losses.arrived(false),
+                }
+                let bps = losses.bound().unwrap_or(MAX_BPS).min(3_000_000);
+                losses.judge(bps, n * SECOND / per_s);
+                least = least.min(bps);
+            }
+            assert!(least > 500_000, "{least} at {per_s} packets a second");
+        }
     }
 
     #[test]

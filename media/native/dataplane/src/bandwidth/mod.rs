@@ -18,6 +18,7 @@ pub mod receiver;
 pub mod report;
 pub mod trend;
 
+use crate::red::MAX_EARLIER;
 use crate::types::{Micros, MS, SECOND};
 use history::{History, News};
 use loss::Losses;
@@ -101,6 +102,9 @@ pub struct Bandwidth {
     acked: Meter,
     reported: Meter,
     audio: Meter,
+    /// Of that, what was sent along of earlier sound, and whether more would have been.
+    along: Meter,
+    cut: bool,
     receiver: Receiver,
     /// Everything written.
     out: Meter,
@@ -138,6 +142,8 @@ impl Default for Bandwidth {
             acked: Meter::default(),
             reported: Meter::default(),
             audio: Meter::default(),
+            along: Meter::default(),
+            cut: false,
             receiver: Receiver::default(),
             out: Meter::default(),
             first_sent: None,
@@ -244,6 +250,38 @@ impl Bandwidth {
     /// Bits per second of sound.
     pub fn audio_bps(&mut self, now: Micros) -> u64 {
         self.audio.bps(SECOND, now).unwrap_or(0)
+    }
+
+    /// Bits per second of sound by itself.
+    fn plain_bps(&mut self, now: Micros) -> u64 {
+        let along = self.along.bps(SECOND, now).unwrap_or(0);
+        self.audio_bps(now).saturating_sub(along)
+    }
+
+    /// How many of `frames` earlier frames may go along with each packet of sound: those for which
+    /// there is room beside the sound itself.  A narrow path that is sent more loses more.
+    pub fn room_along(&mut self, frames: usize, now: Micros) -> usize {
+        let Some(estimate) = self.estimate(now).filter(|_| self.settled() && frames > 0) else {
+            return frames;
+        };
+        let plain = self.plain_bps(now).max(1);
+        let room = estimate.saturating_sub(plain) / plain;
+        let fit = usize::try_from(room).map_or(frames, |room| room.min(frames));
+        self.cut |= fit < frames;
+        fit
+    }
+
+    /// Earlier sound went along, so many octets.
+    pub fn sent_along(&mut self, octets: usize, now: Micros) {
+        self.along.add(octets as u64, now);
+    }
+
+    /// Estimate at which all earlier sound could go along; 0 when it does.
+    pub fn wished_along(&mut self, now: Micros) -> u64 {
+        match std::mem::take(&mut self.cut) {
+            true => self.plain_bps(now).saturating_mul(MAX_EARLIER as u64 + 1),
+            false => 0,
+        }
     }
 
     /// A packet was written; `seq` is its transport-wide number if it has one.
@@ -383,7 +421,8 @@ impl Bandwidth {
     }
 
     fn learn(&mut self, now: Micros) {
-        match self.prober.read(self.bounded(), now) {
+        let lost = self.losses.inherent();
+        match self.prober.read(self.bounded(), lost, now) {
             Some(Lesson::Held(bps) | Lesson::Bounded(bps)) if bps > self.rate.bps() => {
                 self.rate.set(bps, now);
             }

@@ -17,6 +17,11 @@ const PAUSE_US: Micros = 300 * MS;
 const BACKOFF_US: (Micros, Micros) = (SECOND, 16 * SECOND);
 /// A burst held when this share of its rate came through.
 const HELD: f64 = 0.9;
+/// A burst is read when this share of what is to be expected came.
+const WHOLE: f64 = 0.9;
+/// So much more than the usual share of losses a burst may have, and so long it is waited for then.
+const SPREAD: f64 = 1.5;
+const LOSSY_US: Micros = 500 * MS;
 /// What is kept of a rate at which a burst was held back.
 const CAUTION: f64 = 0.95;
 /// Queues that a burst left behind are its fault for so long.
@@ -159,19 +164,30 @@ impl Prober {
         seen.last_arrived = seen.last_arrived.max(at);
     }
 
-    /// Read the results after a report.  `least` is the rate in force.
-    pub fn read(&mut self, least: u64, now: Micros) -> Option<Lesson> {
+    /// Read the results after a report.  `least` is the rate in force; `lost` is the share of all
+    /// packets that is lost whatever is sent, 0..1: of a burst too, which proves nothing then.
+    pub fn read(&mut self, least: u64, lost: f64, now: Micros) -> Option<Lesson> {
         let cluster = self.waiting.front()?;
-        let late = now.saturating_sub(cluster.begun) > PATIENCE_US;
-        let whole = cluster.seen.is_some_and(|seen| {
-            seen.packets * 10 >= cluster.sent_packets * 9 && seen.packets + 1 >= LEAST_PACKETS
-        });
+        let age = now.saturating_sub(cluster.begun);
+        let late = age > PATIENCE_US;
+        let enough = WHOLE * (1.0 - SPREAD * lost).max(0.0) * cluster.sent_packets as f64;
+        let told = lost == 0.0 || age > LOSSY_US;
+        let whole = told
+            && cluster.seen.is_some_and(|seen| {
+                seen.packets as f64 >= enough && seen.packets + 1 >= LEAST_PACKETS
+            });
         if !whole && !late {
             return None;
         }
         let cluster = self.waiting.pop_front()?;
         self.read = Some(now);
-        let lesson = cluster.seen.filter(|_| whole).and_then(|seen| learn(&seen));
+        let lesson = cluster.seen.filter(|_| whole).and_then(|seen| {
+            let missing = match lost > 0.0 {
+                true => cluster.sent_octets as f64 / seen.octets.max(1) as f64,
+                false => 1.0,
+            };
+            learn(&seen, missing)
+        });
         let better = |bps: u64| bps > least + least / 20;
         match lesson {
             Some(Lesson::Held(bps)) if better(bps) => self.succeed(now),
@@ -206,13 +222,14 @@ fn goal(bps: u64) -> u64 {
     ((bps / 8).saturating_mul(LAST_US) / SECOND).min(MAX_OCTETS)
 }
 
-fn learn(seen: &Seen) -> Option<Lesson> {
+/// What a burst says; rates count `missing` times, for packets that were lost by chance.
+fn learn(seen: &Seen, missing: f64) -> Option<Lesson> {
     let sent_us = seen.last_sent.checked_sub(seen.first_sent)?;
     let came_us = u64::try_from(seen.last_arrived - seen.first_arrived).ok()?;
     if sent_us < MS || came_us < MS {
         return None;
     }
-    let rate = |octets: u64, us: u64| octets * 8 * SECOND / us;
+    let rate = |octets: u64, us: u64| (missing * (octets * 8 * SECOND / us) as f64) as u64;
     let sent = rate(seen.octets - seen.last_octets, sent_us);
     let came = rate(seen.octets - seen.first_octets, came_us);
     Some(match (came as f64) < HELD * sent as f64 {
@@ -237,7 +254,7 @@ mod tests {
             prober.arrived(id, octets, sent, free as i64);
             sent += octets * 8 * SECOND / bps;
         }
-        prober.read(100_000, now + SECOND)
+        prober.read(100_000, 0.0, now + SECOND)
     }
 
     #[test]

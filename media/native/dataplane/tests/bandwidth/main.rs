@@ -5,6 +5,7 @@ mod path;
 mod support;
 mod world;
 
+use dataplane::rtcp::{put_receiver_report, ReportBlock};
 use dataplane::{Micros, MS};
 use path::Path;
 use world::{percentile, Telling, World};
@@ -90,6 +91,67 @@ fn at_64_kilobits_sound_is_whole_and_prompt_and_pictures_pause_until_there_is_ro
         .collect();
     assert_eq!(told, [(SINK, false), (SINK, true)]);
     assert!(world.viewers[0].layer(world.now).is_some());
+}
+
+/// What a viewer says that loses a fifth of its sound, each second.
+fn fifth_lost(second: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    let block = ReportBlock {
+        ssrc: world::AUDIO_OUT,
+        fraction_lost: 51,
+        cumulative_lost: 10 * second as i32,
+        highest: 50 * second,
+        jitter: 0,
+        last_sr: 0,
+        delay: 0,
+    };
+    put_receiver_report(&mut out, 1, &[block]);
+    out
+}
+
+/// (packets of sound with earlier sound, 95th percentile of the queue) in the second half of a minute.
+fn losing_sound(bps: u64) -> (u64, Micros) {
+    let mut path = Path::new(bps, 16);
+    path.loss = 0.2;
+    let mut world = watched(path);
+    let redundant = |world: &World| world.engine.stats().engine.redundant_out;
+    let mut before = 0;
+    for second in 1..=60 {
+        world.say(0, fifth_lost(second));
+        world.run(1.0);
+        if second == 30 {
+            before = redundant(&world);
+        }
+    }
+    let waits = world.viewers[0].waits(world.now, 30);
+    (redundant(&world) - before, percentile(&waits, 95))
+}
+
+#[test]
+fn sound_is_sent_twice_only_where_there_is_room_for_it() {
+    let (twice, late) = losing_sound(64_000);
+    assert!(twice < 300 && late < 300 * MS, "{twice} twice, {late} us");
+    let (twice, late) = losing_sound(2_000_000);
+    assert!(twice > 1_400 && late < 300 * MS, "{twice} twice, {late} us");
+}
+
+#[test]
+fn a_third_lost_by_chance_is_no_reason_to_pause_a_picture_for_long() {
+    let mut path = Path::new(3_000_000, 17);
+    path.loss = 0.3;
+    let mut world = World::new(&[1_200_000]);
+    world.run(2.0);
+    world.watch(path, Telling::Arrivals);
+    world.run(90.0);
+    let late: Vec<_> = world.told.iter().filter(|t| t.0 > 45_000 * MS).collect();
+    let least = world
+        .estimates
+        .iter()
+        .filter(|e| e.0 > 45_000 * MS)
+        .map(|e| e.1)
+        .min();
+    assert!(late.len() <= 2, "{late:?}, least {least:?}");
+    assert_eq!(world.viewers[0].layer(world.now), Some(0));
 }
 
 #[test]

@@ -19,7 +19,7 @@ const VIDEO_IN: u32 = 1_000;
 const AUDIO_IN: u32 = 1_100;
 pub const VIDEO_OUT: u32 = 2_000;
 const REPAIR_OUT: u32 = 2_001;
-const AUDIO_OUT: u32 = 2_002;
+pub const AUDIO_OUT: u32 = 2_002;
 const EMPTY_OUT: u32 = 1_998;
 const FRAME_US: Micros = 40 * MS;
 const VOICE_US: Micros = 20 * MS;
@@ -143,7 +143,7 @@ impl World {
             ssrc: AUDIO_OUT,
             rtx_ssrc: None,
             cname: "slot".to_owned(),
-            codecs: vec![(Codec::Opus, 111, None)],
+            codecs: vec![(Codec::Opus, 111, Some(63))],
         };
         self.engine
             .apply(Op::AddSink(first + 1, Box::new(voice)), self.now);

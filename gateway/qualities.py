@@ -16,7 +16,7 @@ from media.answer import Kind
 from media.engine import Engine
 from media.peer import PeerState
 from media.quality import BEST, Meter, Reading, Reason, Verdict, judge, percent
-from media.readings import Stream, Window, downlink, uplink
+from media.readings import Stream, Window, downlink, lowered, uplink
 from media.stats import Stats
 from signaling.errors import Refused
 from signaling.ids import ConferenceId, NodeCode, ParticipantId, TrackId
@@ -138,6 +138,8 @@ class Qualities:
         switching = self._switching
         self.lines = {who: self.lines.get(who) or Line() for who in switching.guests}
         self.links = {peer: self.links.get(peer) or Line() for peer in switching.trunks}
+        if not self._strain():  # else it is the strain that makes pictures smaller
+            switching.lowered(lowered(after))
         for who, guest in switching.guests.items():
             self._measure(window, guest, self.lines[who])
         for peer, trunk in switching.trunks.items():

@@ -129,7 +129,12 @@ class MediaSection(Section):
         le=256,
         description="Streams one connection may bring in; further ones are dropped and counted.",
     )
-    max_sinks: int = Field(default=64, ge=4, le=1024, description="Streams one connection may be sent.")
+    max_sinks: int = Field(
+        default=128,
+        ge=4,
+        le=1024,
+        description="Streams one connection may be sent. A link takes two for a picture that it carries in two sizes.",
+    )
     max_transports: int = Field(default=10_000, ge=1, le=100_000, description="Media connections of this gateway.")
     silent_ms: int = Field(
         default=3_000,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from itertools import islice
+from math import inf
 from typing import Any, Protocol
 
 from media import routes
@@ -18,7 +19,7 @@ from media.engine import Engine
 from media.peer import Peer, Peers, Slot, Upstream
 from signaling.conference import Cascade, Plan, Room
 from signaling.errors import Refused
-from signaling.ids import ConferenceId, NodeCode, ParticipantId, TrackId
+from signaling.ids import ConferenceId, Monotonic, NodeCode, ParticipantId, TrackId
 from signaling.loudness import Loudness
 from signaling.messages import (
     MAX_WANTED,
@@ -38,7 +39,7 @@ from signaling.messages import (
 from signaling.records import Actor
 from signaling.roster import MAX_TRACKS
 from signaling.seating import AUDIO, Known, Seat, Seating
-from signaling.wants import Want, Wants
+from signaling.wants import SMALL, Want, Wants
 
 from .clock import Clock
 from .trunks import Carry, Port, Trunk
@@ -112,6 +113,9 @@ class Switching:
         """How the picture of each sink is wanted, as the engine was told."""
         self._paused: set[int] = set()
         """Sinks whose picture the engine does not send, because the line is too narrow."""
+        self._lowered: frozenset[int] = frozenset()
+        """Sinks whose picture it sends smaller than wanted, by the last look."""
+        self._expiry: asyncio.TimerHandle | None = None
         self._pending: asyncio.TimerHandle | None = None
         self._settled_at = clock.now()
         self._cost_s = 0.0
@@ -223,7 +227,8 @@ class Switching:
         trunk = self.trunks[port.peer]
         match message:
             case LinkWant(tracks=tracks):
-                self._cascade.wants(port.peer, {track.track: Want(track.height, track.priority) for track in tracks})
+                wants = {track.track: Want(track.height, track.priority, track.small) for track in tracks}
+                self._cascade.wants(port.peer, wants)
                 self.unsettled()
             case LinkMediaOffer():
                 trunk.offered(message)
@@ -274,7 +279,8 @@ class Switching:
             self._pending.cancel()
             self._pending = None
         began = self._clock.now()
-        plan = self.plan = self._cascade.settle(self._rooms())
+        plan = self.plan = self._cascade.settle(self._rooms(), self._narrow(), began)
+        self._settle_by(plan.until)
         for peer, trunk in self.trunks.items():
             self._tell(peer, trunk, plan)
             trunk.carry({track: self._carry(trunk, track, want) for track, want in plan.carries[peer].items()})
@@ -286,6 +292,19 @@ class Switching:
         self._settled_at = self._clock.now()
         self._cost_s = self._settled_at - began
 
+    def _settle_by(self, until: Monotonic) -> None:
+        """Settle again when what follows now no longer does."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        wait_s = until - self._clock.now()
+        self._expiry = None if wait_s == inf else asyncio.get_running_loop().call_later(wait_s, self.unsettled)
+
+    def _narrow(self) -> set[TrackId]:
+        """Return the pictures that somebody gets smaller than wanted or not at all, by the last settling."""
+        cut = self._paused | self._lowered
+        wired = (one for one in self._wired(self.plan) if one.want is not None and one.beside is None)
+        return {one.track for one in wired if one.track is not None and one.sink in cut}
+
     def _tell(self, peer: NodeCode, trunk: Trunk, plan: Plan) -> None:
         told = self._told_rosters.get(peer, {})
         rosters = self._told_rosters[peer] = plan.rosters[peer]
@@ -296,35 +315,42 @@ class Switching:
         wants = plan.wants[peer]
         if self._told_wants.get(peer, {}) != wants:
             self._told_wants[peer] = wants
-            tracks = (WantedTrack(track=t, height=w.height, priority=w.priority) for t, w in sorted(wants.items()))
+            tracks = (
+                WantedTrack(track=track, height=want.height, priority=want.priority, small=want.small)
+                for track, want in sorted(wants.items())
+            )
             trunk.port.say(LinkWant(tracks=tuple(islice(tracks, MAX_WANTED))), "want")
 
     def _carry(self, trunk: Trunk, track: TrackId, want: Want) -> Carry:
         paused = trunk.sinks.get(track) in self._paused or self._lost(track)
-        return Carry(self.plan.tracks[track].track.kind, want.priority, paused)
+        return Carry(self.plan.tracks[track].track.kind, want.priority, paused, want.small)
 
-    def _wired(self, plan: Plan) -> Iterator[tuple[int, TrackId | None, Want | None]]:
-        """Yield every sink there is, the track it should carry, and how its picture is wanted."""
+    def _wired(self, plan: Plan) -> Iterator[_Wired]:
+        """Yield every sink there is."""
         for guest in self.guests.values():
             for fed in _paired(guest.peer.slots, plan.seatings.get(guest.id, Seating())):
                 audible = fed.slot.kind == AUDIO or fed.want is not None
-                yield fed.slot.sink, fed.track if audible else None, fed.want
+                yield _Wired(fed.slot.sink, fed.track if audible else None, fed.want)
         for peer, trunk in self.trunks.items():
             for track, sink in trunk.sinks.items():
                 known = plan.tracks.get(track)
-                video = known is not None and known.track.kind != AUDIO
-                yield sink, track, plan.carries[peer].get(track) if video else None
+                want = plan.carries.get(peer, {}).get(track) if known and known.track.kind != AUDIO else None
+                yield _Wired(sink, track, want)
+                if want is not None and track in trunk.smalls:
+                    yield _Wired(trunk.smalls[track], track, Want(SMALL, want.priority), beside=sink)
 
     def _route(self, plan: Plan) -> None:
         wired = list(self._wired(plan))
-        sinks = {sink for sink, _, _ in wired}
+        sinks = {one.sink for one in wired}
         desired = {
-            sink: source for sink, track, _ in wired if track is not None and (source := self.source(track)) is not None
+            one.sink: source
+            for one in wired
+            if one.track is not None and (source := self.source(one.track)) is not None
         }
         installed = {sink: source for sink, source in self._installed.items() if sink in sinks}
         there = sinks.union(*(trunk.opened for trunk in self.trunks.values()))
         self._paused &= there
-        self._want({sink: want for sink, _, want in wired if want is not None}, there)
+        self._want(wired, there)
         for step in routes.plan(installed, desired):
             try:
                 self._engine.route(step.sink, step.source if isinstance(step, routes.Route) else None)
@@ -334,16 +360,20 @@ class Switching:
                 desired.pop(step.sink, None)
         self._installed = desired
 
-    def _want(self, wanted: Mapping[int, Want], sinks: Set[int]) -> None:
+    def _want(self, wired: Iterable[_Wired], sinks: Set[int]) -> None:
         """Tell the engine how the picture of each sink is wanted, as far as it is news."""
         known = {sink: want for sink, want in self._wanted.items() if sink in sinks}  # a new one wants all there is
-        for sink, want in wanted.items():
-            if known.get(sink, Want()) != want:
+        for one in wired:
+            if one.want is None:
+                continue
+            want = replace(one.want, small=False)  # of another sink
+            if known.get(one.sink, Want()) != want:
                 try:
-                    self._engine.want(sink, want.height, want.priority)
+                    self._engine.want(one.sink, want.height, want.priority, one.beside)
                 except ValueError as error:  # as for routes
-                    log.debug("want refused", extra={"sink": sink, "error": str(error)})
-        self._wanted = known | dict(wanted)
+                    log.debug("want refused", extra={"sink": one.sink, "error": str(error)})
+            known[one.sink] = want
+        self._wanted = known
 
     def video(self, sink: int, flowing: bool) -> None:
         """The engine pauses the picture of ``sink`` because the line is too narrow, or sends it again."""
@@ -352,6 +382,12 @@ class Switching:
         else:
             self._paused.add(sink)
         self.unsettled()
+
+    def lowered(self, sinks: frozenset[int]) -> None:
+        """The engine sends the pictures of exactly these sinks smaller than wanted."""
+        if sinks != self._lowered:
+            self._lowered = sinks
+            self.unsettled()
 
     def _tell_slots(self, guest: Guest) -> None:
         if guest.listener is None or guest.told is None:
@@ -370,8 +406,9 @@ class Switching:
         for trunk in list(self.trunks.values()):
             trunk.close()
         self.trunks.clear()
-        if self._pending is not None:
-            self._pending.cancel()
+        for timer in (self._pending, self._expiry):
+            if timer is not None:
+                timer.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -389,6 +426,17 @@ def tracks_of(participant: ParticipantId, upstreams: Sequence[Upstream]) -> dict
         )
         for index, upstream in enumerate(upstreams[:MAX_TRACKS])
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Wired:
+    """A sink, the track it should carry, and how its picture is wanted."""
+
+    sink: int
+    track: TrackId | None
+    want: Want | None
+    beside: int | None = None
+    """The sink that carries the same larger, of one that carries a small copy."""
 
 
 @dataclass(frozen=True, slots=True)

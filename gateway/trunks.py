@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 import msgspec
 
 from media.answer import Kind
-from media.peer import LinkParameters, LinkPeer, PeerLimit, PeerState, SdpError
+from media.peer import LinkParameters, LinkPeer, PeerLimit, PeerState, SdpError, Stream
 from signaling.errors import Refused
 from signaling.ids import NodeCode, TrackId
 from signaling.link import backoff_s
@@ -27,7 +27,7 @@ from .clock import Clock
 log = logging.getLogger(__name__)
 
 MAX_CARRIED = 60
-"""Tracks one link carries each way; the engine allows 64 streams of a transport.  Voices come first."""
+"""Tracks one link carries each way, voices first; with a small copy of each no more than ``media.max_sinks``."""
 
 
 class Port(Protocol):
@@ -62,6 +62,8 @@ class Carry:
     """The lower goes first when there are too many."""
     paused: bool
     """No picture of it is sent now, because a line is too narrow."""
+    small: bool
+    """Its small copy is to be carried too."""
 
 
 class Trunk:
@@ -78,6 +80,8 @@ class Trunk:
         """``changed`` is called when sources or sinks came or went."""
         self.port = port
         self.sinks: dict[TrackId, int] = {}
+        self.smalls: dict[TrackId, int] = {}
+        """Sinks of small copies."""
         self.sources: dict[TrackId, int] = {}
         self.opened: set[int] = set()
         """All sinks of the transport.  One that carries nothing now may again; the engine keeps what it knows of it."""
@@ -95,6 +99,7 @@ class Trunk:
         self._announced: tuple[CarriedTrack, ...] = ()
         self._expected: dict[TrackId, CarriedTrack] = {}
         self._carried: dict[TrackId, CarriedTrack] = {}
+        self._streams: dict[TrackId, Stream] = {}
         if port.dialled:
             self._offer()
 
@@ -208,9 +213,11 @@ class Trunk:
         self._announced = ()
         self.paused = frozenset()
         self.sinks.clear()
+        self.smalls.clear()
         self.opened.clear()
         self.sources.clear()
         self._carried.clear()
+        self._streams.clear()
         self._expected.clear()
         if peer is not None:
             peer.on_state = None
@@ -227,10 +234,12 @@ class Trunk:
             telemetry.count("link_carry_full", len(wanted) - MAX_CARRIED)
         chosen, before = order[:MAX_CARRIED], dict(self._carried)
         for track in before.keys() - set(chosen):
-            del self._carried[track]
-            self._peer.uncarry(self.sinks.pop(track))
+            del self._carried[track], self.sinks[track]
+            self.smalls.pop(track, None)
+            self._peer.uncarry(self._streams.pop(track))
         for track in chosen:
             self._carried[track] = self._carrying(track, wanted[track])
+            self._copy(track, wanted[track].small)
         if self._carried != before:
             self.port.say(LinkCarry(tracks=tuple(self._carried.values())), "carry")
 
@@ -239,10 +248,34 @@ class Trunk:
         if known is not None:
             return msgspec.structs.replace(known, paused=want.paused)
         assert self._peer is not None
-        sink, ssrc, rtx_ssrc = self._peer.carry(cast(Kind, want.kind))
-        self.sinks[track] = sink
-        self.opened.add(sink)
-        return CarriedTrack(track=track, kind=want.kind, ssrc=ssrc, rtx_ssrc=rtx_ssrc, paused=want.paused)
+        stream = self._streams[track] = self._peer.carry(cast(Kind, want.kind))
+        self.sinks[track] = stream.sink
+        self.opened.add(stream.sink)
+        small_ssrc, small_rtx_ssrc = stream.small or (None, None)
+        return CarriedTrack(
+            track=track,
+            kind=want.kind,
+            ssrc=stream.ssrc,
+            rtx_ssrc=stream.rtx_ssrc,
+            small_ssrc=small_ssrc,
+            small_rtx_ssrc=small_rtx_ssrc,
+            paused=want.paused,
+        )
+
+    def _copy(self, track: TrackId, wanted: bool) -> None:
+        """Open or pause the small copy of a track that is carried."""
+        assert self._peer is not None
+        stream = self._streams[track]
+        if wanted and track not in self.smalls and stream.small is not None:
+            try:
+                self.smalls[track] = self._peer.copy(stream)
+            except ValueError as error:
+                telemetry.count("link_copy_refused")
+                log.debug("small copy refused", extra={"track": track, "error": str(error)})
+                return
+            self.opened.add(self.smalls[track])
+        elif not wanted and self.smalls.pop(track, None) is not None:
+            self._peer.uncopy(stream)
 
     def carries(self, said: LinkCarry) -> None:
         """The peer carries exactly these to us.
@@ -250,9 +283,11 @@ class Trunk:
         Raises:
             Refused: More than a link may carry, one twice, or a kind that does not exist.
         """
-        ids = {track.track for track in said.tracks} | {track.ssrc for track in said.tracks}
+        ids = {track.track for track in said.tracks}
+        ssrcs = [ssrc for track in said.tracks for ssrc in (track.ssrc, track.small_ssrc) if ssrc is not None]
         kinds = {track.kind for track in said.tracks}
-        if len(said.tracks) > MAX_CARRIED or len(ids) != 2 * len(said.tracks) or not kinds <= {"audio", "video"}:
+        twice = len(ids) < len(said.tracks) or len(set(ssrcs)) < len(ssrcs)
+        if len(said.tracks) > MAX_CARRIED or twice or not kinds <= {"audio", "video"}:
             raise Refused("bad-carry", f"{len(said.tracks)} tracks")
         self._announced = tuple(msgspec.structs.replace(track, paused=False) for track in said.tracks)
         self.paused = frozenset(track.track for track in said.tracks if track.paused)
@@ -270,7 +305,15 @@ class Trunk:
         for track, said in announced.items():
             if track not in self._expected:
                 try:
-                    self.sources[track] = self._peer.expect(cast(Kind, said.kind), said.ssrc, said.rtx_ssrc)
+                    self.sources[track] = self._peer.expect(cast(Kind, said.kind), _pairs(said))
                 except ValueError as error:
                     raise Refused("bad-carry", str(error)) from None
                 self._expected[track] = said
+
+
+def _pairs(said: CarriedTrack) -> list[tuple[int, int | None]]:
+    """Return the streams on which a track comes, that of the small copy first."""
+    large = (said.ssrc, said.rtx_ssrc)
+    if said.small_ssrc is None or said.kind == "audio":
+        return [large]
+    return [(said.small_ssrc, said.small_rtx_ssrc), large]

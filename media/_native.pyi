@@ -191,12 +191,14 @@ class Engine:
         newer starts at once from a cached one at most 2 s old.
         """
 
-    def want(self, sink: int, height: int, priority: int) -> None:
+    def want(self, sink: int, height: int, priority: int, beside: int | None = None) -> None:
         """Say what the sink's viewer has use for.
 
         Args:
             height: Lines of picture, 0..4320; the smallest layer at least as high is sent, 0 asks for the highest.
             priority: 0..255, lower is served first when the path has not room for all; 100 unless said.
+            beside: A sink that brings the same viewer the same source larger.  Then this one sends nothing while
+                there is one size only, or that one sends what this one would.
         """
 
     def strain(self, level: int) -> None:

@@ -26,7 +26,7 @@ from OpenSSL import SSL
 
 from .answer import Codec, Kind, Role, plan
 from .engine import Engine
-from .peering import Host, LinkParameters, LinkPeer, Peer, PeerLimit, Slot, Upstream
+from .peering import Host, LinkParameters, LinkPeer, Peer, PeerLimit, Slot, Stream, Upstream
 from .sdp import SdpError, link_parameters, parse_offer
 from .transport import Deadlines, Handshake, PeerState, Transport
 
@@ -40,6 +40,7 @@ __all__ = [
     "Peers",
     "SdpError",
     "Slot",
+    "Stream",
     "Upstream",
 ]
 

@@ -52,6 +52,17 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """A track on a link: the sink that feeds it and its SSRCs; of a picture also those of its small copy."""
+
+    kind: Kind
+    sink: int
+    ssrc: int
+    rtx_ssrc: int | None
+    small: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
 class LinkParameters:
     """One side's ICE credentials and certificate, ``fingerprint`` as in SDP ("sha-256 AB:CD:...")."""
 
@@ -249,8 +260,10 @@ class LinkPeer(End):
         self._dials = dials
         self._detour: Detour | None = None
         self._cname = cname(host.session())
-        self._carried: dict[int, tuple[Kind, tuple[int, int, int | None]]] = {}
-        self._spare: dict[Kind, list[tuple[int, int, int | None]]] = {"audio": [], "video": []}
+        self._carried: set[Stream] = set()
+        self._spare: dict[Kind, list[Stream]] = {"audio": [], "video": []}
+        self._copies: dict[int, int] = {}
+        """Sink to the sink of its small copy, where there ever was one."""
         self._expected: dict[int, int] = {}
 
     def start(
@@ -283,8 +296,8 @@ class LinkPeer(End):
             self._detour = Detour(self._host.engine, self.id, stream, self._host.spawn, lambda: self._transport.reached)
         return self
 
-    def carry(self, kind: Kind) -> tuple[int, int, int | None]:
-        """Open a stream to the neighbour: (sink, ssrc, rtx_ssrc).  Feed the sink with a route.
+    def carry(self, kind: Kind) -> Stream:
+        """Open a stream to the neighbour.  Feed its sink with a route.
 
         A stream given back by ``uncarry`` is used again: the neighbour holds an SRTP context for each SSRC it
         ever heard on this transport, and holds only so many.
@@ -293,13 +306,31 @@ class LinkPeer(End):
         if spare:
             stream = spare.pop()
         else:
-            stream = self._host.engine.new_id(), self._host.ssrc(), self._host.ssrc() if kind == "video" else None
-            self._open(kind, stream)
-        self._carried[stream[0]] = (kind, stream)
+            small = (self._host.ssrc(), self._host.ssrc()) if kind == "video" else None
+            ssrc, repair = self._host.ssrc(), self._host.ssrc() if kind == "video" else None
+            stream = Stream(kind, self._open(kind, ssrc, repair), ssrc, repair, small)
+        self._carried.add(stream)
         return stream
 
-    def _open(self, kind: Kind, stream: tuple[int, int, int | None]) -> None:
-        sink, ssrc, repair = stream
+    def copy(self, stream: Stream) -> int:
+        """Return the sink of a picture's small copy, for a route and a want beside the large one's.
+
+        Raises:
+            ValueError: The transport has as many sinks as it may.
+        """
+        if stream.sink not in self._copies:
+            assert stream.small is not None
+            self._copies[stream.sink] = self._open(stream.kind, *stream.small)
+        return self._copies[stream.sink]
+
+    def uncopy(self, stream: Stream) -> None:
+        """Stop the small copy of a picture, if there is one."""
+        copy = self._copies.get(stream.sink)
+        if copy is not None and self.state not in FINAL:
+            self._host.engine.route(copy, None)
+
+    def _open(self, kind: Kind, ssrc: int, repair: int | None) -> int:
+        sink = self._host.engine.new_id()
         self._host.engine.native.add_sink(
             sink,
             self.id,
@@ -310,17 +341,23 @@ class LinkPeer(End):
             cname=self._cname,
             codecs=LINK_CODECS[kind],
         )
+        return sink
 
-    def uncarry(self, sink: int) -> None:
+    def uncarry(self, stream: Stream) -> None:
         """Stop a stream and keep it for the next ``carry``.  Its sequence goes on: an SRTP index is never repeated."""
-        carried = self._carried.pop(sink, None)
-        if carried is not None and self.state not in FINAL:
-            self._host.engine.route(sink, None)
-            kind, stream = carried
-            self._spare[kind].append(stream)
+        if stream in self._carried and self.state not in FINAL:
+            self._host.engine.route(stream.sink, None)
+            self.uncopy(stream)
+            self._spare[stream.kind].append(stream)
+        self._carried.discard(stream)
 
-    def expect(self, kind: Kind, ssrc: int, rtx_ssrc: int | None) -> int:
-        """Describe a stream the neighbour carries to us; returns its source.  Replaces what that SSRC was before."""
+    def expect(self, kind: Kind, streams: Sequence[tuple[int, int | None]]) -> int:
+        """Describe a track the neighbour carries to us; returns its source.  Replaces what its SSRC was before.
+
+        Args:
+            streams: (ssrc, rtx_ssrc) of each of its one or two sizes, the smallest first.
+        """
+        ssrc = streams[-1][0]
         before = self._expected.get(ssrc)
         if before is not None:
             self.unexpect(before)
@@ -330,7 +367,7 @@ class LinkPeer(End):
             self.id,
             kind=kind,
             mid=None,
-            ssrcs=[(ssrc, rtx_ssrc)],
+            ssrcs=streams,
             rids=(),
             codecs=[(pt, codec, repair) for codec, pt, repair in LINK_CODECS[kind]],
         )

@@ -89,6 +89,11 @@ def downlink(
     )
 
 
+def lowered(after: Stats) -> frozenset[int]:
+    """Return the sinks whose picture is sent smaller than wanted."""
+    return frozenset(sink for sink, counters in after.sinks.items() if counters.get("lowered_now", 0) > 0)
+
+
 def _growth(number: int, before: Mapping[int, Counters], after: Mapping[int, Counters]) -> Counters:
     now = after.get(number)
     return NOTHING if now is None else growth(before.get(number, NOTHING), now)

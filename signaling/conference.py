@@ -4,23 +4,25 @@ Pure.  The node knows its own participants (``Seat``) and, per neighbour, who is
 (``LinkRosters``) and which tracks that side wants (``LinkWant``).  Everything else is derived by
 ``settle`` as *sets*: saying or doing them twice changes nothing, and a lost link is mended by saying
 them again.  The tree is the multicast: a track crosses a link at most once, and only while somebody
-beyond the link wants it.
+beyond the link wants it; beside a picture its small copy may cross, for those to whom the large one cannot go on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TypeVar
 
-from .ids import ConferenceId, NodeCode, ParticipantId, TrackId
+from .ids import ConferenceId, Monotonic, NodeCode, ParticipantId, TrackId
 from .loudness import UNKNOWN, Loudness
 from .messages import ParticipantView
 from .seating import AUDIO, Known, Offer, Seat, Seating, loudest, offer, seat_of
-from .wants import VOICE, Want, Wants, union
+from .wants import VOICE, Kept, Want, Wants, keep, union
 
 OFFERED = 3
 """Voices that one side offers another: a listener hears no more, and so no link carries more."""
+BEGINNING = Monotonic(0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Plan:
     """The voices among which each conference chooses here."""
     present: Rosters
     tracks: Mapping[TrackId, Known]
+    until: Monotonic
+    """When this no longer holds though nothing else changes; infinite: never."""
 
 
 class Cascade:
@@ -73,6 +77,7 @@ class Cascade:
         self.sides: dict[NodeCode, Side] = {}
         self._seatings: Mapping[ParticipantId, Seating] = {}
         self._offers: Mapping[NodeCode, Voices] = {}
+        self._smalls: Kept = {}
 
     def sit(self, seat: Seat) -> None:
         """A participant came, or changed its pins or tracks."""
@@ -107,8 +112,18 @@ class Cascade:
         if side is not None:
             self.sides[neighbour] = replace(side, wants=wants)
 
-    def settle(self, rooms: Mapping[ConferenceId, Room]) -> Plan:
-        """Return what follows.  A conference that is not in ``rooms`` has ended or is not known yet."""
+    def settle(
+        self,
+        rooms: Mapping[ConferenceId, Room],
+        narrow: Set[TrackId] = frozenset(),
+        now: Monotonic = BEGINNING,
+    ) -> Plan:
+        """Return what follows.  A conference that is not in ``rooms`` has ended or is not known yet.
+
+        Args:
+            narrow: Pictures that somebody gets smaller than wanted, or not at all, because a line is too narrow.
+            now: For how long small copies are wanted beyond their need.
+        """
         people = {room: self._present(room) for room in rooms}
         tracks = _tracks(people)
         offers = {room: self._offer(room, rooms[room], people[room], tracks) for room in rooms}
@@ -121,13 +136,14 @@ class Cascade:
         carries = {side: self._carried(side, rooms, tracks) for side in self.sides}
         return Plan(
             seatings=seatings,
-            wants=self._wanted(seatings, carries, tracks),
+            wants=self._wanted(seatings, carries, tracks, narrow, now),
             carries=carries,
             rosters={side: _told(side, rooms, people) for side in self.sides},
             offers=self._offers,
             voices={room: found.loudness for room, found in offers.items()},
             present={room: tuple(view for view, _ in found) for room, found in people.items()},
             tracks=tracks,
+            until=min((end for end in self._smalls.values() if end > now), default=Monotonic(inf)),
         )
 
     def _present(self, conference: ConferenceId) -> list[tuple[ParticipantView, NodeCode | None]]:
@@ -198,15 +214,20 @@ class Cascade:
         seatings: Mapping[ParticipantId, Seating],
         carries: Mapping[NodeCode, Wants],
         tracks: Mapping[TrackId, Known],
+        narrow: Set[TrackId],
+        now: Monotonic,
     ) -> dict[NodeCode, dict[TrackId, Want]]:
         """Return what each side must send here: for our slots, and for the other sides."""
         needed = [pair for seating in seatings.values() for pair in seating.wanted]
         needed += [pair for wants in carries.values() for pair in wants.items()]
         wanted: dict[NodeCode, dict[TrackId, Want]] = {side: {} for side in self.sides}
-        for track, want in union(needed).items():
+        merged = union(needed)
+        smalls = {track for track, want in merged.items() if want.small or track in narrow}
+        self._smalls = keep(self._smalls, smalls, now)
+        for track, want in merged.items():
             side = tracks[track].side
             if side is not None:
-                wanted[side][track] = want
+                wanted[side][track] = replace(want, small=track in self._smalls)
         return wanted
 
 

@@ -427,12 +427,14 @@ class LinkSpeaker(Message, frozen=True, tag="link_speaker", kw_only=True):
 class WantedTrack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A track, and the greatest height in pixels (0: as large as there is) and the most urgent priority wanted beyond.
 
+    ``small``: a small copy of the picture is wanted beside the large one, for it cannot go on everywhere beyond.
     Priorities: 0 a voice that is among the loudest, 10 current speaker, 20 shared content, 50 pinned, 100 the rest.
     """
 
     track: TrackId
     height: Height = 0
     priority: Annotated[int, msgspec.Meta(ge=0, le=255)] = 100
+    small: bool = False
 
 
 class LinkQuality(Message, frozen=True, tag="link_quality", kw_only=True):
@@ -450,12 +452,17 @@ class LinkWant(Message, frozen=True, tag="link_want", kw_only=True):
 
 
 class CarriedTrack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``paused``: no picture of it comes now, because a line on its way is too narrow."""
+    """``paused``: no picture of it comes now, because a line on its way is too narrow.
+
+    A picture has a second pair of streams, on which its small copy comes while it is wanted and is not the same.
+    """
 
     track: TrackId
     kind: str
     ssrc: Ssrc
     rtx_ssrc: Ssrc | None = None
+    small_ssrc: Ssrc | None = None
+    small_rtx_ssrc: Ssrc | None = None
     paused: bool = False
 
 

@@ -67,10 +67,14 @@ class World:
             DOWN: SimpleNamespace(port=self.links[DOWN], transport=None, sources={}, sinks={}),
         }
         self.strain = 0
+        self.low: frozenset[int] = frozenset()
         self._cascade = cascade
         self._counters: dict[int, dict[str, int]] = {}
         self.qualities = Qualities(None, self, lambda: self.strain)  # type: ignore[arg-type]
         self._before = self._stats()
+
+    def lowered(self, sinks: frozenset[int]) -> None:
+        self.low = sinks
 
     def rosters(self, peer: NodeCode) -> Any:
         return self._cascade.sides[peer].rosters
@@ -113,6 +117,17 @@ def test_a_page_is_told_of_its_own_ways_and_only_on_change() -> None:
         downlink=Condition(level=1, reason="loss", value=12),
         others=(),
     )
+
+
+def test_pictures_that_are_lowered_are_told_to_the_switching_but_not_those_of_a_gateway_under_strain() -> None:
+    world = World()
+    world.pass_by(lowered_now=1)
+    assert world.low == {PICTURE}
+    world.pass_by(lowered_now=0)
+    assert world.low == frozenset()
+    world.strain = 1
+    world.pass_by(lowered_now=1)
+    assert world.low == frozenset()
 
 
 def test_pictures_that_do_not_fit_are_the_lines_fault_or_the_gateways() -> None:

@@ -6,11 +6,24 @@ from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from gateway.switching import Guest, Switching
-from media.peering import LinkParameters, Slot
+from media.peering import LinkParameters, Slot, Stream
 from signaling.conference import Room
+from signaling.errors import Refused
 from signaling.ids import ConferenceId, NodeCode, ParticipantId, TrackId
-from signaling.messages import LinkMessage, LinkRosters, ParticipantView, Quality, Slots, SlotView, TrackView
+from signaling.messages import (
+    CarriedTrack,
+    LinkCarry,
+    LinkMessage,
+    LinkRosters,
+    ParticipantView,
+    Quality,
+    Slots,
+    SlotView,
+    TrackView,
+)
 from signaling.records import Actor, Role
 from signaling.seating import HIDDEN, Seat
 from tests.support.clock import FakeClock
@@ -27,12 +40,15 @@ class Engine:
     def __init__(self) -> None:
         self.routes: dict[int, int | None] = {}
         self.wants: list[tuple[int, int, int]] = []
+        self.beside: dict[int, int] = {}
 
     def route(self, sink: int, source: int | None) -> None:
         self.routes[sink] = source
 
-    def want(self, sink: int, height: int, priority: int) -> None:
+    def want(self, sink: int, height: int, priority: int, beside: int | None = None) -> None:
         self.wants.append((sink, height, priority))
+        if beside is not None:
+            self.beside[sink] = beside
 
 
 class LinkEnd:
@@ -41,18 +57,26 @@ class LinkEnd:
     def __init__(self) -> None:
         self.parameters = LinkParameters("u", "p", "f")
         self.state, self.failure, self.on_state = "connected", "", None
-        self.spare: list[int] = []
+        self.spare: list[Stream] = []
 
     def start(self, remote: LinkParameters, candidates: object, stream: object) -> None: ...
 
-    def carry(self, kind: str) -> tuple[int, int, int]:
-        sink = self.spare.pop() if self.spare else next(NUMBERS)
-        return sink, sink + 1_000, sink + 2_000
+    def carry(self, kind: str) -> Stream:
+        if self.spare:
+            return self.spare.pop()
+        sink = next(NUMBERS)
+        return Stream("video", sink, sink + 1_000, sink + 2_000, (sink + 3_000, sink + 4_000))
 
-    def uncarry(self, sink: int) -> None:
-        self.spare.append(sink)
+    def copy(self, stream: Stream) -> int:
+        return stream.sink + 5_000
 
-    def expect(self, kind: str, ssrc: int, rtx_ssrc: int | None) -> int:
+    def uncopy(self, stream: Stream) -> None: ...
+
+    def uncarry(self, stream: Stream) -> None:
+        self.spare.append(stream)
+
+    def expect(self, kind: str, streams: list[tuple[int, int | None]]) -> int:
+        EXPECTED.append(streams)
         return next(NUMBERS)
 
     def unexpect(self, source: int) -> None: ...
@@ -61,6 +85,7 @@ class LinkEnd:
 
 
 NUMBERS = count(1)
+EXPECTED: list[list[tuple[int, int | None]]] = []
 
 
 class Peers:
@@ -100,7 +125,8 @@ class Gateway:
     def __init__(self, code: NodeCode) -> None:
         self.code = code
         self.engine = Engine()
-        self.switching = Switching(FakeClock(), self.engine, Peers(), self._rooms, lambda plan: None)  # type: ignore[arg-type]
+        self.clock = FakeClock()
+        self.switching = Switching(self.clock, self.engine, Peers(), self._rooms, lambda plan: None)  # type: ignore[arg-type]
 
     def _rooms(self) -> dict[ConferenceId, Room]:
         return {MEETING: Room(concerned=frozenset(self.switching.trunks))}
@@ -169,6 +195,10 @@ class Pair:
     def link_sink(self) -> int:
         return self.village.switching.trunks[COUNTY].sinks[CAMERA]
 
+    @property
+    def copies(self) -> dict[TrackId, int]:
+        return self.village.switching.trunks[COUNTY].smalls
+
 
 @on_loop
 async def test_a_height_said_by_a_page_goes_to_its_slot_and_to_every_link_on_the_way() -> None:
@@ -187,7 +217,7 @@ async def test_one_small_tile_does_not_make_the_picture_of_another_smaller() -> 
     second, _ = pair.county.sit("second", pictures=1)
     pair.county.see(second, {0: 90})
     pair.settle()
-    assert pair.village.engine.wants[-1] == (pair.link_sink, 720, 100)
+    assert pair.village.engine.wants == [(pair.link_sink, 720, 100), (pair.copies[CAMERA], 90, 100)]
     pair.county.switching.leave(pair.viewer.id)
     pair.settle()
     assert pair.village.engine.wants[-1] == (pair.link_sink, 90, 100)
@@ -242,3 +272,65 @@ async def test_a_pause_does_not_make_the_link_carry_the_track_anew() -> None:
     pair.settle()
     assert pair.county.switching.trunks[VILLAGE].sources == {CAMERA: source}
     assert pair.county.engine.routes[pair.slot] == source
+
+
+@on_loop
+async def test_a_small_copy_crosses_the_link_while_the_large_one_cannot_go_on_beyond_it_and_a_minute_longer() -> None:
+    pair = Pair()
+    small = pair.link_sink + 5_000
+    assert EXPECTED[-1] == [(small - 2_000, small - 1_000), (small - 4_000, small - 3_000)]
+    assert pair.copies == {}
+    pair.county.switching.video(pair.slot, False)
+    pair.settle()
+    assert pair.copies == {CAMERA: small}
+    assert pair.village.engine.routes[small] == pair.village.engine.routes[pair.link_sink]
+    assert (small, 90, 100) in pair.village.engine.wants
+    assert pair.village.engine.beside == {small: pair.link_sink}
+    pair.county.switching.video(pair.slot, True)
+    pair.settle()
+    pair.county.clock.advance(59_000)
+    pair.settle()
+    assert pair.copies == {CAMERA: small}
+    pair.county.clock.advance(2_000)
+    pair.settle()
+    assert pair.copies == {}
+
+
+@on_loop
+async def test_a_picture_that_is_lowered_wants_a_small_copy_too() -> None:
+    pair = Pair()
+    pair.county.switching.lowered(frozenset((pair.slot,)))
+    pair.settle()
+    assert pair.copies.keys() == {CAMERA}
+    pair.county.switching.lowered(frozenset())
+    pair.settle()
+    pair.county.clock.advance(61_000)
+    pair.settle()
+    assert pair.copies == {}
+
+
+@on_loop
+async def test_a_copy_that_is_paused_asks_for_none_of_itself() -> None:
+    pair = Pair()
+    pair.county.switching.video(pair.slot, False)
+    pair.settle()
+    pair.village.switching.video(pair.copies[CAMERA], False)
+    pair.settle()
+    assert [slot.paused for slot in pair.page.slots] == [True]
+    pair.county.switching.video(pair.slot, True)
+    pair.settle()
+    assert [slot.paused for slot in pair.page.slots] == [False]
+
+
+@on_loop
+async def test_a_neighbour_may_not_name_a_stream_twice() -> None:
+    pair = Pair()
+    port, *_ = (near for near, _, _ in pair.ways)
+    for small in (7, 8):
+        tracks = (
+            CarriedTrack(track=TrackId("a"), kind="video", ssrc=7, small_ssrc=small),
+            CarriedTrack(track=TrackId("b"), kind="video", ssrc=8, small_ssrc=9),
+        )
+        with pytest.raises(Refused) as refusal:
+            pair.village.switching.link_said(port, LinkCarry(tracks=tracks))
+        assert refusal.value.code == "bad-carry"

@@ -92,9 +92,9 @@ async def test_a_picture_crosses_four_links(clip: Path) -> None:
         for lower, upper in pairwise(path):
             up, down = link(upper, lower)
             for kind, source in sources.items():
-                sink, ssrc, repair = down.carry(kind)
-                sources[kind] = up.expect(kind, ssrc, repair)
-                lower.engine.route(sink, source)
+                stream = down.carry(kind)
+                sources[kind] = up.expect(kind, [(stream.ssrc, stream.rtx_ssrc)])
+                lower.engine.route(stream.sink, source)
             await until(lambda up=up, down=down: up.state is down.state is PeerState.CONNECTED)
         viewer = Viewer()
         receiver = await viewer.join(province)
@@ -112,11 +112,11 @@ async def test_a_link_outlives_more_streams_than_it_may_hold_at_once(clip: Path)
         video = next(u.source for u in sender.upstreams if u.kind == "video")
         up, down = link(upper, lower)
         for _ in range(20):
-            sink, ssrc, repair = down.carry("video")
-            source = up.expect("video", ssrc, repair)
-            lower.engine.route(sink, video)
+            stream = down.carry("video")
+            source = up.expect("video", [(stream.ssrc, stream.rtx_ssrc)])
+            lower.engine.route(stream.sink, video)
             await until(lambda source=source: upper.engine.stats().sources[source]["packets"] > 5)
-            down.uncarry(sink)
+            down.uncarry(stream)
             up.unexpect(source)
         assert upper.engine.stats().drops["ssrc_cap"] == 0
         await caller.close()

@@ -309,18 +309,43 @@ async def test_a_neighbour_with_broken_parameters_is_refused() -> None:
 async def test_a_link_carries_and_expects_streams_by_ssrc() -> None:
     async with pair() as on:
         parent, child = on.connect()
-        sink, ssrc, repair = child.carry("video")
-        source = parent.expect("video", ssrc, repair)
-        assert on.child_wire.sinks[sink]["ssrc"] == ssrc
-        assert on.parent_wire.sources[source]["ssrcs"] == [(ssrc, repair)]
-        sent: list[tuple[Codec, int, int | None]] = list(on.child_wire.sinks[sink]["codecs"])
+        stream = child.carry("video")
+        source = parent.expect("video", [(stream.ssrc, stream.rtx_ssrc)])
+        assert on.child_wire.sinks[stream.sink]["ssrc"] == stream.ssrc
+        assert on.parent_wire.sources[source]["ssrcs"] == [(stream.ssrc, stream.rtx_ssrc)]
+        sent: list[tuple[Codec, int, int | None]] = list(on.child_wire.sinks[stream.sink]["codecs"])
         assert on.parent_wire.sources[source]["codecs"] == [(pt, codec, rtx) for codec, pt, rtx in sent]
-        assert child.carry("audio")[2] is None
-        child.uncarry(sink)
+        sound = child.carry("audio")
+        assert (sound.rtx_ssrc, sound.small) == (None, None)
+        child.uncarry(stream)
         parent.unexpect(source)
         parent.unexpect(source)
-        assert on.child_wire.sinks[sink]["from"] is None
+        assert on.child_wire.sinks[stream.sink]["from"] is None
         assert on.parent_wire.sources == {}
+
+
+async def test_a_picture_has_a_small_copy_once_it_is_asked_for_and_keeps_its_streams() -> None:
+    async with pair() as on:
+        parent, child = on.connect()
+        stream = child.carry("video")
+        child.uncopy(stream)
+        assert stream.small is not None
+        assert list(on.child_wire.sinks) == [stream.sink]
+        copy = child.copy(stream)
+        wire = on.child_wire.sinks[copy]
+        assert (wire["ssrc"], wire["rtx_ssrc"]) == stream.small
+        pairs = [stream.small, (stream.ssrc, stream.rtx_ssrc)]
+        assert on.parent_wire.sources[parent.expect("video", pairs)]["ssrcs"] == pairs
+        wire["from"] = 7
+        child.uncopy(stream)
+        assert wire["from"] is None
+        wire["from"] = 7
+        child.uncarry(stream)
+        assert wire["from"] is None
+        again = child.carry("video")
+        assert again == stream
+        assert child.copy(again) == copy
+        assert list(on.child_wire.sinks) == [stream.sink, copy]
 
 
 async def test_a_stream_given_back_is_used_again() -> None:
@@ -328,17 +353,18 @@ async def test_a_stream_given_back_is_used_again() -> None:
     async with pair() as on:
         parent, child = on.connect()
         first = child.carry("video")
-        child.uncarry(first[0])
-        child.uncarry(first[0])
+        child.uncarry(first)
+        child.uncarry(first)
         assert child.carry("audio") != first
         assert child.carry("video") == first
         assert child.carry("video") != first
-        old = parent.expect("video", first[1], first[2])
-        new = parent.expect("video", first[1], first[2])
+        old = parent.expect("video", [(first.ssrc, first.rtx_ssrc)])
+        new = parent.expect("video", [(first.ssrc, first.rtx_ssrc)])
         parent.unexpect(old)
         assert list(on.parent_wire.sources) == [new]
         await child.close()
-        child.uncarry(first[0])
+        child.uncarry(first)
+        child.uncopy(first)
 
 
 async def test_a_transport_has_fewer_than_all_the_datagrams_a_flooder_sends() -> None:

@@ -117,8 +117,8 @@ class MemoryEngine:
     def route(self, sink: int, source: int | None) -> None:
         self.sinks[sink]["from"] = source
 
-    def want(self, sink: int, height: int, priority: int) -> None:
-        self.sinks[sink]["want"] = (height, priority)
+    def want(self, sink: int, height: int, priority: int, beside: int | None = None) -> None:
+        self.sinks[sink]["want"] = (height, priority, beside)
 
     def request_keyframe(self, source: int) -> None:
         self.sources[source]["asked"] = self.sources[source].get("asked", 0) + 1

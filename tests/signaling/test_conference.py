@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from signaling.conference import OFFERED, Cascade, Plan, Room
-from signaling.ids import ConferenceId, NodeCode, ParticipantId, TrackId
+from signaling.ids import ConferenceId, Monotonic, NodeCode, ParticipantId, TrackId
 from signaling.loudness import Loudness
 from signaling.messages import ParticipantView, TrackView
 from signaling.seating import HIDDEN, Seat
-from signaling.wants import CONTENT, PINNED, REST, SPEAKER, VOICE, WHOLE, Want, Wants
+from signaling.wants import CONTENT, KEPT_S, PINNED, REST, SPEAKER, VOICE, WHOLE, Want, Wants
 
 FLOOD = ConferenceId("flood")
 
@@ -248,6 +249,27 @@ def test_a_picture_is_wanted_as_high_as_the_highest_slot_that_shows_it_and_never
     assert plan.carries[NodeCode("down")] == {picture: Want(360, SPEAKER)}
     cascade.wants(NodeCode("down"), {picture: Want(WHOLE, REST)})
     assert settle(cascade).wants[up][picture] == Want(WHOLE, PINNED)
+
+
+def test_a_small_copy_is_wanted_of_what_lies_beyond_while_a_line_is_narrow_or_a_neighbour_wants_it() -> None:
+    cascade = sided("b")
+    up, down, picture = NodeCode("up"), NodeCode("down"), TrackId("b-camera")
+    room = {FLOOD: Room(concerned=frozenset((up, down)))}
+    narrow = frozenset((picture, TrackId("a-camera"), TrackId("nobody-camera")))
+    plan = cascade.settle(room, narrow, Monotonic(5))
+    assert {track for track, want in plan.wants[up].items() if want.small} == {picture}
+    assert plan.until == inf
+    plan = cascade.settle(room, frozenset(), Monotonic(6))
+    assert plan.wants[up][picture].small
+    assert plan.until == 6 + KEPT_S
+    plan = cascade.settle(room, frozenset(), plan.until)
+    assert not plan.wants[up][picture].small
+    assert plan.until == inf
+    cascade.side_up(down)
+    cascade.wants(down, {picture: Want(small=True)})
+    plan = cascade.settle(room)
+    assert plan.carries[down][picture].small
+    assert plan.wants[up][picture].small
 
 
 def pin(who: str) -> dict[int, ParticipantId]:

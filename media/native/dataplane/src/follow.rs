@@ -1,11 +1,13 @@
 //! Sinks pointed at layers: what each wants and may have, looked at again 20 times a second.
 
 use crate::engine::Engine;
-use crate::layers::{pick, Step};
+use crate::layers::{pick, several, Step};
 use crate::place::{Place, TOP};
 use crate::sink::{Allowed, Sink, Want, Wanted};
 use crate::source::{Layer, Source};
 use crate::types::{Kind, Micros, SECOND};
+use hashbrown::HashMap;
+use slab::Slab;
 
 /// A feed that waits this long for a place to change over asks for a key frame.
 const PATIENCE_US: Micros = 2 * SECOND;
@@ -47,6 +49,34 @@ fn choose(source: &Source, key: usize, steps: &[Step], sink: &Sink, now: Micros)
         _ => goal,
     };
     Choice { layer, goal, aim }
+}
+
+/// Whether a sink would send what the one beside it sends already: there is but one size, or that
+/// one has gone down to the same.
+fn spare(
+    sinks: &Slab<Sink>,
+    keys: &HashMap<u32, usize>,
+    key: usize,
+    steps: &[Step],
+    sink: usize,
+) -> bool {
+    let Some(sink) = sinks.get(sink).filter(|sink| sink.want.beside.is_some()) else {
+        return false;
+    };
+    if !several(steps) {
+        return true;
+    }
+    let large = sink.want.beside.and_then(|id| keys.get(&id));
+    let large = large.and_then(|key| sinks.get(*key));
+    let Some(large) = large.filter(|large| large.given != Allowed::Paused) else {
+        return false;
+    };
+    let small = pick(steps, sink.want, sink.allowed);
+    let same = small.zip(pick(steps, large.want, large.given));
+    let fed = large.live.filter(|epoch| epoch.source_key == key);
+    same.zip(fed).is_some_and(|((small, large), epoch)| {
+        small.picture() == large.picture() && epoch.layer == usize::from(small.layer)
+    })
 }
 
 /// The lowest target of a layer.
@@ -124,14 +154,23 @@ impl Engine {
 
     /// What a sink begins with of a source; a video sink is told the target.
     pub(crate) fn first_layer(&mut self, sink_key: usize, source_key: usize, now: Micros) -> usize {
-        let source = self.tables.sources.get(source_key);
-        let sink = self.tables.sinks.get_mut(sink_key);
-        let Some((source, sink)) = source.zip(sink) else {
+        let Some(source) = self.tables.sources.get(source_key) else {
             return 0;
         };
         let steps = source.steps(now);
+        let tables = &self.tables;
+        let spare = spare(
+            &tables.sinks,
+            &tables.sink_keys,
+            source_key,
+            &steps,
+            sink_key,
+        );
+        let Some(sink) = self.tables.sinks.get_mut(sink_key) else {
+            return 0;
+        };
         let steps = sink.decodable(&steps, source.codec);
-        sink.give(&steps, self.strain);
+        sink.give(&steps, self.strain, spare);
         let choice = choose(source, source_key, &steps, sink, now);
         sink.goal = choice.goal;
         choice.layer
@@ -160,6 +199,8 @@ impl Engine {
         let steps = source.steps(now);
         let mut paused: Vec<(usize, usize)> = Vec::new();
         for &sink_key in &source.sinks {
+            let (sinks, keys) = (&self.tables.sinks, &self.tables.sink_keys);
+            let spare = spare(sinks, keys, key, &steps, sink_key);
             let Some(sink) = self.tables.sinks.get_mut(sink_key) else {
                 continue;
             };
@@ -167,7 +208,7 @@ impl Engine {
                 continue;
             }
             let steps = sink.decodable(&steps, source.codec);
-            sink.give(&steps, self.strain);
+            sink.give(&steps, self.strain, spare);
             let choice = choose(source, key, &steps, sink, now);
             let asks_for = point(source, key, sink, choice, now) && waits;
             let elsewhere = sink.live.filter(|epoch| epoch.source_key != key);

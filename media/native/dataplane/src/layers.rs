@@ -32,9 +32,14 @@ impl Step {
         (self.layer, self.spatial, self.temporal)
     }
 
-    fn picture(&self) -> (u8, u8) {
+    pub(crate) fn picture(&self) -> (u8, u8) {
         (self.layer, self.spatial)
     }
+}
+
+/// Whether there are pictures of more than one size.
+pub fn several(steps: &[Step]) -> bool {
+    steps.first().map(Step::picture) != steps.last().map(Step::picture)
 }
 
 /// Octets of one layer, for each target of it, over about a second.

@@ -58,6 +58,8 @@ pub struct Want {
     pub height: u16,
     /// Lower is served first when not everybody can be.
     pub priority: u8,
+    /// The sink that brings the same viewer the same source larger: nothing is sent twice.
+    pub beside: Option<u32>,
 }
 
 impl Default for Want {
@@ -65,6 +67,7 @@ impl Default for Want {
         Want {
             height: 0,
             priority: 100,
+            beside: None,
         }
     }
 }
@@ -94,6 +97,8 @@ pub struct Sink {
     /// What of that the engine's strain leaves, and whether its steps are less than it wants.
     pub given: Allowed,
     pub lowered: bool,
+    /// What it would send is sent beside it.
+    pub spare: bool,
     /// The target of the live feed to go over to; 0: none, it ends at the next picture.
     pub aim: u16,
     /// The target with which the wanted feed begins.
@@ -150,6 +155,7 @@ impl Sink {
             allowed: Allowed::default(),
             given: Allowed::default(),
             lowered: false,
+            spare: false,
             aim: TOP,
             goal: TOP,
             turning: None,
@@ -185,11 +191,15 @@ impl Sink {
     }
 
     /// Say what it gets of these steps: what fits its path, less what the engine's strain takes.
-    pub fn give(&mut self, steps: &[Step], strain: u8) {
+    pub fn give(&mut self, steps: &[Step], strain: u8, spare: bool) {
         if self.config.kind == Kind::Audio {
             return;
         }
-        self.given = strained(steps, self.want, self.allowed, strain);
+        self.spare = spare;
+        self.given = match spare {
+            true => Allowed::Paused,
+            false => strained(steps, self.want, self.allowed, strain),
+        };
         let full = pick(steps, self.want, Allowed::Free);
         self.lowered = full != pick(steps, self.want, self.given);
     }

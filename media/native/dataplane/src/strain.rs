@@ -51,6 +51,7 @@ mod tests {
     const SPEAKER: Want = Want {
         height: 0,
         priority: KEPT_PRIORITY,
+        beside: None,
     };
 
     #[test]

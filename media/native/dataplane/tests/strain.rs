@@ -49,6 +49,7 @@ impl World {
         let want = Want {
             height: 0,
             priority: 10,
+            beside: None,
         };
         world.engine.apply(Op::Want { sink: 1, want }, 0);
         world

@@ -447,12 +447,16 @@ impl Engine {
         )
     }
 
-    #[pyo3(signature = (sink, height, priority))]
-    fn want(&self, sink: i64, height: i64, priority: i64) -> PyResult<()> {
+    #[pyo3(signature = (sink, height, priority, beside=None))]
+    fn want(&self, sink: i64, height: i64, priority: i64, beside: Option<i64>) -> PyResult<()> {
         let sink = parse::id("sink", sink).map_err(wrong)?;
         let want = Want {
             height: limit("height", height, 0, 4_320)?,
             priority: limit("priority", priority, 0, 255)?,
+            beside: beside
+                .map(|s| parse::id("beside", s))
+                .transpose()
+                .map_err(wrong)?,
         };
         self.ordered(
             |registry| registry.route(sink, None),

@@ -4,7 +4,7 @@ use crate::bandwidth::allocate::{allocate, Claim};
 use crate::bandwidth::report::Report;
 use crate::engine::Engine;
 use crate::ext::Extension;
-use crate::layers::Step;
+use crate::layers::{several, Step};
 use crate::sink::{Allowed, Sink, Wanted};
 use crate::types::{Event, Kind, Micros, MS};
 
@@ -84,7 +84,8 @@ impl Engine {
             bandwidth.raised(now);
         }
         let patient = bandwidth.tolerates(lowers, estimate, TOLERANCE_US, now);
-        bandwidth.probe(shares.wished_bps, now);
+        let wished_bps = shares.wished_bps.max(bandwidth.wished_along(now));
+        bandwidth.probe(wished_bps, now);
         if bandwidth.prober.bps().is_some() {
             self.due.push_back(key);
         }
@@ -115,6 +116,10 @@ impl Engine {
         let steps = sink
             .decodable(&source.steps(now), source.codec)
             .into_owned();
+        // Room is kept for a small copy that is spare now, else its large one would go up and down.
+        if sink.want.beside.is_some() && !several(&steps) {
+            return None;
+        }
         let steps = useful(steps, sink);
         let last = steps.len().checked_sub(1)?;
         let has = match sink.allowed {

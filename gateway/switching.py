@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from math import inf
 from typing import Any, Protocol
 
-from media import routes
 from media.engine import Engine
 from media.peer import Peer, Peers, Slot, Upstream
 from signaling.conference import Cascade, Plan, Room
@@ -43,6 +42,7 @@ from signaling.wants import SMALL, Want, Wants
 
 from .clock import Clock
 from .trunks import Carry, Port, Trunk
+from .wiring import Wired, Wiring
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class Switching:
         self.trunks: dict[NodeCode, Trunk] = {}
         self.plan: Plan = Cascade().settle({})
         self._clock = clock
-        self._engine = engine
+        self._wiring = Wiring(engine)
         self._peers = peers
         self._rooms = rooms
         self._settled = settled
@@ -106,15 +106,8 @@ class Switching:
         self._sources: dict[int, ParticipantId] = {}
         self._carriers: dict[int, TrackId] = {}
         """Source to track, of what comes over links."""
-        self._installed: dict[int, int] = {}
         self._told_rosters: dict[NodeCode, Mapping[ConferenceId, tuple[ParticipantView, ...]]] = {}
         self._told_wants: dict[NodeCode, Wants] = {}
-        self._wanted: dict[int, Want] = {}
-        """How the picture of each sink is wanted, as the engine was told."""
-        self._paused: set[int] = set()
-        """Sinks whose picture the engine does not send, because the line is too narrow."""
-        self._lowered: frozenset[int] = frozenset()
-        """Sinks whose picture it sends smaller than wanted, by the last look."""
         self._expiry: asyncio.TimerHandle | None = None
         self._pending: asyncio.TimerHandle | None = None
         self._settled_at = clock.now()
@@ -188,7 +181,7 @@ class Switching:
                 kind=fed.slot.kind,
                 participant=None if fed.track is None else self.plan.tracks[fed.track].participant,
                 track=fed.track,
-                paused=fed.want is not None and (fed.slot.sink in self._paused or self._lost(fed.track)),
+                paused=fed.want is not None and (fed.slot.sink in self._wiring.paused or self._lost(fed.track)),
             )
             for fed in _paired(guest.peer.slots, seating)
         )
@@ -279,13 +272,13 @@ class Switching:
             self._pending.cancel()
             self._pending = None
         began = self._clock.now()
-        plan = self.plan = self._cascade.settle(self._rooms(), self._narrow(), began)
+        plan = self.plan = self._cascade.settle(self._rooms(), self._wiring.narrow(self._wired(self.plan)), began)
         self._settle_by(plan.until)
         for peer, trunk in self.trunks.items():
             self._tell(peer, trunk, plan)
             trunk.carry({track: self._carry(trunk, track, want) for track, want in plan.carries[peer].items()})
         self._carriers = {source: track for trunk in self.trunks.values() for track, source in trunk.sources.items()}
-        self._route(plan)
+        self._wiring.install(list(self._wired(plan)), self._opened(), self.source)
         for guest in self.guests.values():
             self._tell_slots(guest)
         self._settled(plan)
@@ -298,12 +291,6 @@ class Switching:
             self._expiry.cancel()
         wait_s = until - self._clock.now()
         self._expiry = None if wait_s == inf else asyncio.get_running_loop().call_later(wait_s, self.unsettled)
-
-    def _narrow(self) -> set[TrackId]:
-        """Return the pictures that somebody gets smaller than wanted or not at all, by the last settling."""
-        cut = self._paused | self._lowered
-        wired = (one for one in self._wired(self.plan) if one.want is not None and one.beside is None)
-        return {one.track for one in wired if one.track is not None and one.sink in cut}
 
     def _tell(self, peer: NodeCode, trunk: Trunk, plan: Plan) -> None:
         told = self._told_rosters.get(peer, {})
@@ -322,71 +309,39 @@ class Switching:
             trunk.port.say(LinkWant(tracks=tuple(islice(tracks, MAX_WANTED))), "want")
 
     def _carry(self, trunk: Trunk, track: TrackId, want: Want) -> Carry:
-        paused = trunk.sinks.get(track) in self._paused or self._lost(track)
+        paused = trunk.sinks.get(track) in self._wiring.paused or self._lost(track)
         return Carry(self.plan.tracks[track].track.kind, want.priority, paused, want.small)
 
-    def _wired(self, plan: Plan) -> Iterator[_Wired]:
+    def _wired(self, plan: Plan) -> Iterator[Wired]:
         """Yield every sink there is."""
         for guest in self.guests.values():
             for fed in _paired(guest.peer.slots, plan.seatings.get(guest.id, Seating())):
                 audible = fed.slot.kind == AUDIO or fed.want is not None
-                yield _Wired(fed.slot.sink, fed.track if audible else None, fed.want)
+                yield Wired(fed.slot.sink, fed.track if audible else None, fed.want)
         for peer, trunk in self.trunks.items():
             for track, sink in trunk.sinks.items():
                 known = plan.tracks.get(track)
                 want = plan.carries.get(peer, {}).get(track) if known and known.track.kind != AUDIO else None
-                yield _Wired(sink, track, want)
+                yield Wired(sink, track, want)
                 if want is not None and track in trunk.smalls:
-                    yield _Wired(trunk.smalls[track], track, Want(SMALL, want.priority), beside=sink)
+                    yield Wired(trunk.smalls[track], track, Want(SMALL, want.priority), beside=sink)
 
-    def _route(self, plan: Plan) -> None:
-        wired = list(self._wired(plan))
-        sinks = {one.sink for one in wired}
-        desired = {
-            one.sink: source
-            for one in wired
-            if one.track is not None and (source := self.source(one.track)) is not None
-        }
-        installed = {sink: source for sink, source in self._installed.items() if sink in sinks}
-        there = sinks.union(*(trunk.opened for trunk in self.trunks.values()))
-        self._paused &= there
-        self._want(wired, there)
-        for step in routes.plan(installed, desired):
-            try:
-                self._engine.route(step.sink, step.source if isinstance(step, routes.Route) else None)
-            except ValueError as error:
-                # A connection that just ended: its end is on the way to us and settles this again.
-                log.debug("route refused", extra={"sink": step.sink, "error": str(error)})
-                desired.pop(step.sink, None)
-        self._installed = desired
-
-    def _want(self, wired: Iterable[_Wired], sinks: Set[int]) -> None:
-        """Tell the engine how the picture of each sink is wanted, as far as it is news."""
-        known = {sink: want for sink, want in self._wanted.items() if sink in sinks}  # a new one wants all there is
-        for one in wired:
-            if one.want is None:
-                continue
-            want = replace(one.want, small=False)  # of another sink
-            if known.get(one.sink, Want()) != want:
-                try:
-                    self._engine.want(one.sink, want.height, want.priority, one.beside)
-                except ValueError as error:  # as for routes
-                    log.debug("want refused", extra={"sink": one.sink, "error": str(error)})
-            known[one.sink] = want
-        self._wanted = known
+    def _opened(self) -> set[int]:
+        """Return every sink on a link, also of those that carry nothing now."""
+        return set().union(*(trunk.opened for trunk in self.trunks.values()))
 
     def video(self, sink: int, flowing: bool) -> None:
         """The engine pauses the picture of ``sink`` because the line is too narrow, or sends it again."""
         if flowing:
-            self._paused.discard(sink)
+            self._wiring.paused.discard(sink)
         else:
-            self._paused.add(sink)
+            self._wiring.paused.add(sink)
         self.unsettled()
 
     def lowered(self, sinks: frozenset[int]) -> None:
         """The engine sends the pictures of exactly these sinks smaller than wanted."""
-        if sinks != self._lowered:
-            self._lowered = sinks
+        if sinks != self._wiring.lowered:
+            self._wiring.lowered = sinks
             self.unsettled()
 
     def _tell_slots(self, guest: Guest) -> None:
@@ -426,17 +381,6 @@ def tracks_of(participant: ParticipantId, upstreams: Sequence[Upstream]) -> dict
         )
         for index, upstream in enumerate(upstreams[:MAX_TRACKS])
     }
-
-
-@dataclass(frozen=True, slots=True)
-class _Wired:
-    """A sink, the track it should carry, and how its picture is wanted."""
-
-    sink: int
-    track: TrackId | None
-    want: Want | None
-    beside: int | None = None
-    """The sink that carries the same larger, of one that carries a small copy."""
 
 
 @dataclass(frozen=True, slots=True)

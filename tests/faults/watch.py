@@ -81,7 +81,7 @@ class Studio:
         """Pictures of the largest layer that the publisher has encoded."""
         assert self.publisher is not None
         layers: list[dict[str, Any]] = self.publisher.evaluate("sent()")
-        return max(int(layer["frames"]) for layer in layers if layer["height"] == SIZE[1])
+        return max((int(layer["frames"]) for layer in layers if layer["height"] == SIZE[1]), default=0)
 
     def publish(self, *, fps: int = 15, codec: str = "VP8") -> None:
         """Publish three layers at the province; returns once all flow."""

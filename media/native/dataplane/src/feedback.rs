@@ -7,6 +7,8 @@ use crate::sink::{Allowed, Wanted};
 use crate::twcc;
 use crate::types::{Micros, Path, SECOND};
 
+/// Octets around a packet of RTCP: IP, UDP, SRTCP index and tag.
+const AROUND: u64 = 28 + 4 + 16;
 /// A round trip longer than this is a mistake of somebody's clock.
 const MAX_RTT_US: u64 = 10 * SECOND;
 
@@ -262,7 +264,7 @@ impl Engine {
         if transport.arrivals.is_empty() || now < transport.next_feedback {
             return;
         }
-        transport.next_feedback = now + twcc::INTERVAL_US;
+        let rate = transport.bandwidth.estimate(now);
         let media = transport.streams.ssrcs().next().unwrap_or(0);
         let reporter = transport.reporter;
         let mut reports = Vec::new();
@@ -275,6 +277,8 @@ impl Engine {
             }
             reports.push(out);
         }
+        let octets = reports.iter().map(|out| out.len() as u64 + AROUND).sum();
+        transport.next_feedback = now + twcc::interval(octets, rate);
         for out in reports {
             self.send_rtcp(key, out);
         }

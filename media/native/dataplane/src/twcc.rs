@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use crate::rtcp::TRANSPORT_FEEDBACK;
 use crate::seqmap::unwrap;
-use crate::types::{Micros, MS};
+use crate::types::{Micros, MS, SECOND};
 
-/// How often feedback is sent while packets arrive.
-pub const INTERVAL_US: Micros = 50 * MS;
+/// How often feedback is sent while packets arrive: at least and at most, ...
+const INTERVAL_US: (Micros, Micros) = (50 * MS, 250 * MS);
+/// ... and so that it takes no more than one part in so many of what its way carries.
+const SHARE: u64 = 20;
 
 const FORMAT: u8 = 15;
 const TICK_US: i64 = 250;
@@ -22,6 +24,13 @@ const REACH: u64 = 500;
 const LOST: u8 = 0;
 const SMALL: u8 = 1;
 const LARGE: u8 = 2;
+
+/// How long to wait after feedback of so many octets, on a way that carries `bps` if that is known.
+pub fn interval(octets: u64, bps: Option<u64>) -> Micros {
+    let (least, most) = INTERVAL_US;
+    let takes = |bps: u64| octets.saturating_mul(8 * SECOND * SHARE) / bps.max(1);
+    bps.map_or(least, |bps| takes(bps).clamp(least, most))
+}
 
 /// Arrivals not yet reported.
 #[derive(Default)]
@@ -193,6 +202,14 @@ mod tests {
             }
         }
         found
+    }
+
+    #[test]
+    fn on_a_narrow_way_feedback_is_rarer() {
+        assert_eq!(interval(100, None), 50 * MS);
+        assert_eq!(interval(100, Some(2_000_000)), 50 * MS);
+        assert_eq!(interval(100, Some(100_000)), 160 * MS);
+        assert_eq!(interval(100, Some(10_000)), 250 * MS);
     }
 
     #[test]

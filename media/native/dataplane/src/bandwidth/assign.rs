@@ -6,6 +6,7 @@ use crate::engine::Engine;
 use crate::ext::Extension;
 use crate::layers::{several, Step};
 use crate::sink::{Allowed, Sink, Wanted};
+use crate::transport::Transport;
 use crate::types::{Event, Kind, Micros, MS};
 
 /// How often paths are shared out while nothing happens.
@@ -47,7 +48,9 @@ impl Engine {
             self.share_out(key, now);
         }
         let transport = self.tables.transports.get(key);
-        if transport.is_some_and(|t| !t.bandwidth.pacer.is_empty()) {
+        let due =
+            |t: &Transport| !t.bandwidth.pacer.is_empty() || t.bandwidth.prober.bps().is_some();
+        if transport.is_some_and(due) {
             self.due.push_back(key);
         }
     }
@@ -83,7 +86,11 @@ impl Engine {
         if pairs().any(|(choice, claim)| *choice > claim.now) {
             bandwidth.raised(now);
         }
-        let patient = bandwidth.tolerates(lowers, estimate, TOLERANCE_US, now);
+        let kept = claims
+            .iter()
+            .filter_map(|claim| claim.steps.get(claim.now?));
+        let cost = audio + kept.sum::<u64>();
+        let patient = bandwidth.tolerates(lowers, cost, estimate, TOLERANCE_US, now);
         let wished_bps = shares.wished_bps.max(bandwidth.wished_along(now));
         bandwidth.probe(wished_bps, now);
         if bandwidth.prober.bps().is_some() {

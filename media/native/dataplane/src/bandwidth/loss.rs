@@ -3,7 +3,8 @@
 //! Source: draft-ietf-rmcat-gcc-02 section 6: above a tenth lost the rate falls, below a fiftieth
 //! it grows, between it holds.  Beyond the draft: losses that do not become fewer when the rate
 //! has nearly been halved are not made by us, and from then on only those count that are more than
-//! these and than what chance makes of so few packets.
+//! these and than what chance makes of so few packets.  Where no queue stands a burst at a higher
+//! rate may tell first: one that loses no more shows the same at once, and nothing is lowered.
 
 use super::rate::{MAX_BPS, MIN_BPS};
 use crate::types::{Micros, MS, SECOND};
@@ -24,12 +25,45 @@ const CHANCE: f64 = 2.0;
 const FEWER: f64 = 0.7;
 /// Part of a difference that is forgotten at each look, when fewer are lost than ever.
 const FORGET: f64 = 0.1;
+/// A burst is believed up to this share: a line that drops more drops single packets of it too.
+const MOST_INHERENT: f64 = 0.4;
+/// How long to wait for what a burst says.
+const ANSWER_US: Micros = 1_500 * MS;
 
 /// A spell of many losses: what was sent when it began and what share was lost.
 #[derive(Clone, Copy, Debug)]
 struct Spell {
     bps: u64,
     share: f64,
+}
+
+/// Bits per second: in force, sent, and arriving.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    pub bps: u64,
+    pub sent: u64,
+    pub acked: u64,
+}
+
+/// What a look at the losses says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing new.
+    Calm,
+    /// The bound fell.
+    Fell,
+    /// Many are lost without a queue: a burst would tell why.
+    Doubt,
+}
+
+/// What a burst is to tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Question {
+    #[default]
+    Unasked,
+    Asked(Micros),
+    /// It is the rate, or nothing was heard.
+    Guilty,
 }
 
 /// Counts fates and bounds the rate.
@@ -43,6 +77,7 @@ pub struct Losses {
     inherent: f64,
     bound: Option<u64>,
     spell: Option<Spell>,
+    question: Question,
 }
 
 impl Losses {
@@ -71,13 +106,36 @@ impl Losses {
         self.lost = self.lost.saturating_sub(u32::from(late));
     }
 
-    /// Judge what was counted.  `bps` is the rate in force.  Whether the bound fell.
-    pub fn judge(&mut self, bps: u64, now: Micros) -> bool {
+    /// A burst lost no more than all else.
+    pub fn acquitted(&mut self) {
+        match self.question {
+            Question::Asked(_) if self.share() < MOST_INHERENT => {
+                self.inherent = self.share();
+                self.absolve();
+            }
+            _ => self.convicted(),
+        }
+    }
+
+    /// A burst did not come through.
+    pub fn convicted(&mut self) {
+        if let Question::Asked(_) = self.question {
+            self.question = Question::Guilty;
+        }
+    }
+
+    fn absolve(&mut self) {
+        (self.bound, self.spell) = (None, None);
+        self.question = Question::Unasked;
+    }
+
+    /// Judge what was counted.  With `queued` a queue stands.
+    pub fn judge(&mut self, flow: Flow, queued: bool, now: Micros) -> Verdict {
         let since = *self.since.get_or_insert(now);
         let (elapsed, packets) = (now.saturating_sub(since), self.lost + self.arrived);
         let enough = packets >= LEAST_PACKETS && elapsed >= LEAST_US;
         if !enough && (elapsed < MOST_US || packets == 0) {
-            return false;
+            return Verdict::Calm;
         }
         let share = f64::from(self.lost) / f64::from(packets);
         (self.lost, self.arrived, self.since) = (0, 0, Some(now));
@@ -88,19 +146,28 @@ impl Losses {
         self.inherent -= (self.inherent - smoothed).max(0.0) * FORGET;
         let ours = smoothed - self.inherent - self.chance(smoothed, packets);
         if ours > MANY {
-            return self.fall(bps, smoothed);
+            return match self.question {
+                _ if queued => self.fall(flow, smoothed),
+                Question::Unasked => {
+                    self.question = Question::Asked(now);
+                    Verdict::Doubt
+                }
+                Question::Asked(at) if now.saturating_sub(at) < ANSWER_US => Verdict::Calm,
+                _ => self.fall(flow, smoothed),
+            };
         }
         if ours < FEW {
             self.spell = None;
+            self.question = Question::Unasked;
             let seconds = elapsed as f64 / SECOND as f64;
             let grown = |bound: u64| (bound as f64 * GROWTH.powf(seconds)) as u64;
             // Far above what is in force it bounds nothing.
             self.bound = self
                 .bound
                 .map(grown)
-                .filter(|bound| *bound < bps.saturating_mul(2));
+                .filter(|bound| *bound < flow.bps.saturating_mul(2));
         }
-        false
+        Verdict::Calm
     }
 
     /// What chance may add to a smoothed share that ends with so many packets, once some of it is
@@ -113,18 +180,21 @@ impl Losses {
         CHANCE * (variance * NEW / (2.0 - NEW)).sqrt()
     }
 
-    fn fall(&mut self, bps: u64, share: f64) -> bool {
+    /// A rate that was not used lost nothing: what counts is what was sent.
+    fn fall(&mut self, flow: Flow, share: f64) -> Verdict {
+        let bps = flow.bps.min(flow.sent);
         let spell = *self.spell.get_or_insert(Spell { bps, share });
         if bps < spell.bps / 10 * 6 {
             self.spell = None;
             if share >= FEWER * spell.share {
                 self.inherent = share;
-                return false;
+                self.absolve();
+                return Verdict::Calm;
             }
         }
         let lower = (bps as f64 * (1.0 - 0.5 * share)) as u64;
-        self.bound = Some(lower.clamp(MIN_BPS, MAX_BPS));
-        true
+        self.bound = Some(lower.max(flow.acked.min(bps)).clamp(MIN_BPS, MAX_BPS));
+        Verdict::Fell
     }
 }
 
@@ -134,6 +204,11 @@ mod tests {
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
 
+    fn flow(bps: u64) -> Flow {
+        let (sent, acked) = (bps, 0);
+        Flow { bps, sent, acked }
+    }
+
     /// Lose one of `every` packets for some seconds at 100 packets a second; the rate in the end.
     fn run(losses: &mut Losses, every: Option<u32>, bps: u64, from: Micros, seconds: u64) -> u64 {
         let mut bps = bps;
@@ -142,7 +217,7 @@ mod tests {
                 Some(every) if n as u32 % every == 0 => losses.lost(),
                 _ => losses.arrived(false),
             }
-            losses.judge(bps, from + n * 10 * MS);
+            losses.judge(flow(bps), true, from + n * 10 * MS);
             bps = losses.bound().unwrap_or(bps);
         }
         bps
@@ -184,7 +259,7 @@ mod tests {
                     false => losses.arrived(false),
                 }
                 let bps = losses.bound().unwrap_or(MAX_BPS).min(3_000_000);
-                losses.judge(bps, n * SECOND / per_s);
+                losses.judge(flow(bps), true, n * SECOND / per_s);
                 least = least.min(bps);
             }
             assert!(least > 500_000, "{least} at {per_s} packets a second");
@@ -198,7 +273,7 @@ mod tests {
         let mut bound = Some(lower);
         for n in 0..6_000u64 {
             losses.arrived(false);
-            losses.judge(lower, 3 * SECOND + n * 10 * MS);
+            losses.judge(flow(lower), true, 3 * SECOND + n * 10 * MS);
             bound = losses.bound();
         }
         assert_eq!(bound, None);

@@ -7,7 +7,9 @@
 
 pub mod allocate;
 pub mod assign;
+pub mod delays;
 pub mod history;
+pub mod learning;
 pub mod loss;
 pub mod meter;
 pub mod pacer;
@@ -20,26 +22,20 @@ pub mod trend;
 
 use crate::red::MAX_EARLIER;
 use crate::types::{Micros, MS, SECOND};
-use history::{History, News};
+use delays::Delays;
+use history::History;
 use loss::Losses;
 use meter::Meter;
 use pacer::Pacer;
-use probe::{Lesson, Prober};
-use rate::{Rate, Signals, MAX_BPS, MIN_BPS};
+use probe::Prober;
+use rate::{Rate, MAX_BPS, MIN_BPS};
 use receiver::Receiver;
-use report::{Report, Status};
 use trend::{Trend, Usage};
 
 /// Where an estimate begins that nothing is known of.
-const START_BPS: u64 = 300_000;
-/// The first reports only say what arrives, unless they say that it is too much.
-const WARM_US: Micros = 600 * MS;
-/// Time over which rates are taken.
-const WINDOW_US: Micros = 500 * MS;
-/// A packet's way takes so much longer than the shortest known when a queue stands.
-const STANDING_US: i64 = 180_000;
-/// The shortest way is forgotten after one to two of these.
-const BASE_US: Micros = 15 * SECOND;
+const START_BPS: u64 = 1_000_000;
+/// A queue of this length stands.
+const STANDING_US: i64 = 150_000;
 /// Without a report for so long while sending, the estimate falls, again after each such time.
 const SILENCE_US: Micros = 800 * MS;
 /// Octets under way beyond what the estimate explains, as time, and at least.
@@ -51,12 +47,16 @@ const FIRST_WINDOW: u64 = LEAST_WINDOW;
 const FIRST_WAIT_US: Micros = SECOND;
 /// Least pacing rate meanwhile.
 const FIRST_PACE_BPS: u64 = 5_000_000;
-/// Growing delays are a queue of ours when even the fastest packet of a report is so late.
+/// Growing delays are a queue of ours when it is so long and less arrives than is sent.
 const QUEUED_US: i64 = 25_000;
+/// Octets of IP and UDP around each packet: sound is a third of them.
+const WRAPPED: usize = 28;
+/// Pictures that cost so much more than there is, in percent, are not tolerated for a moment.
+const TOO_MUCH: u64 = 150;
 /// Pacing rate in tenths of the estimate.
 const PACING_TENTHS: u64 = 25;
 /// After a fall nobody gets more for this long; twice as long if a rise caused it, up to the most.
-const UNEASY_US: (Micros, Micros) = (SECOND, 16 * SECOND);
+const UNEASY_US: (Micros, Micros) = (SECOND, 4 * SECOND);
 /// A fall so soon after a rise is because of it.
 const BLAME_US: Micros = 8 * SECOND;
 
@@ -67,26 +67,6 @@ pub enum Load {
     Video,
     /// Repeats, control.
     Other,
-}
-
-/// Shortest of recent values, forgotten by halves.
-#[derive(Debug, Default)]
-struct Shortest {
-    now: Option<i64>,
-    before: Option<i64>,
-    turned: Micros,
-}
-
-impl Shortest {
-    fn take(&mut self, value: i64, now: Micros) -> i64 {
-        if now.saturating_sub(self.turned) > BASE_US {
-            self.before = self.now.take();
-            self.turned = now;
-        }
-        let newest = self.now.map_or(value, |known| known.min(value));
-        self.now = Some(newest);
-        self.before.map_or(newest, |known| known.min(newest))
-    }
 }
 
 /// Everything known of one transport's path.
@@ -117,11 +97,11 @@ pub struct Bandwidth {
     warm: bool,
     /// Unwrapped reference time of the last report, in 64 ms.
     reference: Option<i64>,
-    /// One-way delay on two clocks, and time from sending to report.
-    ways: Shortest,
-    turns: Shortest,
+    delays: Delays,
+    /// Since when a queue stands.
+    standing: Option<Micros>,
+    /// Time from sending to report.
     turn_us: Micros,
-    standing_us: i64,
     fell: Option<Micros>,
     rose: Option<Micros>,
     uneasy_us: Micros,
@@ -153,10 +133,9 @@ impl Default for Bandwidth {
             last_sent: 0,
             warm: false,
             reference: None,
-            ways: Shortest::default(),
-            turns: Shortest::default(),
+            delays: Delays::default(),
+            standing: None,
             turn_us: 0,
-            standing_us: 0,
             fell: None,
             rose: None,
             uneasy_us: UNEASY_US.0,
@@ -164,14 +143,6 @@ impl Default for Bandwidth {
             misfit: None,
         }
     }
-}
-
-/// What one report said in all.
-#[derive(Default)]
-struct Round {
-    newest_sent: Option<Micros>,
-    newest_arrived: i64,
-    shortest_way: Option<i64>,
 }
 
 impl Bandwidth {
@@ -220,7 +191,7 @@ impl Bandwidth {
     /// Whether somebody may get more.
     pub fn calm(&self, now: Micros) -> bool {
         let recent = |at: Micros| now.saturating_sub(at) < self.uneasy_us;
-        self.standing_us < STANDING_US / 2 && !self.fell.is_some_and(recent)
+        self.delays.queue_us() < STANDING_US / 2 && !self.fell.is_some_and(recent)
     }
 
     /// Somebody got more.
@@ -233,13 +204,14 @@ impl Bandwidth {
     pub fn tolerates(
         &mut self,
         misfit: bool,
+        cost: u64,
         estimate: u64,
         patience: Micros,
         now: Micros,
     ) -> bool {
         let before = std::mem::replace(&mut self.shared_bps, estimate);
         let fell = estimate < before || before == 0;
-        if !misfit || fell {
+        if !misfit || fell || cost > estimate / 100 * TOO_MUCH {
             self.misfit = None;
             return false;
         }
@@ -286,6 +258,7 @@ impl Bandwidth {
 
     /// A packet was written; `seq` is its transport-wide number if it has one.
     pub fn sent(&mut self, seq: Option<u16>, octets: usize, load: Load, now: Micros) {
+        let octets = octets + WRAPPED;
         if let Some(seq) = seq {
             let cluster = self.prober.cluster();
             self.history.push(seq, octets as u32, cluster, now);
@@ -306,128 +279,6 @@ impl Bandwidth {
     pub fn on_remb(&mut self, bps: u64, now: Micros) -> bool {
         let sent = self.out.bps(SECOND, now).unwrap_or(0);
         self.receiver.take(bps.clamp(MIN_BPS, MAX_BPS), sent, now)
-    }
-
-    /// Take a report.  Whether the estimate fell.
-    pub fn on_report(&mut self, report: &Report<'_>, now: Micros) -> bool {
-        let before = self.bounded();
-        self.first_report.get_or_insert(now);
-        self.last_report = now;
-        let zero = self.unwrap_reference(report.reference);
-        self.history.sweep(report.base);
-        let mut round = Round::default();
-        for (seq, status) in report.packets() {
-            self.on_status(seq, status, zero, &mut round);
-        }
-        let Some(newest_sent) = round.newest_sent else {
-            self.judge_losses(now);
-            return self.note(before, now);
-        };
-        let turn = now.saturating_sub(newest_sent);
-        self.turn_us = self.turns.take(turn as i64, now).max(0) as Micros;
-        if let Some(way) = round.shortest_way {
-            self.standing_us = way - self.ways.take(way, now);
-        }
-        let signals = self.signals(newest_sent, round.newest_arrived, now);
-        if !self.warm {
-            self.warm_up(&signals, now);
-        } else {
-            self.rate.adjust(&signals, now);
-        }
-        self.judge_losses(now);
-        self.learn(now);
-        self.note(before, now)
-    }
-
-    /// Microseconds to add to a report's times so that they never wrap.
-    fn unwrap_reference(&mut self, reference: u32) -> i64 {
-        let ahead = match self.reference {
-            None => i64::from(reference) + (1 << 24),
-            Some(last) => {
-                let delta = (reference.wrapping_sub(last as u32) << 8) as i32 >> 8;
-                last + i64::from(delta)
-            }
-        };
-        self.reference = Some(ahead.max(1 << 23));
-        (ahead - i64::from(reference)) * 64_000
-    }
-
-    fn on_status(&mut self, seq: u16, status: Status, zero: i64, round: &mut Round) {
-        let Some(news) = self.history.learn(seq, status != Status::Lost) else {
-            return;
-        };
-        let News::Arrived { sent, late } = news else {
-            self.losses.lost();
-            return;
-        };
-        self.losses.arrived(late);
-        self.delivered += u64::from(sent.octets);
-        self.reported.add(u64::from(sent.octets), sent.at);
-        let newest = round.newest_sent.map_or(sent.at, |at| at.max(sent.at));
-        round.newest_sent = Some(newest);
-        if let Status::At(at) = status {
-            let at = at.saturating_add(zero);
-            self.acked.add(u64::from(sent.octets), at.max(0) as Micros);
-            match sent.cluster {
-                0 => self.trend.packet(sent.at, at),
-                cluster => {
-                    let octets = u64::from(sent.octets);
-                    self.prober.arrived(cluster, octets, sent.at, at);
-                }
-            }
-            round.newest_arrived = round.newest_arrived.max(at);
-            let way = at - sent.at as i64;
-            let shortest = round.shortest_way.map_or(way, |known| known.min(way));
-            round.shortest_way = Some(shortest);
-        }
-    }
-
-    fn signals(&mut self, newest_sent: Micros, newest_arrived: i64, now: Micros) -> Signals {
-        let usage = match self.trend.usage() {
-            Usage::Normal if self.standing_us > STANDING_US => Usage::Over,
-            Usage::Over if self.standing_us < QUEUED_US => Usage::Under,
-            Usage::Normal if self.standing_us > STANDING_US / 3 => Usage::Under,
-            usage => usage,
-        };
-        Signals {
-            usage,
-            acked: self.acked.bps(WINDOW_US, newest_arrived.max(0) as Micros),
-            sent: self.reported.bps(WINDOW_US, newest_sent),
-            rtt: self.turn_us,
-            probing: self.prober.busy(now),
-        }
-    }
-
-    /// Until something is known: what arrives is what the path carries, unless it is less than
-    /// what was sent.
-    fn warm_up(&mut self, signals: &Signals, now: Micros) {
-        let began = self.first_report.unwrap_or(now);
-        self.warm = now.saturating_sub(began) >= WARM_US.max(2 * self.turn_us);
-        let Some(acked) = signals.acked else {
-            return;
-        };
-        let held_back = signals.sent.is_some_and(|sent| acked < sent / 10 * 7);
-        if signals.usage == Usage::Over || held_back {
-            self.warm = true;
-            self.rate.set(acked / 100 * 85, now);
-        } else if acked > self.rate.bps() {
-            self.rate.set(acked, now);
-        }
-    }
-
-    fn judge_losses(&mut self, now: Micros) {
-        let bps = self.bounded();
-        self.losses.judge(bps, now);
-    }
-
-    fn learn(&mut self, now: Micros) {
-        let lost = self.losses.inherent();
-        match self.prober.read(self.bounded(), lost, now) {
-            Some(Lesson::Held(bps) | Lesson::Bounded(bps)) if bps > self.rate.bps() => {
-                self.rate.set(bps, now);
-            }
-            _ => {}
-        }
     }
 
     /// Compare the estimate with what it was.  Whether it fell.
@@ -468,10 +319,12 @@ impl Bandwidth {
     pub fn probe(&mut self, wished_bps: u64, now: Micros) {
         let estimate = self.bounded();
         let useful = wished_bps > estimate && self.first_report.is_some() && self.warm;
-        let clear = self.trend.usage() == Usage::Normal && self.standing_us < STANDING_US / 3;
+        let queue = self.delays.queue_us();
+        let clear = self.trend.usage() != Usage::Over && queue < STANDING_US / 3;
         if useful && clear && self.pacer.is_empty() {
             let goal = wished_bps / 10 * 11;
-            let bps = goal.clamp(estimate / 10 * 13, estimate.saturating_mul(2));
+            let most = if self.prober.lucky() { 3 } else { 2 };
+            let bps = goal.clamp(estimate / 10 * 13, estimate.saturating_mul(most));
             self.prober.begin(bps, now);
         }
     }
@@ -498,7 +351,7 @@ impl Bandwidth {
     /// Octets that may be under way.
     fn window(&self, now: Micros) -> u64 {
         match self.first_report {
-            Some(_) if !self.warm && self.standing_us > QUEUED_US => return LEAST_WINDOW / 4,
+            Some(_) if !self.warm && self.delays.queue_us() > QUEUED_US => return LEAST_WINDOW / 4,
             Some(_) if !self.warm => return FIRST_WINDOW + self.delivered,
             None if self.starting(now) => return FIRST_WINDOW,
             None => return u64::MAX,

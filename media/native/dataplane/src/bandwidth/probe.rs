@@ -7,6 +7,8 @@ use crate::types::{Micros, MS, SECOND};
 /// How long a burst lasts, and how many octets it may have at most.
 const LAST_US: u64 = 60 * MS;
 const MAX_OCTETS: u64 = 24_000;
+/// Longest burst where delays differ, which must outlast the differences.
+const LONGEST_US: u64 = 200 * MS;
 const LEAST_PACKETS: u64 = 5;
 /// Largest and smallest packet we make for a burst, in octets of padding.
 const SIZES: (u64, u64) = (40, 240);
@@ -14,18 +16,20 @@ const SIZES: (u64, u64) = (40, 240);
 const PATIENCE_US: Micros = 3 * SECOND;
 /// Pause after a success, and the first and longest one after a failure.
 const PAUSE_US: Micros = 300 * MS;
-const BACKOFF_US: (Micros, Micros) = (SECOND, 16 * SECOND);
+const BACKOFF_US: (Micros, Micros) = (SECOND, 4 * SECOND);
+/// Where delays differ by so much, chance fails bursts too: the pause does not get longer than this.
+const JITTERY_US: Micros = 10 * MS;
+const JITTERY_BACKOFF_US: Micros = 500 * MS;
 /// A burst held when this share of its rate came through.
 const HELD: f64 = 0.9;
 /// A burst is read when this share of what is to be expected came.
 const WHOLE: f64 = 0.9;
-/// So much more than the usual share of losses a burst may have, and so long it is waited for then.
-const SPREAD: f64 = 1.5;
+/// A burst may lose more than the usual share by so many standard errors, and so long it is waited
+/// for where there are losses.
+const CHANCE: f64 = 2.0;
 const LOSSY_US: Micros = 500 * MS;
 /// What is kept of a rate at which a burst was held back.
 const CAUTION: f64 = 0.95;
-/// Queues that a burst left behind are its fault for so long.
-const AFTER_US: Micros = SECOND;
 
 /// Times and octets of the packets of one burst that arrived.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +48,8 @@ struct Seen {
 struct Cluster {
     id: u32,
     bps: u64,
+    /// Octets it shall have.
+    goal: u64,
     begun: Micros,
     sent_packets: u64,
     sent_octets: u64,
@@ -66,23 +72,40 @@ pub struct Prober {
     active: Option<Cluster>,
     /// Sent, not all reported.
     waiting: VecDeque<Cluster>,
-    read: Option<Micros>,
     next: Micros,
     backoff: Micros,
+    jitter_us: Micros,
     pub count: u64,
 }
 
 impl Prober {
+    /// Delays differ by so much without a queue.
+    pub fn spread(&mut self, jitter_us: Micros) {
+        self.jitter_us = jitter_us;
+    }
+
+    /// Whether the last burst held.
+    pub fn lucky(&self) -> bool {
+        self.backoff == 0
+    }
+
     /// Begin a burst at `bps` unless it is too early.
     pub fn begin(&mut self, bps: u64, now: Micros) -> bool {
-        if now < self.next || self.active.is_some() || !self.waiting.is_empty() {
+        now >= self.next && self.ask(bps, now)
+    }
+
+    /// Begin a burst at `bps` unless there is one.
+    pub fn ask(&mut self, bps: u64, now: Micros) -> bool {
+        if self.active.is_some() || !self.waiting.is_empty() {
             return false;
         }
+        let last_us = (LAST_US + 2 * self.jitter_us).min(LONGEST_US);
         self.last_id = self.last_id.wrapping_add(1).max(1);
         self.count += 1;
         self.active = Some(Cluster {
             id: self.last_id,
             bps,
+            goal: goal(bps, last_us),
             begun: now,
             sent_packets: 0,
             sent_octets: 0,
@@ -99,12 +122,6 @@ impl Prober {
         }
     }
 
-    /// Whether a burst is being sent, waits for its reports, or was read just now.
-    pub fn busy(&self, now: Micros) -> bool {
-        let read = |at: Micros| now.saturating_sub(at) < AFTER_US;
-        self.active.is_some() || !self.waiting.is_empty() || self.read.is_some_and(read)
-    }
-
     /// Rate of the burst being sent.
     pub fn bps(&self) -> Option<u64> {
         self.active.as_ref().map(|cluster| cluster.bps)
@@ -118,7 +135,7 @@ impl Prober {
     /// Octets of padding that the next packet made for the burst has.
     pub fn padding(&self) -> Option<u8> {
         let cluster = self.active.as_ref()?;
-        let share = goal(cluster.bps) / LEAST_PACKETS;
+        let share = cluster.goal / LEAST_PACKETS;
         let (least, most) = SIZES;
         Some(share.clamp(least, most) as u8)
     }
@@ -130,7 +147,7 @@ impl Prober {
         };
         cluster.sent_packets += 1;
         cluster.sent_octets += octets;
-        let over = cluster.sent_octets >= goal(cluster.bps);
+        let over = cluster.sent_octets >= cluster.goal;
         if over && cluster.sent_packets >= LEAST_PACKETS {
             self.waiting.extend(self.active.take());
         }
@@ -170,7 +187,9 @@ impl Prober {
         let cluster = self.waiting.front()?;
         let age = now.saturating_sub(cluster.begun);
         let late = age > PATIENCE_US;
-        let enough = WHOLE * (1.0 - SPREAD * lost).max(0.0) * cluster.sent_packets as f64;
+        let packets = cluster.sent_packets as f64;
+        let chance = CHANCE * (packets * lost * (1.0 - lost)).sqrt();
+        let enough = WHOLE * ((1.0 - lost) * packets - chance).max(0.0);
         let told = lost == 0.0 || age > LOSSY_US;
         let whole = told
             && cluster.seen.is_some_and(|seen| {
@@ -180,7 +199,6 @@ impl Prober {
             return None;
         }
         let cluster = self.waiting.pop_front()?;
-        self.read = Some(now);
         let lesson = cluster.seen.filter(|_| whole).and_then(|seen| {
             let missing = match lost > 0.0 {
                 true => cluster.sent_octets as f64 / seen.octets.max(1) as f64,
@@ -203,7 +221,10 @@ impl Prober {
 
     fn fail(&mut self, now: Micros) {
         let (first, longest) = BACKOFF_US;
-        self.backoff = (2 * self.backoff).clamp(first, longest);
+        self.backoff = match self.jitter_us < JITTERY_US {
+            true => (2 * self.backoff).clamp(first, longest),
+            false => JITTERY_BACKOFF_US,
+        };
         self.next = now + self.backoff;
     }
 
@@ -218,8 +239,8 @@ impl Prober {
 }
 
 /// Octets of a burst at this rate.
-fn goal(bps: u64) -> u64 {
-    ((bps / 8).saturating_mul(LAST_US) / SECOND).min(MAX_OCTETS)
+fn goal(bps: u64, last_us: u64) -> u64 {
+    ((bps / 8).saturating_mul(last_us) / SECOND).min(MAX_OCTETS)
 }
 
 /// What a burst says; rates count `missing` times, for packets that were lost by chance.
@@ -275,7 +296,7 @@ mod tests {
         let mut prober = Prober::default();
         let mut now = 0;
         let mut begun = Vec::new();
-        while begun.len() < 6 {
+        while begun.len() < 3 {
             if prober.begin(1_000_000, now) {
                 begun.push(now);
                 (0..100).for_each(|_| prober.sent(1_000));
@@ -289,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_small_however_high_its_rate() {
-        assert_eq!(goal(u64::MAX), MAX_OCTETS);
-        assert_eq!(goal(120_000), 900);
+        assert_eq!(goal(u64::MAX, LAST_US), MAX_OCTETS);
+        assert_eq!(goal(120_000, LAST_US), 900);
     }
 }

@@ -31,8 +31,8 @@ pub struct Signals {
     /// What was sent over the same time, bits per second.
     pub sent: Option<u64>,
     pub rtt: Micros,
-    /// A probe is under way, which may have made the queue.
-    pub probing: bool,
+    /// A queue has stood for long, whoever's it is.
+    pub stood: bool,
 }
 
 /// Mean of the rates at which queues began to grow, and its variance relative to the mean.
@@ -155,7 +155,7 @@ impl Rate {
         let sent = signals.sent.map_or(acked, |bps| bps as f64);
         // All that is sent arrives, and less is sent than may be: the queue is hardly ours.
         let innocent = acked >= 0.9 * sent && acked < 0.7 * self.bps;
-        if innocent && signals.probing {
+        if innocent && !signals.stood {
             return false;
         }
         let target = match innocent {
@@ -185,7 +185,7 @@ mod tests {
             acked: Some(acked),
             sent: Some(sent),
             rtt: 50 * MS,
-            probing: false,
+            stood: false,
         }
     }
 
@@ -217,9 +217,12 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_of_somebody_else_costs_little() {
+    fn a_queue_of_somebody_else_costs_nothing_unless_it_stays_and_little_then() {
         let mut rate = Rate::new(2_000_000);
-        assert!(rate.adjust(&signals(Usage::Over, 150_000, 150_000), SECOND));
+        let mut over = signals(Usage::Over, 150_000, 150_000);
+        assert!(!rate.adjust(&over, SECOND));
+        over.stood = true;
+        assert!(rate.adjust(&over, 2 * SECOND));
         assert_eq!(rate.bps(), 1_700_000);
     }
 

@@ -27,6 +27,9 @@ const RISE: f64 = 0.0087;
 const FALL: f64 = 0.039;
 /// Over-use must last for so long.
 const SUSTAINED_MS: f64 = 10.0;
+/// A delay that grows by so much from one group to the next is another way or a stalled one and no
+/// queue that fills, unless it does again so soon.
+const JUMP_US: (i64, i64) = (80_000, 1_000_000);
 /// A pause of the clock or the sender longer than this starts anew.
 const PAUSE_US: i64 = 3_000_000;
 
@@ -60,6 +63,7 @@ pub struct Trend {
     before_ms: f64,
     over_ms: f64,
     overs: u32,
+    jumped: Option<i64>,
     usage: Usage,
 }
 
@@ -76,6 +80,7 @@ impl Default for Trend {
             before_ms: 0.0,
             over_ms: 0.0,
             overs: 0,
+            jumped: None,
             usage: Usage::Normal,
         }
     }
@@ -131,6 +136,12 @@ impl Trend {
                 current: self.current,
                 ..Trend::default()
             };
+            return;
+        }
+        let (jump, again) = JUMP_US;
+        let at = group.last_arrived;
+        if arrived - sent > jump && self.jumped.is_none_or(|last| at - last > again) {
+            self.jumped = Some(at);
             return;
         }
         let ms = |us: i64| us as f64 / MS as f64;

@@ -1,5 +1,7 @@
 //! What viewers behind slow, lossy and changing paths get, in virtual time.
 
+mod bad;
+mod link;
 mod path;
 #[path = "../support/mod.rs"]
 mod support;
@@ -8,10 +10,9 @@ mod world;
 use dataplane::rtcp::{put_receiver_report, ReportBlock};
 use dataplane::{Micros, MS};
 use path::Path;
-use world::{percentile, Telling, World};
+use world::{percentile, Telling, World, SINK};
 
 const LAYERS: [u64; 3] = [150_000, 500_000, 1_300_000];
-const SINK: u32 = 10;
 
 /// One viewer of a sender that has been there for two seconds.
 fn watched(path: Path) -> World {
@@ -71,8 +72,11 @@ fn at_64_kilobits_sound_is_whole_and_prompt_and_pictures_pause_until_there_is_ro
     let mut world = watched(Path::new(64_000, 3));
     world.run(60.0);
     let viewer = &world.viewers[0];
-    let late = percentile(&viewer.waits(world.now, 60), 95);
-    assert!(late < 300 * MS, "{late} us of queue");
+    let late = percentile(&viewer.waits(world.now, 56), 95);
+    assert!(
+        late < 200 * MS,
+        "{late} us of queue after the first moments"
+    );
     assert!(viewer.voices(world.now, 50) >= 2_495);
     assert_eq!(viewer.layer(world.now), None);
     let told: Vec<_> = world
@@ -168,24 +172,33 @@ fn a_few_percent_lost_at_random_cost_no_picture() {
 }
 
 #[test]
-fn many_losses_lower_the_rate_but_not_for_ever() {
+fn losses_that_come_from_the_rate_lower_it_and_are_over_when_there_is_room() {
+    let mut path = Path::new(700_000, 6);
+    path.queue_us = 8 * MS;
+    let mut world = watched(Path::new(5_000_000, 6));
+    world.run(8.0);
+    world.viewers[0].path.become_like(&path);
+    world.run(20.0);
+    let kept = mean_estimate(&world, 8);
+    assert!((200_000..900_000).contains(&kept), "{kept}");
+    assert_ne!(world.viewers[0].layer(world.now), Some(2));
+    assert!(world.viewers[0].voices(world.now, 10) > 450);
+    world.viewers[0].path.become_like(&Path::new(5_000_000, 6));
+    world.run(15.0);
+    assert_eq!(world.viewers[0].layer(world.now), Some(2));
+}
+
+#[test]
+fn losses_that_do_not_come_from_the_rate_lower_no_picture() {
     for (loss, seed) in [(0.12, 6), (0.25, 7)] {
         let mut world = watched(Path::new(3_000_000, seed));
         world.run(10.0);
-        let clean = mean_estimate(&world, 2);
         world.viewers[0].path.loss = loss;
         world.run(8.0);
-        let recent = world.estimates.iter().filter(|(at, _)| *at > 12_000 * MS);
-        let least = recent.map(|(_, bps)| *bps).min().expect("estimates");
-        assert!(
-            least < clean / 100 * 85,
-            "{least} of {clean} with {loss} lost"
-        );
-        assert!(least > 200_000, "{least}: losses alone pause no picture");
-        world.viewers[0].path.loss = 0.0;
-        world.run(25.0);
-        let again = mean_estimate(&world, 2);
-        assert!(again > clean / 10 * 8, "{again} of {clean}");
+        let least = world.estimates.iter().filter(|(at, _)| *at > 12_000 * MS);
+        let least = least.map(|(_, bps)| *bps).min().expect("estimates");
+        assert!(least > 1_400_000, "{least} with {loss} lost");
+        assert_eq!(world.viewers[0].layer(world.now), Some(2));
     }
 }
 

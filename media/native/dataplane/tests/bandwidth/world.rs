@@ -1,7 +1,7 @@
 //! A sender with three layers and a voice, an engine, and viewers behind paths, in virtual time.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 
 use dataplane::demux::{classify, Class};
 use dataplane::ext::{Extension, Ids, Values};
@@ -17,10 +17,16 @@ use crate::support::Terminal;
 
 const VIDEO_IN: u32 = 1_000;
 const AUDIO_IN: u32 = 1_100;
+const VOICE_SOURCE: u32 = 100;
+/// The first viewer's first picture.
+pub const SINK: u32 = 10;
 pub const VIDEO_OUT: u32 = 2_000;
-const REPAIR_OUT: u32 = 2_001;
-pub const AUDIO_OUT: u32 = 2_002;
+pub const AUDIO_OUT: u32 = 1_996;
 const EMPTY_OUT: u32 = 1_998;
+/// Numbers from one sender's picture to the next, in and out.
+const APART: u32 = 10;
+/// Datagrams of reports are about so long.
+const REPORT: usize = 80;
 const FRAME_US: Micros = 40 * MS;
 const VOICE_US: Micros = 20 * MS;
 const VOICE: usize = 60;
@@ -45,6 +51,10 @@ pub struct Got {
     pub waited: Micros,
     /// Layer of a picture; `None` for sound.
     pub layer: Option<u8>,
+    /// Which sender's.
+    pub source: usize,
+    /// Number of the picture, modulo 2^8.
+    pub frame: u8,
 }
 
 /// When it arrives, a tie breaker, how long it waited, octets.
@@ -53,9 +63,11 @@ type Datagram = (Micros, u64, Micros, Vec<u8>);
 pub struct Viewer {
     pub terminal: Terminal,
     pub path: Path,
+    /// The way of its reports.
+    pub up: Path,
     telling: Telling,
     under_way: BinaryHeap<Reverse<Datagram>>,
-    back: VecDeque<(Micros, Vec<u8>)>,
+    back: BinaryHeap<Reverse<(Micros, u64, Vec<u8>)>>,
     arrivals: Arrivals,
     number: u64,
     pub got: Vec<Got>,
@@ -63,6 +75,7 @@ pub struct Viewer {
 }
 
 struct Layer {
+    ssrc: u32,
     bps: u64,
     index: u64,
     wants_key: bool,
@@ -85,32 +98,42 @@ pub struct World {
 impl World {
     /// A sender whose layers have these rates, nobody watching.
     pub fn new(layers: &[u64]) -> World {
+        World::of(&[layers])
+    }
+
+    /// Pictures whose layers have these rates, and one voice.
+    pub fn of(pictures: &[&[u64]]) -> World {
         let mut engine = Engine::new(Limits::default(), 7, 1_790_000_000_000_000);
         let sender = Terminal::connect(&mut engine, 1, 0);
-        let ssrcs = (0..layers.len() as u32).map(|at| (VIDEO_IN + at, None));
         let mut source = SourceConfig {
             transport: 1,
-            kind: Kind::Video,
+            kind: Kind::Audio,
             mid: None,
-            ssrcs: ssrcs.collect(),
+            ssrcs: vec![(AUDIO_IN, None)],
             rids: Vec::new(),
-            codecs: vec![(96, Codec::Vp8, None)],
+            codecs: vec![(96, Codec::Opus, None)],
         };
-        engine.apply(Op::AddSource(1, Box::new(source.clone())), 0);
-        source.kind = Kind::Audio;
-        source.ssrcs = vec![(AUDIO_IN, None)];
-        source.codecs = vec![(96, Codec::Opus, None)];
-        engine.apply(Op::AddSource(2, Box::new(source)), 0);
-        let layer = |&bps| Layer {
-            bps,
-            index: 100,
-            wants_key: true,
-        };
+        engine.apply(Op::AddSource(VOICE_SOURCE, Box::new(source.clone())), 0);
+        source.kind = Kind::Video;
+        source.codecs = vec![(96, Codec::Vp8, None)];
+        let mut all = Vec::new();
+        for (at, layers) in pictures.iter().enumerate() {
+            let first = VIDEO_IN + APART * at as u32;
+            let ssrcs = (first..).take(layers.len()).map(|ssrc| (ssrc, None));
+            source.ssrcs = ssrcs.collect();
+            engine.apply(Op::AddSource(1 + at as u32, Box::new(source.clone())), 0);
+            all.extend((first..).zip(*layers).map(|(ssrc, &bps)| Layer {
+                ssrc,
+                bps,
+                index: 100,
+                wants_key: true,
+            }));
+        }
         World {
             engine,
             now: 0,
             sender,
-            layers: layers.iter().map(layer).collect(),
+            layers: all,
             voice: 0,
             frame: 0,
             viewers: Vec::new(),
@@ -119,7 +142,7 @@ impl World {
         }
     }
 
-    /// A viewer with an empty slot, one picture (sink 10, 20, ...) and one voice.
+    /// A viewer with an empty slot, the first picture (sink 10, 20, ...) and the voice.
     pub fn watch(&mut self, path: Path, telling: Telling) -> &mut Viewer {
         let number = self.viewers.len() as u16 + 2;
         let terminal = Terminal::connect(&mut self.engine, number, self.now);
@@ -147,20 +170,28 @@ impl World {
         };
         self.engine
             .apply(Op::AddSink(first + 1, Box::new(voice)), self.now);
-        let (sink, source) = (first + 1, Some(2));
+        let (sink, source) = (first + 1, Some(VOICE_SOURCE));
         self.engine.apply(Op::Route { sink, source }, self.now);
         self.viewers.push(Viewer {
             terminal,
             path,
+            up: Path::new(1_000_000_000, u64::from(number)),
             telling,
             under_way: BinaryHeap::new(),
-            back: VecDeque::new(),
+            back: BinaryHeap::new(),
             arrivals: Arrivals::default(),
             number: 0,
             got: Vec::new(),
             sent_octets: 0,
         });
         self.viewers.last_mut().expect("just added")
+    }
+
+    /// The first viewer watches picture `at` too, 1..8.
+    pub fn add(&mut self, at: u32) {
+        let terminal = &self.viewers[0].terminal;
+        let (sink, ssrc) = (SINK + 1 + at, VIDEO_OUT + APART * at);
+        terminal.sink(&mut self.engine, sink, ssrc, 1 + at, self.now);
     }
 
     /// Let seconds pass.
@@ -220,12 +251,12 @@ impl World {
             let [high, low] = (self.frame as u16 | 0x8000).to_be_bytes();
             let first = if start { 0x90 } else { 0x80 };
             let mut payload = vec![first, 0xE0, high, low, self.frame as u8, 0, u8::from(!key)];
-            payload.push(at as u8);
+            payload.push((layer.ssrc - VIDEO_IN) as u8);
             payload.resize(octets.max(8), 0);
             let timestamp = 3_600 * self.frame as u32;
             packets.push(
                 self.sender
-                    .rtp(VIDEO_IN + at as u32, layer.index, timestamp, &payload),
+                    .rtp(layer.ssrc, layer.index, timestamp, &payload),
             );
             layer.index += 1;
             left -= octets;
@@ -263,7 +294,9 @@ impl World {
         parse(&plain, &mut items).expect("the engine's RTCP is well formed");
         for item in items {
             if let Item::Pli { media } = item {
-                self.layers[(media - VIDEO_IN) as usize].wants_key = true;
+                let mut layers = self.layers.iter_mut();
+                let layer = layers.find(|layer| layer.ssrc == media);
+                layer.expect("a layer").wants_key = true;
             }
         }
     }
@@ -277,12 +310,15 @@ impl World {
         } else if viewer.telling == Telling::Nothing && now % (1_000 * MS) == 0 {
             let mut alive = Vec::new();
             put_receiver_report(&mut alive, 1, &[]);
-            let data = viewer.terminal.rtcp(alive);
-            viewer.back.push_back((now, data));
+            viewer.say(alive, now);
         }
         let path = viewer.terminal.path;
-        while viewer.back.front().is_some_and(|(due, _)| *due <= now) {
-            if let Some((_, mut data)) = viewer.back.pop_front() {
+        while viewer
+            .back
+            .peek()
+            .is_some_and(|Reverse(next)| next.0 <= now)
+        {
+            if let Some(Reverse((_, _, mut data))) = viewer.back.pop() {
                 self.engine.receive(&mut data, path, now);
             }
         }
@@ -325,12 +361,15 @@ impl Viewer {
             // Half a minute ahead of ours: the receiver's clock is its own.
             self.arrivals
                 .record(seq.expect("numbered"), at + 30_000_000);
-            let layer = match header.ssrc {
-                REPAIR_OUT => continue,
-                AUDIO_OUT => None,
+            let (source, picture) = match header.ssrc {
+                AUDIO_OUT => (0, None),
                 ssrc => {
-                    assert_eq!(ssrc, VIDEO_OUT, "nothing comes in an empty slot");
-                    Some(self.terminal.open(&data).2[7])
+                    let (source, repair) = ((ssrc - VIDEO_OUT) / APART, (ssrc - VIDEO_OUT) % APART);
+                    if repair == 1 {
+                        continue;
+                    }
+                    assert_eq!(repair, 0, "nothing comes in an empty slot");
+                    (source as usize, Some(self.terminal.open(&data).2))
                 }
             };
             let octets = data.len();
@@ -338,7 +377,9 @@ impl Viewer {
                 at,
                 octets,
                 waited,
-                layer,
+                layer: picture.as_ref().map(|payload| payload[7] % APART as u8),
+                source,
+                frame: picture.as_ref().map_or(0, |payload| payload[4]),
             });
         }
     }
@@ -350,8 +391,15 @@ impl Viewer {
             if !self.arrivals.feedback(&mut out, 1, VIDEO_OUT) {
                 return;
             }
-            let data = self.terminal.rtcp(out);
-            self.back.push_back((now + self.path.delay_us, data));
+            self.say(out, now);
+        }
+    }
+
+    fn say(&mut self, packet: Vec<u8>, now: Micros) {
+        self.number += 1;
+        let data = self.terminal.rtcp(packet);
+        if let Some((due, _)) = self.up.carry(REPORT, now) {
+            self.back.push(Reverse((due, self.number, data)));
         }
     }
 

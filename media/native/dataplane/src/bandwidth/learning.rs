@@ -19,8 +19,8 @@ const STOOD_US: Micros = 2 * SECOND;
 const FIRM_US: i64 = 80_000;
 /// As much arrives as is sent, in percent.
 const WHOLE: u64 = 92;
-/// Share of losses beyond the usual that says nothing of a queue.
-const FEW: f64 = 0.05;
+/// Share of losses beyond the usual that a line may have for a step of its delay to be believed.
+const FEW: f64 = 0.25;
 /// A burst that is to tell about losses has so many times the rate of all else.
 const DOUBTFUL: u64 = 2;
 

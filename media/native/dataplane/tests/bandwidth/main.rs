@@ -172,23 +172,6 @@ fn a_few_percent_lost_at_random_cost_no_picture() {
 }
 
 #[test]
-fn losses_that_come_from_the_rate_lower_it_and_are_over_when_there_is_room() {
-    let mut path = Path::new(700_000, 6);
-    path.queue_us = 8 * MS;
-    let mut world = watched(Path::new(5_000_000, 6));
-    world.run(8.0);
-    world.viewers[0].path.become_like(&path);
-    world.run(20.0);
-    let kept = mean_estimate(&world, 8);
-    assert!((200_000..900_000).contains(&kept), "{kept}");
-    assert_ne!(world.viewers[0].layer(world.now), Some(2));
-    assert!(world.viewers[0].voices(world.now, 10) > 450);
-    world.viewers[0].path.become_like(&Path::new(5_000_000, 6));
-    world.run(15.0);
-    assert_eq!(world.viewers[0].layer(world.now), Some(2));
-}
-
-#[test]
 fn losses_that_do_not_come_from_the_rate_lower_no_picture() {
     for (loss, seed) in [(0.12, 6), (0.25, 7)] {
         let mut world = watched(Path::new(3_000_000, seed));

@@ -90,15 +90,15 @@ fn a_third_lost_by_chance_costs_no_picture() {
     costs_no_picture(lossy, &[21], 0.64);
 }
 
-/// Ways that nobody had in mind when the estimate was made.
+/// A step, losses and swaying at once take longer to be told apart.
 #[test]
-fn a_long_lossy_swaying_way_costs_no_picture() {
-    let both = |seed| {
-        let mut path = swaying(seed);
-        (path.delay_us, path.loss) = (150 * MS, 0.1);
-        path
-    };
-    costs_no_picture(both, &[1_001], 0.87);
+fn a_long_lossy_swaying_way_costs_no_picture_for_long() {
+    let mut path = swaying(1_001);
+    (path.delay_us, path.loss) = (150 * MS, 0.1);
+    let seen = seen(ONE, &path, 1_001);
+    assert!(seen.stood <= 0.6 && seen.new_stood <= 0.1, "{seen:?}");
+    assert!(seen.layer.is_some() && seen.sound >= 0.87, "{seen:?}");
+    assert!(seen.back_us.is_some_and(|us| us <= SECOND), "{seen:?}");
 }
 
 #[test]

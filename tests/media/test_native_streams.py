@@ -102,8 +102,14 @@ def test_what_is_no_connected_stream_is_an_error(engine: _native.Engine) -> None
 
 
 def test_a_controlling_transport_checks_its_peer_on_the_stream_it_dialled(engine: _native.Engine) -> None:
-    names = {"local_ufrag": "ours", "local_pwd": "p" * 24, "remote_ufrag": "them", "remote_pwd": "q" * 24}
-    engine.add_transport(1, controlling=True, **names)
+    engine.add_transport(
+        1,
+        local_ufrag="ours",
+        local_pwd="p" * 24,
+        remote_ufrag="them",
+        remote_pwd="q" * 24,
+        controlling=True,
+    )
     theirs, ours = connection()
     engine.dial_stream(1, ours.fileno())
     ours.close()

@@ -172,6 +172,32 @@ fn a_few_percent_lost_at_random_cost_no_picture() {
 }
 
 #[test]
+fn losses_that_come_from_the_rate_lower_it_until_there_is_room() {
+    for (queue_ms, seed) in [(30, 6), (40, 7), (60, 8)] {
+        let mut path = Path::new(700_000, seed);
+        path.queue_us = queue_ms * MS;
+        let mut world = watched(Path::new(5_000_000, seed));
+        world.run(8.0);
+        world.viewers[0].path.become_like(&path);
+        world.run(4.0);
+        let before = world.viewers[0].sent_octets;
+        world.run(16.0);
+        let sent_bps = (world.viewers[0].sent_octets - before) * 8 / 16;
+        assert!(
+            sent_bps < 900_000,
+            "{sent_bps} sent, a queue of {queue_ms} ms"
+        );
+        let voices = world.viewers[0].voices(world.now, 10);
+        assert!(voices > 440, "{voices} of 500, a queue of {queue_ms} ms");
+        world.viewers[0]
+            .path
+            .become_like(&Path::new(5_000_000, seed));
+        world.run(15.0);
+        assert_eq!(world.viewers[0].layer(world.now), Some(2));
+    }
+}
+
+#[test]
 fn losses_that_do_not_come_from_the_rate_lower_no_picture() {
     for (loss, seed) in [(0.12, 6), (0.25, 7)] {
         let mut world = watched(Path::new(3_000_000, seed));

@@ -304,7 +304,7 @@ def test_a_new_alarm_strikes_one_bell_on_both_pages(demo: Demo, county: Page, vi
     for page in (county, village):
         card = page.get_by_test_id("alarm-card").filter(has_text=text)
         expect(card.get_by_test_id("alarm-picture")).to_be_visible()
-        page.wait_for_function("window.__sounds.length > 0")
+        page.wait_for_function("() => window.__sounds.length > 0")
         assert page.evaluate("window.__sounds") == ["bell"]
     village.reload()
     village.evaluate(LISTEN)
@@ -441,7 +441,7 @@ def test_a_village_page_says_it_reconnects_and_watches_the_same_site_again(demo:
     peers = village.evaluate("window.__peers.length")
     village.evaluate(NOTICE)
     old = demo.kill("village")
-    village.wait_for_function("window.__banner")
+    village.wait_for_function("() => window.__banner")
     assert "正在重连" in village.evaluate("window.__banner")
     until(lambda: demo.restarted("village", old), what="the demo never started the village again")
     expect(village.get_by_test_id("connection")).to_have_attribute("data-status", "online")

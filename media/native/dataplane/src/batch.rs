@@ -5,7 +5,7 @@
 //!
 //! Encoders cut a frame into packets that differ by an octet, so it leaves as two batches.  Padding
 //! them to one size (RFC 3550 section 5.1) makes it one; measured, that gained less than the
-//! measurement's own spread, and where the sizes lie on either side of a step it costs.
+//! measurement's own spread, and nothing where the sizes lie on either side of a step.
 
 use std::collections::VecDeque;
 

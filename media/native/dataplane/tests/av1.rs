@@ -7,9 +7,7 @@ use dataplane::dependency::Tracker;
 use dataplane::ext::{Extension, Ids, Values};
 use dataplane::rtcp::{parse, Item};
 use dataplane::rtp::Fixed;
-use dataplane::{
-    Allowed, Codec, Engine, Kind, Micros, Op, SinkConfig, SourceConfig, Step, Want, MS,
-};
+use dataplane::{Allowed, Codec, Engine, Micros, Op, Step, Want, MS};
 use support::{Sent, Terminal};
 
 const IN: u32 = 1000;
@@ -93,27 +91,7 @@ impl World {
         let mut engine = Engine::new(support::patient(), 3, 1_790_000_000_000_000);
         let sender = Terminal::connect_with(&mut engine, 1, &EXTENSIONS, 0);
         let viewer = Terminal::connect_with(&mut engine, 2, extensions, 0);
-        let source = SourceConfig {
-            transport: sender.id,
-            kind: Kind::Video,
-            mid: None,
-            ssrcs: vec![(IN, None)],
-            rids: Vec::new(),
-            codecs: vec![(96, Codec::Av1, None)],
-        };
-        engine.apply(Op::AddSource(1, Box::new(source)), 0);
-        let sink = SinkConfig {
-            transport: viewer.id,
-            kind: Kind::Video,
-            mid: None,
-            ssrc: OUT,
-            rtx_ssrc: None,
-            cname: "slot".to_owned(),
-            codecs: vec![(Codec::Av1, 45, None)],
-        };
-        engine.apply(Op::AddSink(1, Box::new(sink)), 0);
-        let (sink, source) = (1, Some(1));
-        engine.apply(Op::Route { sink, source }, 0);
+        support::one_picture(&mut engine, (&sender, IN), (&viewer, OUT), (Codec::Av1, 45));
         World {
             engine,
             shape,

@@ -4,7 +4,7 @@ mod support;
 
 use dataplane::rtcp::{parse, Item};
 use dataplane::vp9::Vp9;
-use dataplane::{Codec, Engine, Kind, Limits, Micros, Op, SinkConfig, SourceConfig, Want, MS};
+use dataplane::{Codec, Engine, Limits, Micros, Op, Want, MS};
 use support::{Sent, Terminal};
 
 const IN: u32 = 1000;
@@ -28,30 +28,12 @@ impl World {
         let mut engine = Engine::new(Limits::default(), 3, 1_790_000_000_000_000);
         let sender = Terminal::connect(&mut engine, 1, 0);
         let viewer = Terminal::connect(&mut engine, 2, 0);
-        let source = SourceConfig {
-            transport: sender.id,
-            kind: Kind::Video,
-            mid: None,
-            ssrcs: vec![(IN, None)],
-            rids: Vec::new(),
-            codecs: vec![(96, Codec::Vp9, None)],
-        };
-        engine.apply(Op::AddSource(1, Box::new(source)), 0);
-        let sink = SinkConfig {
-            transport: viewer.id,
-            kind: Kind::Video,
-            mid: None,
-            ssrc: OUT,
-            rtx_ssrc: None,
-            cname: "slot".to_owned(),
-            codecs: vec![(Codec::Vp9, 100, None)],
-        };
-        engine.apply(Op::AddSink(1, Box::new(sink)), 0);
-        let route = Op::Route {
-            sink: 1,
-            source: Some(1),
-        };
-        engine.apply(route, 0);
+        support::one_picture(
+            &mut engine,
+            (&sender, IN),
+            (&viewer, OUT),
+            (Codec::Vp9, 100),
+        );
         World {
             engine,
             sender,

@@ -24,6 +24,37 @@ pub fn patient() -> Limits {
     }
 }
 
+/// A picture without simulcast or repairs: from a terminal's SSRC (payload type 96) to a viewer's,
+/// there with the payload type beside the codec.
+pub fn one_picture(
+    engine: &mut Engine,
+    from: (&Terminal, u32),
+    to: (&Terminal, u32),
+    codec: (Codec, u8),
+) {
+    let source = SourceConfig {
+        transport: from.0.id,
+        kind: Kind::Video,
+        mid: None,
+        ssrcs: vec![(from.1, None)],
+        rids: Vec::new(),
+        codecs: vec![(96, codec.0, None)],
+    };
+    engine.apply(Op::AddSource(1, Box::new(source)), 0);
+    let sink = SinkConfig {
+        transport: to.0.id,
+        kind: Kind::Video,
+        mid: None,
+        ssrc: to.1,
+        rtx_ssrc: None,
+        cname: "slot".to_owned(),
+        codecs: vec![(codec.0, codec.1, None)],
+    };
+    engine.apply(Op::AddSink(1, Box::new(sink)), 0);
+    let (sink, source) = (1, Some(1));
+    engine.apply(Op::Route { sink, source }, 0);
+}
+
 /// What an engine sends in a story with one viewer.
 pub enum Sent {
     /// RTP to the viewer.

@@ -1,0 +1,140 @@
+"""What a node knows of its directives, durable and decided a moment ago, and the one way to change it.
+
+Issuing (``issuing.py``) and reporting (``reports.py``) decide; here their records are appended, in the order the
+pure machines say, and held until the fold (``directives.py``) has them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.clock import Clock
+from gateway.journal import Journal
+from gateway.matrix import Entry, Matrix
+from gateway.refusals import Refusals
+from gateway.telemetry import Telemetry
+from gateway.tentative import Tentative
+from signaling import admission, delivery, directive
+from signaling.delivery import QUEUED, Delivery
+from signaling.directive import Directive
+from signaling.division import Tree
+from signaling.effects import Deny, Repeat
+from signaling.errors import Refused
+from signaling.ids import DirectiveId, NodeCode, Seq
+from signaling.records import DeliveryAdvanced, DirectiveIssued
+
+
+class Keys(Protocol):
+    """Signs as this node, checks what any node signed (``gateway/keys.py``)."""
+
+    def sign(self, data: bytes) -> str: ...
+    def verify(self, node: NodeCode, data: bytes, signature: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What of the node directives need."""
+
+    node: NodeCode
+    tree: Tree
+    keys: Keys
+    journal: Journal
+    clock: Clock
+    telemetry: Telemetry
+    refusals: Refusals
+
+
+class Register(admission.Facts):
+    """The matrix of what is durable, and over it what is not yet."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._node = parts.node
+        self._tree = parts.tree
+        self._keys = parts.keys
+        self._journal = parts.journal
+        self._clock = parts.clock
+        self._telemetry = parts.telemetry
+        self._refusals = parts.refusals
+        self._matrix = Matrix(parts.tree)
+        self._headers: Tentative[DirectiveId, Directive] = Tentative()
+        self._rows: Tentative[tuple[DirectiveId, NodeCode], Delivery] = Tentative()
+
+    # ---- carrying out ----------------------------------------------------------------------------
+
+    def _carry_out_header(
+        self, directive_id: DirectiveId, command: directive.Command, via: NodeCode | None
+    ) -> asyncio.Future[Seq] | None:
+        """Append what the machine says; None when there is nothing new to wait for."""
+        durable = None
+        state = self._header(directive_id)
+        for effect in directive.decide(state, command, self._clock.at()):
+            match effect:
+                case directive.Append(record):
+                    durable = self._journal.append(record, via=via)
+                    state = directive.evolve(state, record)
+                    self._headers.hold(directive_id, state, durable)
+                case Repeat():
+                    self._telemetry.count("repeats", kind="directive")
+                case Deny(code, why):
+                    raise Refused(code, why)
+        return durable
+
+    def _carry_out_row(
+        self, record: DeliveryAdvanced, effects: Sequence[delivery.Effect], via: NodeCode | None
+    ) -> asyncio.Future[Seq] | None:
+        durable = None
+        for effect in effects:
+            match effect:
+                case delivery.Append(word):
+                    durable = self._journal.append(word, via=via)
+                    self._hold(word, durable)
+                case Repeat():
+                    self._telemetry.count("repeats", kind="delivery")
+                case Deny(code, why):
+                    raise Refused(code, why)
+        return durable
+
+    def _hold(self, word: DeliveryAdvanced, durable: asyncio.Future[Seq]) -> None:
+        self._rows.hold((word.directive, word.recipient), delivery.evolve(self._row(word), word), durable)
+
+    # ---- what is known ---------------------------------------------------------------------------
+
+    def issued(self, directive: DirectiveId) -> DirectiveIssued | None:
+        header = self._header(directive)
+        return header.issued if header else None
+
+    def has_recipient(self, directive: DirectiveId, recipient: NodeCode) -> bool:
+        entry = self._matrix.get(directive)
+        if entry is not None:
+            return recipient in entry.recipients
+        header = self._headers.get(directive)
+        return header is not None and recipient in header.issued.recipients
+
+    def _header(self, directive_id: DirectiveId) -> Directive | None:
+        held = self._headers.get(directive_id)
+        if held is not None:
+            return held
+        entry = self._matrix.get(directive_id)
+        return entry.header if entry else None
+
+    def _row(self, record: DeliveryAdvanced) -> Delivery:
+        held = self._rows.get((record.directive, record.recipient))
+        if held is not None:
+            return held
+        entry = self._matrix.get(record.directive)
+        return entry.row(record.recipient) if entry else QUEUED
+
+    def _known(self, directive_id: DirectiveId) -> Directive:
+        header = self._header(directive_id)
+        if header is None:
+            raise Refused("unknown-directive", f"no directive {directive_id[:64]!r} here")
+        return header
+
+    def _entry(self, directive_id: DirectiveId) -> Entry:
+        entry = self._matrix.get(directive_id)
+        if entry is None:
+            raise Refused("unknown-directive", f"no directive {directive_id[:64]!r} here")
+        return entry

@@ -1,13 +1,17 @@
-"""The permission matrix against a second, independently written judge."""
+"""The permission table against a second, independently written judge (``tests/support/oracle.py``)."""
+
+import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signaling import division
 from signaling.errors import Refused
 from signaling.ids import NodeCode
 from signaling.permission import POLICY, Action, permit, permitted
 from signaling.records import Actor, Role
+from tests.support import oracle
 from tests.support.places import (
     CITY,
     COUNTY,
@@ -15,6 +19,7 @@ from tests.support.places import (
     OTHER_VILLAGE,
     PROVINCE,
     SIBLING,
+    TABLE,
     TOWNSHIP,
     TREE,
     VILLAGE,
@@ -23,42 +28,7 @@ from tests.support.places import (
 )
 
 PLACES = (PROVINCE, CITY, COUNTY, TOWNSHIP, OTHER_TOWNSHIP, VILLAGE, SIBLING, OTHER_VILLAGE)
-
-
-def above(code: NodeCode, other: NodeCode) -> bool:
-    """Whether ``code`` is ``other`` or over it, told from the digits (true of this county, not of all)."""
-    stem = code.rstrip("0")
-    stem = {"43": "43", "4304": "4304", "430423": "430423"}.get(stem, code[:9] if code.endswith("000") else code)
-    return other.startswith(stem)
-
-
-def judge(role: Role, action: Action, actor: NodeCode, target: NodeCode) -> bool:
-    """Sentences, not a table: what each role is for."""
-    own, over = actor == target, above(actor, target)
-    told = over or (actor[:9] == target[:9] and not actor.endswith("000") and target[6:9] != "000")
-    match role:
-        case Role.COMMANDER:
-            if action in {Action.RECEIPT, Action.SIGN, Action.FEEDBACK, Action.READ_AUDIT, Action.ADMINISTER}:
-                return False
-            if action is Action.PUBLISH:
-                return own
-            if action is Action.CONVENE:
-                return over or above(target, actor)
-            return told if action is Action.READ_ALARM else over
-        case Role.TERMINAL:
-            if action in {Action.RAISE_ALARM, Action.REPORT_ALARM}:
-                return over
-            if action is Action.READ_ALARM:
-                return told
-            personal = {Action.RECEIPT, Action.SIGN, Action.FEEDBACK, Action.READ_DIRECTIVE}
-            return own and action in personal | {Action.JOIN, Action.PUBLISH, Action.SNAPSHOT}
-        case Role.DEVICE:
-            return (over and action is Action.RAISE_ALARM) or (own and action in {Action.JOIN, Action.PUBLISH})
-        case Role.AUDITOR:
-            return over and action in {Action.READ_DIRECTIVE, Action.READ_ALARM, Action.READ_AUDIT, Action.JOIN}
-        case Role.ADMIN:
-            reads = {Action.READ_DIRECTIVE, Action.READ_ALARM, Action.READ_AUDIT, Action.JOIN}
-            return over and action in reads | {Action.ADMINISTER}
+REAL = oracle.read(TABLE.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("action", Action)
@@ -67,7 +37,43 @@ def test_every_role_and_action_at_every_pair_of_places(role: Role, action: Actio
     for actor in PLACES:
         for target in PLACES:
             who = Actor(name="x", role=role, division=actor)
-            assert permitted(who, action, target, TREE) == judge(role, action, actor, target), (actor, target)
+            expected = oracle.judge(role, action, actor, target, REAL)
+            assert permitted(who, action, target, TREE) == expected, (actor, target)
+
+
+def disagreements(seed: int, trees: int, questions: int) -> tuple[list[object], int]:
+    """Ask both judges about random trees; return where they differ, and how often the answer was yes."""
+    draw = random.Random(seed)
+    wrong: list[object] = []
+    granted = 0
+    for _ in range(trees):
+        places = oracle.grow(draw, draw.randrange(20, 3_000))
+        tree = division.parse(places.table())
+        for role, action, actor, target in oracle.triples(draw, places, questions):
+            who = Actor(name="x", role=role, division=NodeCode(actor))
+            answer = permitted(who, action, NodeCode(target), tree)
+            granted += answer
+            if answer != oracle.judge(role, action, actor, target, places):
+                wrong.append((role, action, actor, target))
+    return wrong, granted
+
+
+@pytest.mark.parametrize(
+    ("trees", "questions"),
+    [pytest.param(10, 5_000, id="50,000"), pytest.param(50, 20_000, id="a-million", marks=pytest.mark.long)],
+)
+def test_two_judges_agree_about_random_people_deeds_and_places(trees: int, questions: int) -> None:
+    seed = 430423
+    wrong, granted = disagreements(seed, trees, questions)
+    assert not wrong, (seed, len(wrong), wrong[:3])
+    assert 0.05 < granted / (trees * questions) < 0.95  # else the questions ask nothing
+
+
+def test_a_wider_policy_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    wider = {**POLICY[Action.SIGN], Role.COMMANDER: POLICY[Action.ISSUE][Role.COMMANDER]}
+    monkeypatch.setitem(POLICY, Action.SIGN, wider)
+    wrong, _ = disagreements(430423, 1, 5_000)
+    assert wrong
 
 
 def test_every_action_has_a_policy_and_nobody_is_all_powerful() -> None:

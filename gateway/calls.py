@@ -25,6 +25,10 @@ from .config import Config
 from .directives import Directives
 from .templates import Template
 
+BASE = "/api/v1"
+ID = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,79}"
+"""What generated ids look like: nothing else reaches a handler."""
+
 
 class Conferences(Protocol):
     """What the interface needs of ``gateway/conferences.py``."""

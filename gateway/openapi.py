@@ -7,22 +7,14 @@ from typing import Any
 
 import msgspec
 
-from . import api, bodies, forms, problems
+from . import api, bodies, problems
 from .alarms import AlarmRequest
 from .api import BASE, Endpoint
+from .endpoints import people
 
 _PARAMETER = re.compile(r"\{(\w+)(?::((?:[^{}]|\{[^{}]*\})*))?\}")
 _PROBLEM_STATUSES = (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
 _JPEG = {"type": "string", "format": "binary", "contentMediaType": "image/jpeg"}
-SESSION = Endpoint(
-    "POST",
-    f"{BASE}/session",
-    "Sign in with a link's code, or with name and password",
-    api._me,
-    200,
-    forms.SignInForm,
-    "token, expires_at, who, node, node_name, division_name",
-)
 OPEN = (
     ("/healthz", "Alive: the event loop answers", {"200": "alive"}),
     ("/readyz", "Ready: every named check is well", {"200": "ready", "503": "which check is not, and why"}),
@@ -33,7 +25,7 @@ OPEN = (
 
 def document() -> dict[str, Any]:
     """Return the whole description as JSON-ready objects."""
-    endpoints = (*api.ENDPOINTS, SESSION)
+    endpoints = (*api.ENDPOINTS, people.SESSION)
     kinds = [endpoint.body for endpoint in endpoints if isinstance(endpoint.body, type)]
     _, components = msgspec.json.schema_components([*kinds, AlarmRequest], ref_template="#/components/schemas/{name}")
     paths: dict[str, dict[str, Any]] = {

@@ -1,0 +1,104 @@
+"""Alarms and their pictures, a participant's picture among them."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway import bodies, forms
+from gateway.alarms import AlarmRequest
+from gateway.calls import BASE, ID, Call, Endpoint, as_json, plain
+from media.snapshot import Pictures, jpeg_from_keyframe, sanitise_jpeg
+from signaling.errors import Refused
+from signaling.ids import AlarmId, ConferenceId, ParticipantId, Sha256
+from signaling.permission import Action, permit
+from signaling.records import AlarmState
+
+
+async def _raise_alarm(call: Call) -> web.Response:
+    """Raise an alarm; a picture that is none stops it before anything is raised."""
+    services = call.services
+    request, snapshot = await bodies.read_alarm(call.request, AlarmRequest, services.limits)
+    permit(call.actor, Action.RAISE_ALARM, request.place or call.actor.division, services.tree)
+    pictures: Pictures | None = None if snapshot is None else await sanitise_jpeg(snapshot)
+    raised, made = await services.alarms.raise_alarm(call.actor, request)
+    if pictures is not None:
+        await _picture(call, raised.alarm, pictures, made=made)
+    return as_json({"id": raised.alarm}, 201 if made else 200, Location=f"{BASE}/alarms/{raised.alarm}")
+
+
+async def _alarms(call: Call) -> web.Response:
+    return as_json({"alarms": [plain(view, view.alarm) for view in call.services.alarms.list(call.actor)]})
+
+
+async def _alarm(call: Call) -> web.Response:
+    view = call.services.alarms.view(AlarmId(call.id()), call.actor)
+    return as_json(plain(view, view.alarm))
+
+
+async def _advance_alarm(call: Call) -> web.Response:
+    form = await call.form(forms.AdvanceForm)
+    await call.services.alarms.advance(call.actor, AlarmId(call.id()), AlarmState(form.state), form.note)
+    return await _alarm(call)
+
+
+async def _blob(call: Call) -> web.Response:
+    """Give a picture of an alarm the asker is told of; the policy headers are ``http.py``'s (sandbox, nosniff)."""
+    data = await call.services.alarms.blob(call.actor, Sha256(call.id("sha256")))
+    return web.Response(body=data, content_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+
+
+async def _snapshot(call: Call) -> web.Response:
+    """Turn a participant's newest keyframe into a picture, and that into an alarm."""
+    form = await call.form(forms.SnapshotForm)
+    services, conference, participant = call.services, ConferenceId(call.id()), ParticipantId(call.id("participant"))
+    seen = next(
+        (p for p in services.conferences.view(call.actor, conference).participants if p.participant == participant),
+        None,
+    )
+    if seen is None:
+        raise Refused("unknown-participant", "nobody of that name is in this meeting here")
+    codec, frame = await services.conferences.keyframe(call.actor, conference, participant)
+    pictures = await jpeg_from_keyframe(codec, frame)
+    place = seen.division if services.tree.is_within(seen.division, call.actor.division) else call.actor.division
+    request = AlarmRequest(
+        kind=form.kind,
+        text=form.text,
+        urgency=form.urgency,
+        source=seen.name,
+        place=place,
+        exercise=form.exercise,
+        event=form.event,
+    )
+    raised, made = await services.alarms.raise_alarm(call.actor, request)
+    await _picture(call, raised.alarm, pictures, made=made)
+    return as_json({"alarm": raised.alarm}, 201 if made else 200, Location=f"{BASE}/alarms/{raised.alarm}")
+
+
+async def _picture(call: Call, alarm: AlarmId, pictures: Pictures, *, made: bool) -> None:
+    """Give an alarm its picture; a repeat brings it only when the first attempt did not come so far."""
+    alarms = call.services.alarms
+    if made or not alarms.pictured(alarm):
+        await alarms.picture(alarm, pictures)
+
+
+_ALARM = f"{BASE}/alarms/{{id:{ID}}}"
+_CONFERENCE = f"{BASE}/conferences/{{id:{ID}}}"
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("POST", f"{BASE}/alarms", "Raise an alarm", _raise_alarm, 201, "alarm", "id"),
+    Endpoint("GET", f"{BASE}/alarms", "Alarms I am told of", _alarms, gives="alarms"),
+    Endpoint("GET", _ALARM, "One alarm", _alarm, gives="the alarm's card"),
+    Endpoint(
+        "POST", f"{_ALARM}/advance", "Take an alarm a step on", _advance_alarm, 200, forms.AdvanceForm, "the card"
+    ),
+    Endpoint("GET", f"{BASE}/blobs/{{sha256:[0-9a-f]{{64}}}}", "A picture", _blob, gives="image/jpeg"),
+    Endpoint(
+        "POST",
+        f"{_CONFERENCE}/participants/{{participant:{ID}}}/snapshot",
+        "Raise an alarm with a participant's picture",
+        _snapshot,
+        201,
+        forms.SnapshotForm,
+        "alarm",
+    ),
+)

@@ -65,7 +65,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         operation["parameters"] = parameters
     if endpoint.body is not None:
         operation["requestBody"] = {"required": True, "content": _content(endpoint.body)}
-    if endpoint is SESSION:
+    if endpoint is people.SESSION:
         operation["security"] = []
     return operation
 

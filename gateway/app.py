@@ -24,7 +24,8 @@ from signaling.division import Tree
 from signaling.ids import NodeCode, Sha256
 from signaling.routing import Router
 
-from . import api, http, telemetry, templates
+from . import adapters, api, contacts, http, telemetry, templates
+from .adapters import Adapters
 from .addresses import reachable
 from .alarms import Alarms
 from .audit import Audit
@@ -43,6 +44,7 @@ from .journal import Journal, JournalError, Row
 from .links import Links, Uplink
 from .load import Limits
 from .loads import Loads
+from .outbound import Outbound
 from .outbox import Outbox
 from .presence import Presence
 from .refusals import Refusals
@@ -103,6 +105,8 @@ class Node:
     conferences: Conferences
     presence: Presence
     transfers: Transfers
+    adapters: Adapters
+    outbound: Outbound
     dispatch: Dispatch
     links: Links
     engine: Engine
@@ -145,6 +149,11 @@ class Node:
         conferences = Conferences(code, tree, journal, router, refusals, clock, engine, peers, loads)
         presence = Presence(code, tree, bus.client)
         transfers = Transfers(blobs, clock, lambda sha256, peer: _may_have(alarms, router, sha256, peer))
+        outside = config.adapters
+        outbound = Outbound(timeout_s=outside.timeout_s, attempts=outside.attempts, local=outside.local)
+        ways_out = Adapters(code, journal, clock, telemetry.default)
+        for adapter in adapters.configured(outside, outbound, _contacts(config), clock):
+            ways_out.add(adapter)
         dispatch = Dispatch(
             node=code,
             name=config.node.name or tree.name(code),
@@ -188,6 +197,8 @@ class Node:
             conferences=conferences,
             presence=presence,
             transfers=transfers,
+            adapters=ways_out,
+            outbound=outbound,
             dispatch=dispatch,
             links=links,
             engine=engine,
@@ -281,6 +292,7 @@ class Node:
                 await self.peers.close()
         except TimeoutError:
             log.warning("media connections cut off")
+        await self.outbound.close()
         self.engine.close()
         self.auth.close()
         if not self.journal.failed:
@@ -307,6 +319,13 @@ def _tree(config: Config) -> Tree:
     if config.node.code not in tree:
         raise ConfigError((f"{config.tree.file}: no division {config.node.code}, which is node.code",))
     return tree
+
+
+def _contacts(config: Config) -> contacts.Contacts:
+    try:
+        return contacts.read(config.adapters.contacts_file)
+    except ValueError as error:
+        raise ConfigError((str(error),)) from None
 
 
 def _templates(config: Config) -> tuple[templates.Template, ...]:

@@ -52,6 +52,7 @@ class Config(BaseSettings):
     keys: settings.KeysSection = Field(default_factory=settings.KeysSection)
     auth: settings.AuthSection = Field(default_factory=settings.AuthSection)
     bus: settings.BusSection = Field(default_factory=settings.BusSection)
+    adapters: settings.AdaptersSection = Field(default_factory=settings.AdaptersSection)
     log: settings.LogSection = Field(default_factory=settings.LogSection)
     demo: settings.DemoSection = Field(default_factory=settings.DemoSection)
 
@@ -211,6 +212,10 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
         yield ("http.tls_key" if http.tls_cert else "http.tls_cert"), "missing: TLS needs both tls_cert and tls_key"
     if config.uplink.parent == config.node.code:
         yield "uplink.parent", "is this node itself"
+    for url, proof in (("webhook_url", "webhook_secret"), ("sms_url", "sms_token")):
+        given = [getattr(config.adapters, name) is not None for name in (url, proof)]
+        if any(given) and not all(given):
+            yield f"adapters.{proof if given[0] else url}", f"missing: {url} and {proof} go together"
     if not config.loopback:
         yield from _unsafe_in_public(config, secret)
 

@@ -33,6 +33,11 @@ EXAMPLES = {
     ("tree", "templates_file"): "templates.toml",
     ("keys", "token_secret"): "draw one: openssl rand -base64 48",
     ("auth", "accounts_file"): "accounts.toml",
+    ("adapters", "webhook_url"): "https://alerts.example/wuji",
+    ("adapters", "webhook_secret"): "draw one: openssl rand -base64 48",
+    ("adapters", "sms_url"): "http://10.20.0.7:8080/send",
+    ("adapters", "sms_token"): "what the gateway of short messages gave you",
+    ("adapters", "contacts_file"): "contacts.toml",
     ("bus", "url"): "unix:///run/redis/redis.sock",
 }
 """Shown, commented out, where there is no default (node.code alone is required, and so not a comment)."""

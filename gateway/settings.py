@@ -287,6 +287,39 @@ class BusSection(Section):
     )
 
 
+class AdaptersSection(Section):
+    """Systems of others that are told of what nobody signed for.  No exercise ever leaves by them."""
+
+    webhook_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s]+$",
+        description="Address notices are POSTed to as JSON. Needs webhook_secret.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="Signs each body: X-Wuji-Signature: t=<ms>,v1=<hex HMAC-SHA256 over '<ms>.<body>'>.",
+    )
+    sms_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s]+$",
+        description='Gateway of short messages: POST {"id", "text", "to": [numbers]}. Needs sms_token.',
+    )
+    sms_token: SecretStr | None = Field(default=None, min_length=8, description="Bearer token of sms_url.")
+    contacts_file: Path | None = Field(
+        default=None,
+        description=(
+            "TOML of whom to call: [[contact]] ref, division, phone. Records name people by ref; numbers stay here."
+        ),
+    )
+    timeout_s: float = Field(default=10.0, ge=0.5, le=120, description="Seconds one attempt may take.")
+    attempts: int = Field(default=5, ge=1, le=20, description="Attempts per notice, at growing distances up to 8 s.")
+    local: bool = Field(
+        default=False,
+        description="Loopback and link-local addresses may be called: for a translator on the same machine.",
+    )
+
+
 class LogSection(Section):
     """What is written to standard error."""
 

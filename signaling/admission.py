@@ -33,6 +33,7 @@ from .records import (
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    NoticeSent,
     ParticipantJoined,
     ParticipantLeft,
     RefusalRecorded,
@@ -105,7 +106,7 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
             if record.node != via or via == tree.parent(here):
                 raise Refused("wrong-direction", "a refusal is told by the child it happened at")
             _refusal(record)
-        case DirectiveExpired() | ParticipantJoined() | ParticipantLeft():
+        case DirectiveExpired() | ParticipantJoined() | ParticipantLeft() | NoticeSent():
             raise Refused("wrong-direction", f"{type(record).__name__} never crosses a link")
         case _:
             assert_never(record)

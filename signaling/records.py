@@ -216,6 +216,21 @@ class RefusalRecorded(Record, frozen=True, tag="refusal_recorded", kw_only=True)
     via: str
 
 
+class NoticeSent(Record, frozen=True, tag="notice_sent", kw_only=True):
+    """What came of telling somebody outside.  Local.  ``people`` are references: numbers are in no record."""
+
+    notice: str
+    kind: str
+    subject: str
+    """Id of the directive or the alarm."""
+    adapter: str
+    """By which way; "" when none was asked, as for an exercise."""
+    outcome: str
+    """``sent``, or the code of what went wrong."""
+    places: tuple[NodeCode, ...]
+    people: tuple[str, ...]
+
+
 AnyRecord = (
     DirectiveIssued
     | DirectiveRecalled
@@ -231,6 +246,7 @@ AnyRecord = (
     | ParticipantLeft
     | AuditRead
     | RefusalRecorded
+    | NoticeSent
 )
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
@@ -309,5 +325,7 @@ def _key(record: AnyRecord) -> str:
             return f"audit:{record.node}:{record.at}:{record.by.name}:{record.what}"
         case RefusalRecorded():
             return f"refusal:{record.node}:{record.at}:{record.action}:{record.target}:{record.code}:{record.via}"
+        case NoticeSent():
+            return f"notice:{record.notice}:{record.adapter}"
         case _:
             assert_never(record)

@@ -29,6 +29,7 @@ from .records import (
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    NoticeSent,
     ParticipantJoined,
     ParticipantLeft,
     RefusalRecorded,
@@ -94,7 +95,7 @@ class Router:
                 return neighbour != self._parent and self._tree.is_within(neighbour, record.by.division)
             case RefusalRecorded():
                 return neighbour == self._parent and record.node == self._here
-            case DirectiveExpired() | ParticipantJoined() | ParticipantLeft():
+            case DirectiveExpired() | ParticipantJoined() | ParticipantLeft() | NoticeSent():
                 return False
             case _:
                 assert_never(record)

@@ -28,6 +28,7 @@ from .records import (
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    NoticeSent,
     ParticipantJoined,
     ParticipantLeft,
     RefusalRecorded,
@@ -92,6 +93,9 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
             return record.what, record.by, record.reason
         case RefusalRecorded():
             return record.target, record.by, f"{record.action}: {record.code} {record.via}".strip()
+        case NoticeSent():
+            told = f"{record.adapter} {record.outcome}".strip()
+            return record.subject, None, f"{told} ({len(record.places)}, {len(record.people)})"
         case _:
             assert_never(record)
 
@@ -123,6 +127,8 @@ def _places(record: AnyRecord, facts: Facts) -> Iterable[NodeCode]:
             return (record.by.division,)
         case RefusalRecorded():
             return (record.by.division,) if record.by else ()
+        case NoticeSent():
+            return record.places
         case _:
             assert_never(record)
 

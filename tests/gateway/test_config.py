@@ -150,3 +150,12 @@ def test_what_show_tells_names_origins_and_hides_secrets(tmp_path: Path, monkeyp
     assert rows["node.code"] == ('"430423100000"', "file")
     assert rows["http.idle_s"] == ("60.0", "default")
     assert rows["keys.token_secret"] == ("(hidden)", "file")
+
+
+def test_a_way_out_needs_its_address_and_its_secret(tmp_path: Path) -> None:
+    for given, missing in (
+        ('webhook_url = "https://a.example/"', "webhook_secret"),
+        ('sms_token = "t-t-t-t-t-t"', "sms_url"),
+    ):
+        (told,) = mistakes(write(tmp_path, GOOD + f"[adapters]\n{given}\n"))
+        assert f"adapters.{missing}: missing" in told

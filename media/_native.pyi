@@ -234,17 +234,19 @@ def bench_relay(
 
     Args:
         subscribers: 1..2000; in meetings of 20 terminals 2..2000, each receiving 9 sources.
-        seconds: How long the load itself runs; floor, saturation and a run for receivers that take trains
-            of datagrams whole need about two and a half times as long again, and a few seconds.
+        seconds: How long the load itself runs; floor, bare sending, saturation and a run for receivers that
+            take trains of datagrams whole need about three times as long again, and a few seconds.
         uneven: The later half of each frame's packets are one octet longer.
 
     Returns:
-        us_per_packet, floor_us_per_packet and their ratio; the same for receivers with UDP_GRO, to whom the
-        sender's thread hands trains uncut (us_per_packet_trains, ratio_trains); packets_per_send; the load
-        (packets_per_s) and what part of a core it took (worker_share); loss at the receivers, 0..1; then, the
-        rate raised until the worker's core is full or packets are lost, packets_per_s_per_core, with what was
-        reached (saturated_packets_per_s, saturated_worker_share, saturated_loss); p50_ms and p99_ms from leaving
-        the sender until arriving in the receiver's kernel, under the load.
+        us_per_packet, floor_us_per_packet and their ratio; bare_us_per_packet, what nothing but encryption and
+        sending costs in trains as long as the engine's, and bare_ratio, what part of the floor that is: the rest
+        of ratio is the engine's own; us_per_packet_trains and ratio_trains, the engine's for receivers with
+        UDP_GRO, to whom the sender's thread hands trains uncut; packets_per_send; the load (packets_per_s) and
+        what part of a core it took (worker_share); loss at the receivers, 0..1; then, the rate raised until the
+        worker's core is full or packets are lost, packets_per_s_per_core, with what was reached
+        (saturated_packets_per_s, saturated_worker_share, saturated_loss); p50_ms and p99_ms from leaving the
+        sender until arriving in the receiver's kernel, under the load.
     """
 
 def bench_hops(*, nodes: int, seconds: float, rate_per_s: int | None, seed: int) -> dict[str, float]:

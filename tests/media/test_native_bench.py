@@ -18,6 +18,9 @@ def test_the_relay_bench_says_what_a_packet_costs(shape: Literal["broadcast", "m
     assert figures.keys() >= RELAY
     assert figures["loss"] < 1
     assert figures["ratio"] == pytest.approx(figures["us_per_packet"] / figures["floor_us_per_packet"])
+    bare = figures["bare_us_per_packet"] / figures["floor_us_per_packet"]
+    assert figures["bare_ratio"] == pytest.approx(bare)
+    assert bare > 0
     assert figures["packets_per_send"] > 1, "packets to one destination travel together"
     assert 0 < figures["p50_ms"] <= figures["p99_ms"]
     assert figures["saturated_packets_per_s"] >= figures["packets_per_s"]

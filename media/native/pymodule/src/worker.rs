@@ -17,7 +17,7 @@ use crate::wake::Wake;
 /// Bursts taken from one socket before the others and the timers have their turn.
 const TURNS: usize = 4;
 /// Octets written before they are sent.
-const PORTION: usize = 96 * 1024;
+pub const PORTION: usize = 96 * 1024;
 
 /// What Python asks of the worker.
 pub enum Command {

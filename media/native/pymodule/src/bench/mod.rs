@@ -1,5 +1,6 @@
 //! Load on loopback, bounded and self-stopping, for `wuji bench relay` and `wuji bench hops`.
 
+mod bare;
 mod ears;
 mod floor;
 mod hops;

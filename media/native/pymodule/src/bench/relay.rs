@@ -5,11 +5,15 @@
 //! it cuts each train of datagrams for receivers that did not ask for trains, which a network card
 //! or the next host would do.  So there are two figures: with plain receivers (`ratio`), and with
 //! receivers that take trains whole (`ratio_trains`), where only the sender's own work is left.
+//!
+//! And there is what nothing but encryption and sending in trains as long as the engine's costs
+//! plain receivers (`bare_us_per_packet`): no relay is cheaper on this kernel, however it is built.
 
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
+use crate::bench::bare::Bare;
 use crate::bench::ears::Ears;
 use crate::bench::floor::Floor;
 use crate::bench::node::Node;
@@ -25,6 +29,8 @@ const SETTLE: Duration = Duration::from_millis(300);
 /// Packets a second, all receivers together, up to which a load runs in real time: about half of
 /// what one worker can do.  A larger one runs slower, frames as large as ever.
 const MODEST: f64 = 100_000.0;
+/// Packets of the longest train that is sent bare: they fit an IP packet whatever their size.
+const LONGEST: f64 = 40.0;
 /// Saturation: how often the rate is raised, by how much at most, and how long each lasts.
 const STEPS: usize = 12;
 const STEEPEST: f64 = 8.0;
@@ -59,6 +65,10 @@ impl Stretch {
 
     fn per_s(&self) -> f64 {
         self.in_time as f64 * 1e6 / self.elapsed_us
+    }
+
+    fn packets_per_send(&self) -> f64 {
+        self.forwarded as f64 / self.sends as f64
     }
 
     /// What the engine took in and did not forward, or never took in.
@@ -123,6 +133,7 @@ impl Bench<'_> {
         self.ears.sample(true);
         let plain = self.flow(1.0, length)?;
         self.ears.sample(false);
+        let bare = self.bare(plain.packets_per_send(), length / 2)?;
         self.floor(&mut floor, length / 2)?;
         let joined = self.sockets.iter().all(|fd| join_trains(*fd, true));
         let trains = self.flow(1.0, length / 2)?;
@@ -140,12 +151,11 @@ impl Bench<'_> {
             ("us_per_packet", plain.us_per_packet()),
             ("floor_us_per_packet", floor_us),
             ("ratio", plain.us_per_packet() / floor_us),
+            ("bare_us_per_packet", bare.us_per_packet()),
+            ("bare_ratio", bare.us_per_packet() / floor_us),
             ("us_per_packet_trains", trains_us),
             ("ratio_trains", trains_us / floor_us),
-            (
-                "packets_per_send",
-                plain.forwarded as f64 / plain.sends as f64,
-            ),
+            ("packets_per_send", plain.packets_per_send()),
             ("packets_per_s", plain.per_s()),
             ("worker_share", plain.share()),
             ("loss", plain.unheard()),
@@ -161,6 +171,18 @@ impl Bench<'_> {
         floor.run(&self.targets, self.load.stream, self.load.burst(), length)?;
         // What is still on its way is not to be taken for the engine's.
         steady(u64::MAX, || Ok(self.ears.heard() - heard)).map(|_| ())
+    }
+
+    /// What trains of about so many packets cost at the least.
+    fn bare(&self, per_send: f64, length: Duration) -> Result<Bare, BenchError> {
+        let train = per_send.round().clamp(1.0, LONGEST) as u64;
+        let mut bare = Bare::new(self.load.stream, train)?;
+        let receivers = self.targets.len() as f64;
+        let per_s = self.load.sent_per_s() * self.fanout as f64 / receivers;
+        let heard = self.ears.heard();
+        bare.run(&self.targets, per_s, length)?;
+        steady(u64::MAX, || Ok(self.ears.heard() - heard))?;
+        Ok(bare)
     }
 
     /// Raise the rate until the worker is busy all the time, packets are lost, or more does not

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from .calls import BASE, Call, Endpoint, Services, as_json, bearer
-from .endpoints import alarms, audit, meetings, orders, people, places, streams
+from .endpoints import alarms, audit, circulars, meetings, orders, people, places, streams
 
 __all__ = ["BASE", "ENDPOINTS", "Endpoint", "Services", "bearer", "routes"]
 
@@ -21,6 +21,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *meetings.ENDPOINTS,
     *orders.ENDPOINTS,
     *alarms.ENDPOINTS,
+    *circulars.ENDPOINTS,
     *audit.ENDPOINTS,
     *streams.ENDPOINTS,
 )

@@ -32,6 +32,7 @@ from .audit import Audit
 from .auth import Auth
 from .blobs import Blobs
 from .bus import Bus
+from .circulars import Circulars
 from .clock import Clock
 from .conferences import Conferences
 from .config import Config, ConfigError
@@ -133,7 +134,7 @@ class Node:
         except JournalError as error:
             raise ConfigError((str(error),)) from None
         router = Router(code, tree)
-        journal.follow(lambda rows: _note(router, rows), ("directive:", "conference:"))
+        journal.follow(lambda rows: _note(router, rows), ("directive:", "conference:", "circular:"))
         engine = _engine(config)
         peers = Peers(
             engine, reachable(config), port=config.media.advertise_port, max_peers=config.media.max_transports
@@ -144,6 +145,7 @@ class Node:
         outbox = Outbox(journal, bus)
         directives = Directives(code, tree, auth.keys, journal, clock, telemetry.default, refusals)
         alarms = Alarms(code, tree, journal, blobs, clock, telemetry.default, refusals)
+        circulars = Circulars(code, tree, auth.keys, journal, clock, telemetry.default, refusals)
         audit = Audit(code, tree, journal, clock, refusals, directives)
         loads = Loads(clock, engine, Limits(config.load.worker_share, config.load.lag_ms / 1_000))
         conferences = Conferences(code, tree, journal, router, refusals, clock, engine, peers, loads)
@@ -163,6 +165,7 @@ class Node:
             refusals=refusals,
             directives=directives,
             alarms=alarms,
+            circulars=circulars,
             audit=audit,
             conferences=conferences,
             presence=presence,
@@ -180,6 +183,7 @@ class Node:
             tree=tree,
             directives=directives,
             alarms=alarms,
+            circulars=circulars,
             audit=audit,
             conferences=conferences,
             presence=presence,

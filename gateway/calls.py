@@ -20,6 +20,7 @@ from .alarms import Alarms
 from .audit import Audit
 from .auth import Auth
 from .bodies import Limits
+from .circulars import Circulars
 from .clock import Clock
 from .config import Config
 from .directives import Directives
@@ -65,6 +66,7 @@ class Services:
     tree: Tree
     directives: Directives
     alarms: Alarms
+    circulars: Circulars
     audit: Audit
     conferences: Conferences
     presence: Presence

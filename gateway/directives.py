@@ -16,8 +16,9 @@ import msgspec
 from gateway.clock import Clock
 from gateway.issuing import DirectiveRequest, Issuing
 from gateway.journal import Journal, Row
+from gateway.keys import Keys
 from gateway.refusals import Refusals
-from gateway.register import Keys, Parts
+from gateway.register import Parts
 from gateway.reports import Reports
 from gateway.telemetry import Telemetry
 from signaling import admission, delivery, directive

@@ -13,7 +13,7 @@ from typing import Any
 from media.peer import SdpError
 from signaling.division import Tree
 from signaling.errors import LocalError, Refused
-from signaling.ids import NodeCode, Seq, Sha256
+from signaling.ids import CircularId, NodeCode, Seq, Sha256
 from signaling.messages import (
     VERSION,
     ClientMessage,
@@ -54,6 +54,8 @@ from signaling.records import (
     AlarmRaised,
     AnyRecord,
     AuditRead,
+    CircularAnswered,
+    CircularSent,
     ConferenceConvened,
     ConferenceEnded,
     DeliveryAdvanced,
@@ -68,6 +70,7 @@ from signaling.records import (
 from .alarms import Alarms
 from .audit import Audit
 from .auth import Auth
+from .circulars import Circulars
 from .clock import Clock
 from .conferences import Conferences
 from .directives import Directives
@@ -107,6 +110,8 @@ RECORDS: Mapping[type, str] = {
     AlarmRaised: "alarms",
     AlarmPictured: "alarms",
     AlarmAdvanced: "alarms",
+    CircularSent: "circulars",
+    CircularAnswered: "circulars",
     ConferenceConvened: "conferences",
     ConferenceEnded: "conferences",
     AuditRead: "audit",
@@ -128,6 +133,7 @@ class Dispatch:
         refusals: Refusals,
         directives: Directives,
         alarms: Alarms,
+        circulars: Circulars,
         audit: Audit,
         conferences: Conferences,
         presence: Presence,
@@ -143,12 +149,14 @@ class Dispatch:
         self._refusals = refusals
         self._directives = directives
         self._alarms = alarms
+        self._circulars = circulars
         self._conferences = conferences
         self._presence = presence
         self._transfers = transfers
         self._receivers: Mapping[str, Callable[[Any, NodeCode], None]] = {
             "directives": directives.receive,
             "alarms": alarms.receive,
+            "circulars": circulars.receive,
             "conferences": conferences.receive,
             "audit": audit.receive,
         }
@@ -240,6 +248,7 @@ class Dispatch:
             for listed in self._directives.list(who, LISTED):
                 yield self._directives.view(listed.directive, who)
         yield from self._alarms.list(who, LISTED)
+        yield from self._circulars.list(who, LISTED)
         for code, terminals in self._presence.online().items():
             if self._concerned(who, code):
                 yield NodeView(node=code, online=True, terminals=terminals)
@@ -320,6 +329,8 @@ class Dispatch:
                 self._delivery_changed(record)
             case AlarmRaised() | AlarmPictured() | AlarmAdvanced():
                 self._alarm_changed(record.alarm)
+            case CircularSent() | CircularAnswered():
+                self._circular_changed(record.circular)
             case _:
                 pass
 
@@ -355,6 +366,11 @@ class Dispatch:
         for visitor in self.sessions:
             if self._alarms.may_read(alarm, visitor.who):
                 visitor.say(self._alarms.view(alarm, visitor.who), ("alarm", alarm))
+
+    def _circular_changed(self, circular: CircularId) -> None:
+        for visitor in self.sessions:
+            if self._circulars.may_read(circular, visitor.who):
+                visitor.say(self._circulars.view(circular, visitor.who), ("circular", circular))
 
     def _conference_changed(self, view: ConferenceView) -> None:
         for visitor in self.sessions:

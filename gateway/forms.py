@@ -60,6 +60,12 @@ class RecallForm(Form, frozen=True, kw_only=True):
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
+class AnswerForm(Form, frozen=True, kw_only=True):
+    """What a place answers a circular; empty: it has read it."""
+
+    text: Note = ""
+
+
 class AdvanceForm(Form, frozen=True, kw_only=True):
     state: AlarmState
     note: Note = ""

@@ -7,6 +7,7 @@ import binascii
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -18,6 +19,13 @@ from signaling.ids import NodeCode
 
 class KeyFileError(Exception):
     """A key file is missing or not what it should be; the text names it."""
+
+
+class Keys(Protocol):
+    """Signs as this node, checks what any node signed."""
+
+    def sign(self, data: bytes) -> str: ...
+    def verify(self, node: NodeCode, data: bytes, signature: str) -> None: ...
 
 
 class NodeKeys:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.journal import Journal
+from gateway.keys import Keys
 from gateway.matrix import Entry, Matrix
 from gateway.refusals import Refusals
 from gateway.telemetry import Telemetry
@@ -25,13 +25,6 @@ from signaling.effects import Deny, Repeat
 from signaling.errors import Refused
 from signaling.ids import DirectiveId, NodeCode, Seq
 from signaling.records import DeliveryAdvanced, DirectiveIssued
-
-
-class Keys(Protocol):
-    """Signs as this node, checks what any node signed (``gateway/keys.py``)."""
-
-    def sign(self, data: bytes) -> str: ...
-    def verify(self, node: NodeCode, data: bytes, signature: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from typing import assert_never
 
-from . import text
+from . import circular, text
 from .alarm import MAX_PICTURE_BYTES, MAX_TEXT_BYTES, MAX_THUMBNAIL_BYTES
 from .delivery import NEEDS
 from .directive import MAX_CLICK_ID, MAX_REASON, MAX_TEXT, MAX_TITLE
 from .division import MAX_RECIPIENTS, MAX_SCOPE_ITEMS, Tree
 from .errors import Refused
-from .ids import AlarmId, ConferenceId, DirectiveId, NodeCode, Sha256
+from .ids import AlarmId, CircularId, ConferenceId, DirectiveId, NodeCode, Sha256
 from .permission import Action, permit
 from .records import (
     Actor,
@@ -26,6 +26,8 @@ from .records import (
     AlarmState,
     AnyRecord,
     AuditRead,
+    CircularAnswered,
+    CircularSent,
     ConferenceConvened,
     ConferenceEnded,
     DeliveryAdvanced,
@@ -63,6 +65,9 @@ class Facts:
     def raised(self, alarm: AlarmId) -> AlarmRaised | None:
         return None
 
+    def circulated(self, circular: CircularId) -> CircularSent | None:
+        return None
+
     def convened(self, conference: ConferenceId) -> ConferenceConvened | None:
         return None
 
@@ -92,6 +97,12 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
             _pictured(record, facts)
         case AlarmAdvanced():
             check_step(record, tree)
+        case CircularSent():
+            check_circular(record, tree)
+            if not any(tree.next_hop(here, place) != via for place in record.to):
+                raise Refused("wrong-direction", "nobody told is at this node or beyond it")
+        case CircularAnswered():
+            _answered(record, via, tree, facts)
         case ConferenceConvened():
             check_conference(record, tree)
         case ConferenceEnded():
@@ -246,6 +257,38 @@ def check_picture(record: AlarmPictured) -> None:
             raise Refused("bad-record", f"{name}: {size} bytes, not in 1..{limit}")
 
 
+def check_circular(record: CircularSent, tree: Tree) -> None:
+    """Return if the circular is well formed, told by somebody who may, to places beside it.
+
+    Raises:
+        Refused: ``bad-record``, ``bad-text``, ``scope-too-large`` or ``not-permitted``.
+    """
+    _identity(record.circular)
+    text.line(record.click_id, "click_id", MAX_CLICK_ID)
+    text.line(record.title, "title", circular.MAX_TITLE)
+    text.body(record.text, "text", circular.MAX_TEXT)
+    if len(record.to) > circular.MAX_PLACES:
+        raise Refused("scope-too-large", f"{len(record.to)} places, limit {circular.MAX_PLACES}")
+    if not record.to or len(set(record.to)) != len(record.to):
+        raise Refused("bad-record", "to: empty, or one named twice")
+    vouched(record.by, record.node, tree)
+    for place in record.to:
+        permit(record.by, Action.NOTIFY, place, tree)
+
+
+def check_answer(record: CircularAnswered, sent: CircularSent, tree: Tree) -> None:
+    """Return if the answer is well formed and a told place's own.
+
+    Raises:
+        Refused: ``not-a-recipient``, ``bad-text`` or ``not-permitted``.
+    """
+    if record.place not in sent.to:
+        raise Refused("not-a-recipient", f"{record.place[:20]} was not told of {record.circular}")
+    text.body(record.text, "text", circular.MAX_ANSWER, empty=True)
+    vouched(record.by, record.node, tree)
+    permit(record.by, Action.ANSWER_CIRCULAR, record.place, tree)
+
+
 def check_conference(record: ConferenceConvened, tree: Tree) -> None:
     """Return if the meeting is well formed and its convener may invite every site.
 
@@ -286,6 +329,13 @@ def _pictured(record: AlarmPictured, facts: Facts) -> None:
     if record.node != raised.node:
         raise Refused("not-permitted", f"{record.alarm} was raised at {raised.node}")
     check_picture(record)
+
+
+def _answered(record: CircularAnswered, via: NodeCode, tree: Tree, facts: Facts) -> None:
+    sent = facts.circulated(record.circular)
+    if sent is None:
+        raise Refused("unknown-circular", f"no circular {record.circular[:MAX_ID]}")
+    check_answer(record, sent, tree)
 
 
 def _conference_ended(record: ConferenceEnded, tree: Tree, facts: Facts) -> None:

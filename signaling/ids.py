@@ -10,6 +10,7 @@ ParticipantId = NewType("ParticipantId", str)
 TrackId = NewType("TrackId", str)
 DirectiveId = NewType("DirectiveId", str)
 AlarmId = NewType("AlarmId", str)
+CircularId = NewType("CircularId", str)
 SessionId = NewType("SessionId", str)
 Sha256 = NewType("Sha256", str)
 """Lower-case hexadecimal SHA-256 of a blob, 64 characters."""

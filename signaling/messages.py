@@ -12,6 +12,7 @@ import msgspec
 
 from .ids import (
     AlarmId,
+    CircularId,
     ConferenceId,
     DirectiveId,
     Epoch,
@@ -297,6 +298,33 @@ class AlarmView(Message, frozen=True, tag="alarm", kw_only=True):
     thumbnail: Sha256 | None = None
 
 
+class CircularAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A told place has read a circular (``text`` is empty), or answers it."""
+
+    place: NodeCode
+    place_name: str
+    by: str
+    at: UtcMs
+    text: str
+
+
+class CircularView(Message, frozen=True, tag="circular", kw_only=True):
+    """A lateral circular (通报, or 协查 when it ``asks``): read it or answer it; nobody signs."""
+
+    circular: CircularId
+    title: str
+    text: str
+    asks: bool
+    exercise: bool
+    by: Actor
+    by_name: str
+    sent_at: UtcMs
+    to: tuple[NodeCode, ...]
+    unread: int
+    """Places told that have not read it."""
+    answers: tuple[CircularAnswer, ...] = ()
+
+
 class NodeView(Message, frozen=True, tag="node", kw_only=True):
     """A place of this node's subtree came or went (a gateway link or a terminal session)."""
 
@@ -355,6 +383,7 @@ GatewayMessage = (
     | DirectiveView
     | DeliveryChanged
     | AlarmView
+    | CircularView
     | NodeView
     | Speaking
     | Quality

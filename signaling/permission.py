@@ -22,6 +22,9 @@ class Action(enum.StrEnum):
     SIGN = "sign"
     FEEDBACK = "feedback"
     READ_DIRECTIVE = "read_directive"
+    NOTIFY = "notify"
+    ANSWER_CIRCULAR = "answer_circular"
+    READ_CIRCULAR = "read_circular"
     CONVENE = "convene"
     END_CONFERENCE = "end_conference"
     JOIN = "join"
@@ -39,6 +42,7 @@ class Reach(enum.Enum):
     """How the target must stand to the actor's division."""
 
     OWN = "own"
+    BESIDE = "beside"  # another place under the same superior
     BELOW = "below"  # own division or anywhere beneath it
     LINE = "line"  # below, or on the way up to the root: one may invite one's superiors
     TOLD = "told"  # the actor's division is in the audience of an alarm at the target
@@ -51,6 +55,14 @@ POLICY: Mapping[Action, Mapping[Role, Reach]] = {
     Action.SIGN: {Role.TERMINAL: Reach.OWN},
     Action.FEEDBACK: {Role.TERMINAL: Reach.OWN},
     Action.READ_DIRECTIVE: {
+        Role.TERMINAL: Reach.OWN,
+        Role.COMMANDER: Reach.BELOW,
+        Role.AUDITOR: Reach.BELOW,
+        Role.ADMIN: Reach.BELOW,
+    },
+    Action.NOTIFY: {Role.COMMANDER: Reach.BESIDE},
+    Action.ANSWER_CIRCULAR: {Role.COMMANDER: Reach.OWN, Role.TERMINAL: Reach.OWN},
+    Action.READ_CIRCULAR: {
         Role.TERMINAL: Reach.OWN,
         Role.COMMANDER: Reach.BELOW,
         Role.AUDITOR: Reach.BELOW,
@@ -90,6 +102,8 @@ def permitted(actor: Actor, action: Action, target: NodeCode, tree: Tree) -> boo
             return False
         case Reach.OWN:
             return target == actor.division
+        case Reach.BESIDE:
+            return target != actor.division and tree.parent(target) == tree.parent(actor.division)
         case Reach.BELOW:
             return tree.is_within(target, actor.division)
         case Reach.LINE:

@@ -13,7 +13,7 @@ from typing import assert_never
 import msgspec
 
 from .errors import MalformedMessage
-from .ids import AlarmId, ConferenceId, DirectiveId, NodeCode, ParticipantId, RecordKey, Sha256, UtcMs
+from .ids import AlarmId, CircularId, ConferenceId, DirectiveId, NodeCode, ParticipantId, RecordKey, Sha256, UtcMs
 
 MAX_RECORD_BYTES = 655_360
 """A directive to 40,000 places fits (15 bytes each, and its text); nothing larger is a record."""
@@ -169,6 +169,29 @@ class AlarmAdvanced(Record, frozen=True, tag="alarm_advanced", kw_only=True):
     note: str = ""
 
 
+class CircularSent(Record, frozen=True, tag="circular_sent", kw_only=True):
+    """通报 or 协查: one place tells others beside it.  ``asks``: an answer is hoped for."""
+
+    circular: CircularId
+    click_id: str
+    by: Actor
+    to: tuple[NodeCode, ...]
+    title: str
+    text: str
+    asks: bool
+    exercise: bool
+    signature: str = ""
+
+
+class CircularAnswered(Record, frozen=True, tag="circular_answered", kw_only=True):
+    """``place`` has read the circular; ``text`` is what it answers, if anything."""
+
+    circular: CircularId
+    place: NodeCode
+    by: Actor
+    text: str = ""
+
+
 class ConferenceConvened(Record, frozen=True, tag="conference_convened", kw_only=True):
     conference: ConferenceId
     title: str
@@ -240,6 +263,8 @@ AnyRecord = (
     | AlarmRaised
     | AlarmPictured
     | AlarmAdvanced
+    | CircularSent
+    | CircularAnswered
     | ConferenceConvened
     | ConferenceEnded
     | ParticipantJoined
@@ -272,7 +297,7 @@ def decode(data: bytes) -> AnyRecord:
         raise MalformedMessage(f"record: {error}") from None
 
 
-SignedRecord = DirectiveIssued | DirectiveRecalled | DirectiveClosed
+SignedRecord = DirectiveIssued | DirectiveRecalled | DirectiveClosed | CircularSent
 """What the issuing node signs: nobody on the way down can change or invent it."""
 
 
@@ -313,6 +338,12 @@ def _key(record: AnyRecord) -> str:
             return f"alarm:{record.alarm}:pictured:{record.picture}"
         case AlarmAdvanced():
             return f"alarm:{record.alarm}:{record.state}"
+        case CircularSent():
+            return f"circular:{record.circular}:sent"
+        case CircularAnswered(text=""):
+            return f"circular:{record.circular}:read:{record.place}"
+        case CircularAnswered():
+            return f"circular:{record.circular}:answered:{record.place}:{record.at}"
         case ConferenceConvened():
             return f"conference:{record.conference}:convened"
         case ConferenceEnded():

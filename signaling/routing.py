@@ -5,6 +5,7 @@ records are routed by (who issued a directive, who was invited), ``Router.concer
 
 * directives go down every link with a recipient beyond it; receipts go up to the issuing node
 * alarms flood the place's line up to the root and the places of its township
+* circulars go to the places told, answers back to the place that told them
 * conferences flood to every invited site
 * what an auditor read is told to those below; a refusal is told one tier up; attendance stays at home
 """
@@ -15,13 +16,15 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from .division import Tree
-from .ids import ConferenceId, DirectiveId, NodeCode
+from .ids import CircularId, ConferenceId, DirectiveId, NodeCode
 from .records import (
     AlarmAdvanced,
     AlarmPictured,
     AlarmRaised,
     AnyRecord,
     AuditRead,
+    CircularAnswered,
+    CircularSent,
     ConferenceConvened,
     ConferenceEnded,
     DeliveryAdvanced,
@@ -53,6 +56,7 @@ class Router:
         self._parent = tree.parent(here)
         self._directives: dict[DirectiveId, Course] = {}
         self._conferences: dict[ConferenceId, Course] = {}
+        self._circulars: dict[CircularId, Course] = {}
         self._shared: dict[Course, Course] = {}
 
     def note(self, record: AnyRecord) -> None:
@@ -62,6 +66,10 @@ class Router:
                 hops = {self._tree.next_hop(self._here, r) for r in record.recipients}
                 down = frozenset(h for h in hops if h is not None and h != self._parent)
                 self._directives[record.directive] = self._share(Course(record.node, down))
+            case CircularSent() if record.circular not in self._circulars:
+                toward = {self._tree.next_hop(self._here, place) for place in record.to}
+                told = frozenset(h for h in toward if h is not None)
+                self._circulars[record.circular] = self._share(Course(record.node, told))
             case ConferenceConvened() if record.conference not in self._conferences:
                 hops = {self._tree.next_hop(self._here, s) for s in (*record.sites, record.node)}
                 around = frozenset(h for h in hops if h is not None)
@@ -88,6 +96,12 @@ class Router:
                 return self._goes_up(record.directive, neighbour)
             case AlarmRaised() | AlarmPictured() | AlarmAdvanced():
                 return any(self._beyond(place, neighbour) for place in self._tree.audience(record.place))
+            case CircularSent():
+                circular = self._circulars.get(record.circular)
+                return circular is not None and neighbour in circular.neighbours
+            case CircularAnswered():
+                circular = self._circulars.get(record.circular)
+                return circular is not None and neighbour == self._tree.next_hop(self._here, circular.origin)
             case ConferenceConvened() | ConferenceEnded():
                 conference = self._conferences.get(record.conference)
                 return conference is not None and neighbour in conference.neighbours

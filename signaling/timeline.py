@@ -21,6 +21,8 @@ from .records import (
     AlarmRaised,
     AnyRecord,
     AuditRead,
+    CircularAnswered,
+    CircularSent,
     ConferenceConvened,
     ConferenceEnded,
     DeliveryAdvanced,
@@ -81,6 +83,10 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
             return record.alarm, None, record.picture
         case AlarmAdvanced():
             return record.alarm, record.by, f"{record.state} {record.note}".strip()
+        case CircularSent():
+            return record.circular, record.by, f"{record.title} ({len(record.to)})"
+        case CircularAnswered():
+            return record.circular, record.by, f"{_name(record.place, tree)}: {record.text}".rstrip(": ")
         case ConferenceConvened():
             return record.conference, record.by, f"{record.title} ({len(record.sites)})"
         case ConferenceEnded():
@@ -115,6 +121,10 @@ def _places(record: AnyRecord, facts: Facts) -> Iterable[NodeCode]:
         case DeliveryAdvanced():
             return (record.recipient,)
         case AlarmRaised() | AlarmPictured() | AlarmAdvanced():
+            return (record.place,)
+        case CircularSent():
+            return (record.by.division, *record.to)
+        case CircularAnswered():
             return (record.place,)
         case ConferenceConvened():
             return record.sites

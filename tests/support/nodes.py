@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.alarms import Alarms
 from gateway.audit import Audit
 from gateway.blobs import Blobs
+from gateway.circulars import Circulars
 from gateway.directives import Directives
 from gateway.journal import Journal
 from gateway.keys import NodeKeys
@@ -27,6 +28,8 @@ from signaling.records import (
     AlarmRaised,
     AnyRecord,
     AuditRead,
+    CircularAnswered,
+    CircularSent,
     DeliveryAdvanced,
     DirectiveClosed,
     DirectiveIssued,
@@ -60,12 +63,13 @@ class Node:
         self.journal = Journal.open(self.directory / "journal.sqlite", code, self.clock)
         self.blobs = Blobs(self.directory / "blobs")
         self.refusals = Refusals(code, self.journal, self.clock, self.telemetry)
-        keys = keys_of(code, *TREE.path_up(code))
+        keys = keys_of(code, *TREE.path_up(code), *TREE.children(TREE.parent(code) or code), *TREE.children(code))
         common = SimpleNamespace(
             journal=self.journal, clock=self.clock, telemetry=self.telemetry, refusals=self.refusals
         )
         self.directives = Directives(code, TREE, keys, **vars(common))
         self.alarms = Alarms(code, TREE, blobs=self.blobs, **vars(common))
+        self.circulars = Circulars(code, TREE, keys, **vars(common))
         self.audit = Audit(code, TREE, self.journal, self.clock, self.refusals, self.directives)
 
     def dispatch(self, record: AnyRecord, via: NodeCode) -> None:
@@ -74,6 +78,8 @@ class Node:
                 self.directives.receive(record, via)
             case AlarmRaised() | AlarmPictured() | AlarmAdvanced():
                 self.alarms.receive(record, via)
+            case CircularSent() | CircularAnswered():
+                self.circulars.receive(record, via)
             case AuditRead() | RefusalRecorded():
                 self.audit.receive(record, via)
             case _:

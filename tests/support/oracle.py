@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from signaling.permission import Action
 from signaling.records import Role
 
-READS = frozenset({Action.READ_DIRECTIVE, Action.READ_ALARM, Action.READ_AUDIT})
+READS = frozenset({Action.READ_DIRECTIVE, Action.READ_ALARM, Action.READ_CIRCULAR, Action.READ_AUDIT})
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ def judge(role: Role, action: Action, actor: str, target: str, places: Places) -
             if action is Action.READ_ALARM:
                 return places.told(actor, target)
             personal = {Action.RECEIPT, Action.SIGN, Action.FEEDBACK, Action.READ_DIRECTIVE}
-            return own and action in personal | {Action.JOIN, Action.PUBLISH, Action.SNAPSHOT}
+            spoken = {Action.READ_CIRCULAR, Action.ANSWER_CIRCULAR}
+            return own and action in personal | spoken | {Action.JOIN, Action.PUBLISH, Action.SNAPSHOT}
         case Role.DEVICE:  # raises alarms and sends pictures, reads nothing
             return (over and action is Action.RAISE_ALARM) or (own and action in {Action.JOIN, Action.PUBLISH})
         case Role.AUDITOR:  # reads its subtree, changes nothing
@@ -91,8 +92,10 @@ def _commander(action: Action, actor: str, target: str, places: Places) -> bool:
     over = actor in places.line(target)
     if action in {Action.RECEIPT, Action.SIGN, Action.FEEDBACK, Action.READ_AUDIT, Action.ADMINISTER}:
         return False
-    if action is Action.PUBLISH:
+    if action in {Action.PUBLISH, Action.ANSWER_CIRCULAR}:
         return actor == target
+    if action is Action.NOTIFY:
+        return actor != target and places.parents[actor] == places.parents[target]
     if action is Action.CONVENE:
         return over or target in places.line(actor)
     return places.told(actor, target) if action is Action.READ_ALARM else over

@@ -253,6 +253,31 @@ export interface AlarmView {
   thumbnail: string | null
 }
 
+/** A told place has read a circular (``text`` is empty), or answers it. */
+export interface CircularAnswer {
+  place: string
+  place_name: string
+  by: string
+  at: number
+  text: string
+}
+
+/** A lateral circular (通报, or 协查 when it ``asks``): read it or answer it; nobody signs. */
+export interface CircularView {
+  type: "circular"
+  circular: string
+  title: string
+  text: string
+  asks: boolean
+  exercise: boolean
+  by: Actor
+  by_name: string
+  sent_at: number
+  to: ReadonlyArray<string>
+  unread: number
+  answers: ReadonlyArray<CircularAnswer>
+}
+
 /** A place of this node's subtree came or went (a gateway link or a terminal session). */
 export interface NodeView {
   type: "node"
@@ -300,6 +325,7 @@ export type GatewayMessage =
   | DirectiveView
   | DeliveryChanged
   | AlarmView
+  | CircularView
   | NodeView
   | Speaking
   | Quality

@@ -100,6 +100,11 @@ class Tree:
     def children(self, code: NodeCode) -> tuple[NodeCode, ...]:
         return self._children.get(code, ())
 
+    def beside(self, code: NodeCode) -> tuple[NodeCode, ...]:
+        """Return the other places under the same superior."""
+        parent = self.parent(code)
+        return () if parent is None else tuple(c for c in self.children(parent) if c != code)
+
     def path_up(self, code: NodeCode) -> tuple[NodeCode, ...]:
         """Return ``code``, its parent, and so on to the root; empty when unknown."""
         return self._paths.get(code, ())

@@ -8,6 +8,7 @@ from gateway import forms
 from gateway.calls import BASE, ID, Call, Endpoint, as_json, plain
 from gateway.circulars import CircularRequest
 from signaling.ids import CircularId
+from signaling.permission import Action, permitted
 
 
 async def _send(call: Call) -> web.Response:
@@ -18,6 +19,12 @@ async def _send(call: Call) -> web.Response:
 
 async def _circulars(call: Call) -> web.Response:
     return as_json({"circulars": [plain(view, view.circular) for view in call.services.circulars.list(call.actor)]})
+
+
+async def _peers(call: Call) -> web.Response:
+    tree, own = call.services.tree, call.actor.division
+    beside = [code for code in tree.beside(own) if permitted(call.actor, Action.NOTIFY, code, tree)]
+    return as_json({"peers": [{"code": code, "name": tree.name(code)} for code in beside]})
 
 
 async def _circular(call: Call) -> web.Response:
@@ -36,6 +43,7 @@ _CIRCULAR = f"{BASE}/circulars/{{id:{ID}}}"
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", f"{BASE}/circulars", "Tell places beside mine", _send, 201, CircularRequest, "id, places"),
     Endpoint("GET", f"{BASE}/circulars", "Circulars I may read", _circulars, gives="circulars"),
+    Endpoint("GET", f"{BASE}/circulars/peers", "Places I may tell things", _peers, gives="peers"),
     Endpoint("GET", _CIRCULAR, "One circular and who has read it", _circular, gives="the circular"),
     Endpoint("POST", f"{_CIRCULAR}/answer", "Read or answer it", _answer, 200, forms.AnswerForm, "the circular"),
 )

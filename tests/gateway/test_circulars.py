@@ -106,3 +106,10 @@ async def test_who_may_tell_read_and_answer(tmp_path: Path) -> None:
     assert sum(isinstance(row.record, CircularSent) for row in county.journal.replay()) == 1
     for node in (county, teller, told):
         await node.close()
+
+
+def test_those_beside_are_under_the_same_superior_and_not_oneself() -> None:
+    assert TOWNSHIP not in TREE.beside(TOWNSHIP)
+    assert {*TREE.beside(TOWNSHIP), TOWNSHIP} == set(TREE.children(COUNTY))
+    assert TREE.beside(TREE.root) == ()
+    assert TREE.beside(NodeCode("999999999999")) == ()

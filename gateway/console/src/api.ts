@@ -53,6 +53,21 @@ export interface ConveneRequest {
   readonly exercise: boolean
 }
 
+export interface CircularRequest {
+  readonly click_id: string
+  readonly to: readonly string[]
+  readonly title: string
+  readonly text: string
+  readonly asks: boolean
+  readonly exercise: boolean
+}
+
+/** A place beside ours, which may be told things and never ordered. */
+export interface Peer {
+  readonly code: string
+  readonly name: string
+}
+
 export interface AlarmReport {
   /** The press it comes from: the same one again is the same alarm. */
   readonly event: string
@@ -102,6 +117,19 @@ export class Api {
 
   async directive(id: string): Promise<DirectiveView> {
     return directiveView(await this.get<Directive>(`directives/${encodeURIComponent(id)}`))
+  }
+
+  async peers(): Promise<Peer[]> {
+    return (await this.get<{ peers: Peer[] }>("circulars/peers")).peers
+  }
+
+  sendCircular(request: CircularRequest): Promise<{ id: string; places: number }> {
+    return this.post("circulars", request)
+  }
+
+  /** Without `text`: we have read it. */
+  async answerCircular(id: string, text = ""): Promise<void> {
+    await this.post(`circulars/${encodeURIComponent(id)}/answer`, { text })
   }
 
   async alarms(): Promise<AlarmView[]> {

@@ -6,6 +6,7 @@
  */
 import type {
   AlarmView,
+  CircularView,
   ConferenceView,
   DirectiveView,
   GatewayMessage,
@@ -21,6 +22,7 @@ import type {
 /** Newest kept; a page stays open for a shift of 8 hours and must not grow. */
 export const MAX_ALARMS = 300
 export const MAX_DIRECTIVES = 100
+export const MAX_CIRCULARS = 100
 
 export const STAGES: readonly Stage[] = ["queued", "relayed", "delivered", "shown", "signed", "feedback", "done"]
 export const URGENCIES: readonly Urgency[] = ["P0", "P1", "P2", "P3"]
@@ -50,6 +52,7 @@ export interface State {
   readonly conferences: ReadonlyMap<string, ConferenceView>
   readonly directives: ReadonlyMap<string, DirectiveView>
   readonly alarms: ReadonlyMap<string, AlarmView>
+  readonly circulars: ReadonlyMap<string, CircularView>
   readonly seat: Seat | null
   /** How well our connection of the meeting works, and those it shows; null until the gateway has said. */
   readonly quality: Quality | null
@@ -61,6 +64,7 @@ export const EMPTY: State = {
   conferences: new Map(),
   directives: new Map(),
   alarms: new Map(),
+  circulars: new Map(),
   seat: null,
   quality: null,
 }
@@ -100,6 +104,8 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
       return { ...state, alarms: withAlarm(state.alarms, message) }
     case "alarms":
       return { ...state, alarms: message.alarms.reduce(withAlarm, state.alarms) }
+    case "circular":
+      return { ...state, circulars: withCircular(state.circulars, message) }
     case "node":
       return withNode(state, message)
     case "places":
@@ -116,6 +122,23 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
 /** A newer gateway may say something this page does not know: ignore it, and let the compiler list what is missing. */
 function unknownMessage(state: State, _message: never): State {
   return state
+}
+
+function withCircular(known: ReadonlyMap<string, CircularView>, view: CircularView): ReadonlyMap<string, CircularView> {
+  const newest = [...known.values()].filter((one) => one.circular !== view.circular)
+  newest.push(view)
+  newest.sort((one, other) => other.sent_at - one.sent_at)
+  return new Map(newest.slice(0, MAX_CIRCULARS).map((one) => [one.circular, one]))
+}
+
+/** Circulars newest first, those that `division` was told of and has not read in front. */
+export function circularsFor(state: State, division: string): CircularView[] {
+  const unread = (view: CircularView): number => (isUnread(view, division) ? 0 : 1)
+  return [...state.circulars.values()].sort((one, other) => unread(one) - unread(other) || other.sent_at - one.sent_at)
+}
+
+export function isUnread(view: CircularView, division: string): boolean {
+  return view.to.includes(division) && !view.answers.some((answer) => answer.place === division)
 }
 
 function withSlots(state: State, conference: string, slots: readonly SlotView[]): State {

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest"
 import {
-  alarmsByTime, EMPTY, MAX_ALARMS, numbers, overdue, reduce, tally, totals, unsigned, type PageEvent, type State,
+  alarmsByTime, circularsFor, EMPTY, isUnread, MAX_ALARMS, MAX_CIRCULARS, numbers, overdue, reduce, tally, totals, unsigned, type PageEvent, type State,
 } from "../src/protocol"
 import type { GatewayMessage } from "../src/wire"
-import { alarm, conference, COUNTY, directive, place, recipient, TOWN, VILLAGE, welcome } from "./views"
+import { alarm, circular, conference, COUNTY, directive, place, recipient, TOWN, VILLAGE, welcome } from "./views"
 
 function fold(messages: readonly (GatewayMessage | PageEvent)[], from: State = EMPTY): State {
   return messages.reduce(reduce, from)
@@ -112,6 +112,26 @@ describe("a meeting", () => {
     const speaking = reduce(seated, { type: "speaking", conference: "c1", speaker: "p2" })
     expect(speaking.conferences.get("c1")?.speaker).toBe("p2")
     expect(reduce(speaking, { type: "speaking", conference: "c1", speaker: "p2" })).toBe(speaking)
+  })
+})
+
+describe("circulars", () => {
+  it("keeps the newest, and the newer word about one", () => {
+    const many = Array.from({ length: MAX_CIRCULARS + 5 }, (_, index) => circular({ circular: `n${index}`, sent_at: index }))
+    const state = [...many, circular({ circular: "n99", sent_at: 99, unread: 0 })].reduce<State>(reduce, EMPTY)
+    expect(state.circulars.size).toBe(MAX_CIRCULARS)
+    expect(state.circulars.has("n0")).toBe(false)
+    expect(state.circulars.get("n99")?.unread).toBe(0)
+  })
+
+  it("puts what we have not read in front, and only what we were told of is ours to read", () => {
+    const answer = { place: TOWN, place_name: "开云镇", by: "王", at: 3, text: "" }
+    const read = circular({ circular: "read", sent_at: 9, answers: [answer] })
+    const views = [circular({ circular: "old", sent_at: 1 }), circular({ circular: "new", sent_at: 2 }), read]
+    const state = views.reduce<State>(reduce, EMPTY)
+    expect(circularsFor(state, TOWN).map((view) => view.circular)).toEqual(["new", "old", "read"])
+    expect(isUnread(read, TOWN)).toBe(false)
+    expect(isUnread(circular(), COUNTY)).toBe(false)
   })
 })
 

@@ -1,6 +1,6 @@
 /** Whole messages for tests, from the few fields a test is about. */
 import type { Place } from "../src/protocol"
-import type { AlarmView, ConferenceView, DirectiveView, RecipientView, Stage, Welcome } from "../src/wire"
+import type { AlarmView, CircularView, ConferenceView, DirectiveView, RecipientView, Stage, Welcome } from "../src/wire"
 
 export const COUNTY = "430423000000"
 export const TOWN = "430423100000"
@@ -47,4 +47,12 @@ export function conference(part: Partial<ConferenceView> = {}): ConferenceView {
 
 export function place(code: string, parent: string | null, part: Partial<Place> = {}): Place {
   return { code, name: code, tier: 5, parent, longitude: null, latitude: null, online: false, terminals: 0, ...part }
+}
+
+export function circular(part: Partial<CircularView> = {}): CircularView {
+  const by = { name: "周镇长", role: "commander", division: "430423101000" } as const
+  return {
+    type: "circular", circular: "n1", title: "上游泄洪", text: "请留意水位", asks: false, exercise: false, by,
+    by_name: "店门镇", sent_at: 10, to: [TOWN], unread: 1, answers: [], ...part,
+  }
 }

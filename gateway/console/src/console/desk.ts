@@ -7,7 +7,7 @@ import { SessionSet } from "../remembered"
 import { allBelow, plant } from "../scope"
 import type { Station } from "../station"
 
-export type Panel = "issue" | "convene" | null
+export type Panel = "issue" | "convene" | "circulars" | null
 
 const BELOW_HEADER = 58
 

@@ -10,6 +10,7 @@ import { slotsOfTier, Station } from "../station"
 import { inExercise } from "../tiles"
 import type { DirectiveView, GatewayMessage } from "../wire"
 import { cards, openReport, reportForm } from "./alarms"
+import { circulars } from "./circulars"
 import { front, list, spoken } from "./directives"
 import { Duty } from "./duty"
 import { listenToKeys } from "../keys"
@@ -153,7 +154,7 @@ function desk(page: TerminalPage): TemplateResult {
       <div class="side">
         <button class="danger huge" @click=${() => openReport(page)} data-testid="alarm-open">${t("alarm.report")}</button>
         <p class="notice ${ui.notice?.bad ? "bad" : ""}" role="status" data-testid="notice">${ui.notice?.text ?? ""}</p>
-        ${list(page)} ${cards(page)}
+        ${list(page)} ${circulars(page)} ${cards(page)}
       </div>
     </main>`
 }

@@ -16,7 +16,11 @@ import typer
 
 from media.engine import bench_hops, bench_relay
 
+from . import bench_directives
+
 app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
+app.command()(bench_directives.directives)
+app.command()(bench_directives.ring)
 
 SOCKETS = 8_192  # two thousand terminals in meetings, twice a socket each, and room
 

@@ -116,7 +116,7 @@ describe("a meeting", () => {
 })
 
 describe("circulars", () => {
-  it("keeps the newest, and the newer word about one", () => {
+  test("keeps the newest, and the newer word about one", () => {
     const many = Array.from({ length: MAX_CIRCULARS + 5 }, (_, index) => circular({ circular: `n${index}`, sent_at: index }))
     const state = [...many, circular({ circular: "n99", sent_at: 99, unread: 0 })].reduce<State>(reduce, EMPTY)
     expect(state.circulars.size).toBe(MAX_CIRCULARS)
@@ -124,7 +124,7 @@ describe("circulars", () => {
     expect(state.circulars.get("n99")?.unread).toBe(0)
   })
 
-  it("puts what we have not read in front, and only what we were told of is ours to read", () => {
+  test("puts what we have not read in front, and only what we were told of is ours to read", () => {
     const answer = { place: TOWN, place_name: "开云镇", by: "王", at: 3, text: "" }
     const read = circular({ circular: "read", sent_at: 9, answers: [answer] })
     const views = [circular({ circular: "old", sent_at: 1 }), circular({ circular: "new", sent_at: 2 }), read]

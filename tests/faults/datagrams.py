@@ -7,7 +7,8 @@ import socket
 from collections.abc import Callable
 from functools import partial
 
-from .network import CLEAN, Way
+from gateway.proving.network import CLEAN, Way
+
 from .scheduler import Scheduler
 
 Address = tuple[str, int]

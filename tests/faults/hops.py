@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
+from gateway.proving.network import Bottleneck, Impairment, Way
+from gateway.proving.streams import Streams
+
 from .datagrams import Datagrams
-from .network import Bottleneck, Impairment, Way
 from .profiles import PROFILES, Profile
-from .streams import Streams
 
 T = TypeVar("T")
 LIMIT_S = 60.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .network import CLEAN, Impairment
+from gateway.proving.network import CLEAN, Impairment
 
 
 @dataclass(frozen=True, slots=True)

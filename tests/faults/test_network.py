@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from .network import CLEAN, HEADER_BYTES, Bottleneck, Impairment, Way
+from gateway.proving.network import CLEAN, HEADER_BYTES, Bottleneck, Impairment, Way
+
 from .profiles import PROFILES
 
 PACKETS = 20_000

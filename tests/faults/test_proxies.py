@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
+from gateway.proving.network import Impairment, Way
+from gateway.proving.streams import Streams, vanished
 from tests.support.loop import eventually, on_loop
 
 from .datagrams import Address, Datagrams, Socket
-from .network import Impairment, Way
-from .streams import Streams, vanished
 
 
 class Echo:

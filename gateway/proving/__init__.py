@@ -1,0 +1,1 @@
+"""Proofs of delivery: real gateways, and lines that are cut while directives cross.  Choices follow from a seed."""

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.proving import commands
 from media.engine import bench_hops, bench_relay
 
 from . import bench_directives
@@ -21,6 +22,7 @@ from . import bench_directives
 app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 app.command()(bench_directives.directives)
 app.command()(bench_directives.ring)
+app.command()(commands.delivery)
 
 SOCKETS = 8_192  # two thousand terminals in meetings, twice a socket each, and room
 

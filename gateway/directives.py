@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -17,6 +16,7 @@ from gateway.clock import Clock
 from gateway.issuing import DirectiveRequest, Issuing
 from gateway.journal import Journal, Row
 from gateway.keys import Keys
+from gateway.matrix import Entry
 from gateway.refusals import Refusals
 from gateway.register import Parts
 from gateway.reports import Reports
@@ -152,10 +152,23 @@ class Directives(Issuing, Reports):
                 found.append(self._matrix.view(entry, actor, rows=rows))
         return found
 
-    def open_for(self, division: NodeCode, limit: int = 200) -> Sequence[DirectiveView]:
-        """Return the directives a terminal of ``division`` must show, oldest first: issued, and not yet done."""
-        newest = itertools.islice(self._matrix.open_for(division), limit)
-        return [self._matrix.mine(entry, division) for entry in newest][::-1]
+    def open_for(self, division: NodeCode, limit: int = 200) -> Iterator[DirectiveView]:
+        """Yield what a terminal of ``division`` must have on its screen: issued, and not ended.
+
+        First every directive that it has not shown, however many, the most urgent first; then the newest ``limit`` of
+        the others.  Within both, oldest first.
+        """
+        waiting: list[Entry] = []
+        others: list[Entry] = []
+        for entry in self._matrix.open_for(division):
+            if Stage.SHOWN not in entry.row(division).times:
+                waiting.append(entry)
+            elif len(others) < limit:
+                others.append(entry)
+        waiting.reverse()
+        waiting.sort(key=lambda entry: entry.header.issued.urgency)
+        for entry in (*waiting, *reversed(others)):
+            yield self._matrix.mine(entry, division)
 
     def mine(self, directive_id: DirectiveId, recipient: NodeCode) -> DirectiveView:
         """Return a directive as the terminal of one recipient shows it, whatever its state.

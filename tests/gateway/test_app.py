@@ -77,7 +77,7 @@ def test_a_restarted_node_remembers_what_it_was_told(tmp_path: Path) -> None:
     async def story() -> None:
         async with cluster(tmp_path) as tiers:
             _, issued = await tiers.call(tiers.county, commander(COUNTY), "POST", "directives", order())
-            await until(lambda: len(tiers.village.node.directives.open_for(VILLAGE)) == 1)
+            await until(lambda: len(list(tiers.village.node.directives.open_for(VILLAGE))) == 1)
             await tiers.village.stop()
             await tiers.village.start()
             page = await tiers.sign_in(tiers.village, terminal(VILLAGE))

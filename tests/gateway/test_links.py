@@ -259,7 +259,7 @@ def test_a_child_that_stops_reading_delays_nobody_else(tmp_path: Path) -> None:
             }
             status, _ = await tiers.call(tiers.county, commander(COUNTY), "POST", "directives", order)
             assert status == 201
-        await until(lambda: len(tiers.township.node.directives.open_for(TOWNSHIP)) == 120)
+        await until(lambda: len(list(tiers.township.node.directives.open_for(TOWNSHIP))) == 120)
         view = directives.view(directives.list(commander(COUNTY), 1)[0].directive, commander(COUNTY))
         assert view.total > 1
         assert tiers.county.node.links.up == {TOWNSHIP}

@@ -1,0 +1,71 @@
+"""``wuji bench delivery``: the proofs as commands.  Exit code 1: something did not add up."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .delivery import Plan, prove
+from .history import Verdict
+from .pubsub import prove_pubsub
+
+BASE_PORT = 19_801
+SHOWN = 20
+"""Findings that are listed; the figures count them all."""
+
+
+class Over(enum.StrEnum):
+    """What carries the orders."""
+
+    LINKS = "links"  # gateways: journal, cursor, acknowledgement
+    PUBSUB = "pubsub"  # Redis publish/subscribe, which keeps nothing
+
+
+Json = Annotated[bool, typer.Option("--json", help="End with one JSON object on the last line.")]
+Directory = Annotated[Path | None, typer.Option("--dir", help="Keep journals and logs here; else they are removed.")]
+BasePort = Annotated[int, typer.Option(min=1024, max=65_000, help="This port and the four after it.")]
+
+
+def delivery(
+    directives: Annotated[int, typer.Option(min=1, max=1_000_000)] = 2_000,
+    cuts: Annotated[int, typer.Option(min=0, max=10_000, help="Resets, half-open, black holes in rotation.")] = 6,
+    kills: Annotated[int, typer.Option(min=0, max=1_000, help="Of gateways in turn, with SIGKILL.")] = 0,
+    tiers: Annotated[int, typer.Option(help="2: county and township; 5: province to village.")] = 2,
+    over: Over = Over.LINKS,
+    seed: int = 1,
+    directory: Directory = None,
+    base_port: BasePort = BASE_PORT,
+    as_json: Json = False,
+) -> None:
+    """Issue directives while links are cut and gateways killed; count what is lost and what is shown twice."""
+    if tiers not in (2, 5) or (over is Over.PUBSUB and (tiers != 2 or kills)):
+        raise typer.BadParameter("tiers: 2 or 5; publish/subscribe has one line and nobody to kill")
+    plan = Plan(directives, tiers, cuts, kills, seed)
+    typer.echo(f"delivery over {over}, {directives} directives, {cuts} cuts, {kills} kills, {tiers} tiers, seed {seed}")
+    with tempfile.TemporaryDirectory(prefix="wuji-") as spare:
+        work = prove if over is Over.LINKS else prove_pubsub
+        figures, found = asyncio.run(work(plan, directory or Path(spare), base_port))
+    report(figures, found, as_json)
+
+
+def report(figures: dict[str, Any], found: Verdict, as_json: bool) -> None:
+    """Print figures and the first findings.
+
+    Raises:
+        typer.Exit: With 1, when there are any.
+    """
+    for name, value in figures.items():
+        typer.echo(f"  {name:<14}{value}")
+    for kind in ("lost", "twice", "reordered", "phantom"):
+        for where, what in getattr(found, kind)[:SHOWN]:
+            typer.echo(f"  {kind}: {what} at {where}")
+    if as_json:
+        typer.echo(json.dumps(figures))
+    if not found.clean:
+        raise typer.Exit(1)

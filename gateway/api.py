@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from .calls import BASE, Call, Endpoint, Services, as_json, bearer
-from .endpoints import alarms, audit, circulars, meetings, orders, people, places, streams
+from .endpoints import alarms, audit, circulars, escalations, meetings, orders, people, places, streams
 
 __all__ = ["BASE", "ENDPOINTS", "Endpoint", "Services", "bearer", "routes"]
 
@@ -20,6 +20,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *places.ENDPOINTS,
     *meetings.ENDPOINTS,
     *orders.ENDPOINTS,
+    *escalations.ENDPOINTS,
     *alarms.ENDPOINTS,
     *circulars.ENDPOINTS,
     *audit.ENDPOINTS,

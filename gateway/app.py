@@ -40,6 +40,7 @@ from .connection import Listener, fitting
 from .directives import Directives
 from .dispatch import Dispatch
 from .ending import end_all, end_process_within
+from .escalations import Escalations
 from .gauges import Gauges
 from .journal import Journal, JournalError, Row
 from .links import Links, Uplink
@@ -48,7 +49,9 @@ from .loads import Loads
 from .outbound import Outbound
 from .outbox import Outbox
 from .presence import Presence
+from .redial import Redial
 from .refusals import Refusals
+from .timers import Timers
 from .transfers import Transfers
 
 log = logging.getLogger(__name__)
@@ -106,7 +109,8 @@ class Node:
     conferences: Conferences
     presence: Presence
     transfers: Transfers
-    adapters: Adapters
+    timers: Timers
+    redial: Redial
     outbound: Outbound
     dispatch: Dispatch
     links: Links
@@ -144,6 +148,8 @@ class Node:
         bus = Bus(code, config.bus.url, config.node.data_dir, telemetry.default)
         outbox = Outbox(journal, bus)
         directives = Directives(code, tree, auth.keys, journal, clock, telemetry.default, refusals)
+        timers = Timers(code, tree, auth.keys, journal, clock, telemetry.default, directives)
+        escalations = Escalations(code, tree, auth.keys, journal, clock, refusals, directives)
         alarms = Alarms(code, tree, journal, blobs, clock, telemetry.default, refusals)
         circulars = Circulars(code, tree, auth.keys, journal, clock, telemetry.default, refusals)
         audit = Audit(code, tree, journal, clock, refusals, directives)
@@ -154,8 +160,10 @@ class Node:
         outside = config.adapters
         outbound = Outbound(timeout_s=outside.timeout_s, attempts=outside.attempts, local=outside.local)
         ways_out = Adapters(code, journal, clock, telemetry.default)
-        for adapter in adapters.configured(outside, outbound, _contacts(config), clock):
+        people = _contacts(config)
+        for adapter in adapters.configured(outside, outbound, people, clock):
             ways_out.add(adapter)
+        redial = Redial(journal, clock, telemetry.default, ways_out, people, directives)
         dispatch = Dispatch(
             node=code,
             name=config.node.name or tree.name(code),
@@ -164,6 +172,7 @@ class Node:
             auth=auth,
             refusals=refusals,
             directives=directives,
+            escalations=escalations,
             alarms=alarms,
             circulars=circulars,
             audit=audit,
@@ -182,6 +191,7 @@ class Node:
             auth=auth,
             tree=tree,
             directives=directives,
+            escalations=escalations,
             alarms=alarms,
             circulars=circulars,
             audit=audit,
@@ -201,7 +211,8 @@ class Node:
             conferences=conferences,
             presence=presence,
             transfers=transfers,
-            adapters=ways_out,
+            timers=timers,
+            redial=redial,
             outbound=outbound,
             dispatch=dispatch,
             links=links,
@@ -230,6 +241,8 @@ class Node:
                         ("bus", self.bus.run()),
                         ("outbox", self.outbox.run()),
                         ("directives", self.directives.run()),
+                        ("timers", self.timers.run()),
+                        ("redial", self.redial.run()),
                         ("conferences", self.conferences.run()),
                         ("qualities", self.conferences.qualities.run()),
                         ("loads", self.loads.run()),

@@ -24,6 +24,7 @@ from .circulars import Circulars
 from .clock import Clock
 from .config import Config
 from .directives import Directives
+from .escalations import Escalations
 from .templates import Template
 
 BASE = "/api/v1"
@@ -65,6 +66,7 @@ class Services:
     auth: Auth
     tree: Tree
     directives: Directives
+    escalations: Escalations
     alarms: Alarms
     circulars: Circulars
     audit: Audit

@@ -7,7 +7,6 @@ admitted by ``signaling/admission.py`` and, where the issuing node must have sig
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -30,7 +29,6 @@ from signaling.records import (
     Actor,
     DeliveryAdvanced,
     DirectiveClosed,
-    DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
     SignedRecord,
@@ -59,7 +57,6 @@ class Directives(Issuing, Reports):
         refusals: Refusals,
     ) -> None:
         super().__init__(Parts(node, tree, keys, journal, clock, telemetry, refusals))
-        self._timers: list[tuple[UtcMs, DirectiveId]] = []
         self._complete: set[DirectiveId] = set()
         journal.follow(self._fold, ("directive:", "delivery:"))
 
@@ -92,7 +89,6 @@ class Directives(Issuing, Reports):
             self._matrix.fold(record)
             match record:
                 case DirectiveIssued():
-                    heapq.heappush(self._timers, (record.expires_at, record.directive))
                     self._unrelayed.issued(record, row.seq)
                     if record.node == self._node:
                         click = (record.issuer.name, record.issuer.division, record.click_id)
@@ -105,17 +101,13 @@ class Directives(Issuing, Reports):
                     pass
 
     async def run(self) -> None:
-        """Keep the timers until cancelled."""
+        """Close what everybody has done, until cancelled."""
         while True:
             self.tick(self._clock.at())
             await asyncio.sleep(TICK_S)
 
     def tick(self, at: UtcMs) -> None:
-        """Say of every directive whose time has run out that it has; close what everybody has done."""
-        while self._timers and self._timers[0][0] <= at:
-            _, directive_id = heapq.heappop(self._timers)
-            expired = DirectiveExpired(node=self._node, at=at, directive=directive_id)
-            self._carry_out_header(directive_id, directive.Tick(expired), via=None)
+        """Close what everybody has done."""
         while self._complete:
             self._close_if_done(self._complete.pop(), at)
 

@@ -13,7 +13,7 @@ from typing import Any
 from media.peer import SdpError
 from signaling.division import Tree
 from signaling.errors import LocalError, Refused
-from signaling.ids import CircularId, NodeCode, Seq, Sha256
+from signaling.ids import CircularId, DirectiveId, NodeCode, Seq, Sha256
 from signaling.messages import (
     VERSION,
     ClientMessage,
@@ -41,6 +41,7 @@ from signaling.messages import (
     Receipt,
     Restart,
     Restarted,
+    Ring,
     Sizes,
     Speaking,
     Watch,
@@ -63,8 +64,13 @@ from signaling.records import (
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    EscalationAcknowledged,
+    EscalationRaised,
     RefusalRecorded,
     Role,
+    Stage,
+    TimerFired,
+    TimerKind,
 )
 
 from .alarms import Alarms
@@ -74,6 +80,7 @@ from .circulars import Circulars
 from .clock import Clock
 from .conferences import Conferences
 from .directives import Directives
+from .escalations import Escalations, identity
 from .journal import Row
 from .links import Port
 from .presence import Presence
@@ -105,6 +112,8 @@ LINK_MESSAGES: Mapping[type[Message], str] = {
 RECORDS: Mapping[type, str] = {
     DirectiveIssued: "directives",
     DirectiveRecalled: "directives",
+    EscalationRaised: "escalations",
+    EscalationAcknowledged: "escalations",
     DirectiveClosed: "directives",
     DeliveryAdvanced: "directives",
     AlarmRaised: "alarms",
@@ -132,6 +141,7 @@ class Dispatch:
         auth: Auth,
         refusals: Refusals,
         directives: Directives,
+        escalations: Escalations,
         alarms: Alarms,
         circulars: Circulars,
         audit: Audit,
@@ -148,6 +158,7 @@ class Dispatch:
         self._auth = auth
         self._refusals = refusals
         self._directives = directives
+        self._escalations = escalations
         self._alarms = alarms
         self._circulars = circulars
         self._conferences = conferences
@@ -155,6 +166,7 @@ class Dispatch:
         self._transfers = transfers
         self._receivers: Mapping[str, Callable[[Any, NodeCode], None]] = {
             "directives": directives.receive,
+            "escalations": escalations.receive,
             "alarms": alarms.receive,
             "circulars": circulars.receive,
             "conferences": conferences.receive,
@@ -247,6 +259,7 @@ class Dispatch:
         else:
             for listed in self._directives.list(who, LISTED):
                 yield self._directives.view(listed.directive, who)
+            yield from self._escalations.list(who, LISTED)
         yield from self._alarms.list(who, LISTED)
         yield from self._circulars.list(who, LISTED)
         for code, terminals in self._presence.online().items():
@@ -327,6 +340,10 @@ class Dispatch:
                 self._directive_changed(record)
             case DeliveryAdvanced():
                 self._delivery_changed(record)
+            case EscalationRaised() | EscalationAcknowledged():
+                self._escalation_changed(identity(record))
+            case TimerFired(kind=TimerKind.REPEAT):
+                self._ring(DirectiveId(record.subject), int(record.timer.rpartition(":")[2]))
             case AlarmRaised() | AlarmPictured() | AlarmAdvanced():
                 self._alarm_changed(record.alarm)
             case CircularSent() | CircularAnswered():
@@ -350,6 +367,8 @@ class Dispatch:
                     visitor.say(self._directives.mine(record.directive, visitor.who.division), key)
             elif self._directives.may_read(record.directive, visitor.who):
                 visitor.say(self._directives.view(record.directive, visitor.who), key)
+        for escalation in self._escalations.of(record.directive):
+            self._escalation_changed(escalation)
 
     def _delivery_changed(self, record: DeliveryAdvanced) -> None:
         for visitor in self.sessions:
@@ -361,6 +380,22 @@ class Dispatch:
             elif permitted(who, Action.READ_DIRECTIVE, record.recipient, self._tree):
                 changed = self._directives.changed(record)
                 visitor.say(changed, ("delivery", record.directive, record.recipient))
+
+        if record.stage is Stage.SIGNED:
+            for escalation in self._escalations.of(record.directive, record.recipient):
+                self._escalation_changed(escalation)
+
+    def _ring(self, directive: DirectiveId, n: int) -> None:
+        """Terminals whose people have not signed ring again, whatever they have shown."""
+        still = frozenset(self._directives.unsigned(directive))
+        for visitor in self.sessions:
+            if visitor.who.role is Role.TERMINAL and visitor.who.division in still:
+                visitor.say(Ring(directive=directive, n=n), ("ring", directive))
+
+    def _escalation_changed(self, escalation: str) -> None:
+        for visitor in self.sessions:
+            if visitor.who.role is not Role.TERMINAL and self._escalations.may_read(escalation, visitor.who):
+                visitor.say(self._escalations.view(escalation, visitor.who), ("escalation", escalation))
 
     def _alarm_changed(self, alarm: Any) -> None:
         for visitor in self.sessions:

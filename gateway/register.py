@@ -23,8 +23,8 @@ from signaling.directive import Directive
 from signaling.division import Tree
 from signaling.effects import Deny, Repeat
 from signaling.errors import Refused
-from signaling.ids import DirectiveId, NodeCode, Seq
-from signaling.records import DeliveryAdvanced, DirectiveIssued
+from signaling.ids import DirectiveId, NodeCode, Seq, UtcMs
+from signaling.records import DeliveryAdvanced, DirectiveExpired, DirectiveIssued
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,12 @@ class Register(admission.Facts):
     # ---- carrying out ----------------------------------------------------------------------------
 
     def _carry_out_header(
-        self, directive_id: DirectiveId, command: directive.Command, via: NodeCode | None
+        self, directive_id: DirectiveId, command: directive.Command, via: NodeCode | None, at: UtcMs | None = None
     ) -> asyncio.Future[Seq] | None:
         """Append what the machine says; None when there is nothing new to wait for."""
         durable = None
         state = self._header(directive_id)
-        for effect in directive.decide(state, command, self._clock.at()):
+        for effect in directive.decide(state, command, self._clock.at() if at is None else at):
             match effect:
                 case directive.Append(record):
                     durable = self._journal.append(record, via=via)
@@ -106,6 +106,31 @@ class Register(admission.Facts):
         header = self._headers.get(directive)
         return header is not None and recipient in header.issued.recipients
 
+    # ---- what the clocks ask ---------------------------------------------------------------------
+
+    def header(self, directive_id: DirectiveId) -> Directive | None:
+        """Return the header as it is decided, which may be ahead of what is durable."""
+        return self._header(directive_id)
+
+    def row(self, directive_id: DirectiveId, recipient: NodeCode) -> Delivery:
+        """Return the row as it is decided."""
+        held = self._rows.get((directive_id, recipient))
+        if held is not None:
+            return held
+        entry = self._matrix.get(directive_id)
+        return entry.row(recipient) if entry else QUEUED
+
+    def unsigned(self, directive_id: DirectiveId) -> tuple[NodeCode, ...]:
+        """Return the recipients nobody has signed for, as it is decided; none of an unknown directive."""
+        header = self._header(directive_id)
+        recipients = header.issued.recipients if header else ()
+        return tuple(r for r in recipients if not delivery.signed(self.row(directive_id, r)))
+
+    def expire(self, directive_id: DirectiveId, at: UtcMs) -> None:
+        """Its time has run out by this node's clock."""
+        expired = DirectiveExpired(node=self._node, at=at, directive=directive_id)
+        self._carry_out_header(directive_id, directive.Tick(expired), via=None, at=at)
+
     def _header(self, directive_id: DirectiveId) -> Directive | None:
         held = self._headers.get(directive_id)
         if held is not None:
@@ -114,11 +139,7 @@ class Register(admission.Facts):
         return entry.header if entry else None
 
     def _row(self, record: DeliveryAdvanced) -> Delivery:
-        held = self._rows.get((record.directive, record.recipient))
-        if held is not None:
-            return held
-        entry = self._matrix.get(record.directive)
-        return entry.row(record.recipient) if entry else QUEUED
+        return self.row(record.directive, record.recipient)
 
     def _known(self, directive_id: DirectiveId) -> Directive:
         header = self._header(directive_id)

@@ -12,6 +12,7 @@ from typing import assert_never
 
 from . import circular, text
 from .alarm import MAX_PICTURE_BYTES, MAX_TEXT_BYTES, MAX_THUMBNAIL_BYTES
+from .clocks import LEVELS, LEVELS_ABOVE
 from .delivery import NEEDS
 from .directive import MAX_CLICK_ID, MAX_REASON, MAX_TEXT, MAX_TITLE
 from .division import MAX_RECIPIENTS, MAX_SCOPE_ITEMS, Tree
@@ -35,11 +36,15 @@ from .records import (
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    EscalationAcknowledged,
+    EscalationRaised,
     NoticeSent,
     ParticipantJoined,
     ParticipantLeft,
+    RedialOrdered,
     RefusalRecorded,
     Stage,
+    TimerFired,
 )
 
 MAX_ID = 64
@@ -69,6 +74,9 @@ class Facts:
         return None
 
     def convened(self, conference: ConferenceId) -> ConferenceConvened | None:
+        return None
+
+    def escalated(self, directive: DirectiveId, superior: NodeCode, n: int) -> EscalationRaised | None:
         return None
 
 
@@ -117,7 +125,16 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
             if record.node != via or via == tree.parent(here):
                 raise Refused("wrong-direction", "a refusal is told by the child it happened at")
             _refusal(record)
-        case DirectiveExpired() | ParticipantJoined() | ParticipantLeft() | NoticeSent():
+        case EscalationRaised():
+            _escalation(record, via, here, tree, facts)
+        case EscalationAcknowledged():
+            raised = facts.escalated(record.directive, record.superior, record.n)
+            if raised is None or raised.node != record.origin:
+                raise Refused("unknown-escalation", f"no such list of {record.directive[:MAX_ID]}")
+            check_acknowledgement(record, tree)
+        case (
+            DirectiveExpired() | ParticipantJoined() | ParticipantLeft() | TimerFired() | RedialOrdered() | NoticeSent()
+        ):
             raise Refused("wrong-direction", f"{type(record).__name__} never crosses a link")
         case _:
             assert_never(record)
@@ -306,6 +323,17 @@ def check_conference(record: ConferenceConvened, tree: Tree) -> None:
         permit(record.by, Action.CONVENE, site, tree)
 
 
+def check_acknowledgement(record: EscalationAcknowledged, tree: Tree) -> None:
+    """Return if the list was taken in hand by somebody of the superior, or above it.
+
+    Raises:
+        Refused: ``bad-text`` or ``not-permitted``.
+    """
+    text.body(record.note, "note", MAX_NOTE, empty=True)
+    vouched(record.by, record.node, tree)
+    permit(record.by, Action.ACKNOWLEDGE, record.superior, tree)
+
+
 def is_sha256(value: Sha256 | str) -> bool:
     """Return whether ``value`` is 64 lower-case hexadecimal digits."""
     return len(value) == 64 and all(c in "0123456789abcdef" for c in value)
@@ -320,6 +348,24 @@ def _delivery(record: DeliveryAdvanced, via: NodeCode, here: NodeCode, tree: Tre
     if not tree.is_within(record.recipient, via):
         raise Refused("wrong-direction", f"{via} does not speak for {record.recipient}")
     check_report(record, tree)
+
+
+def _escalation(record: EscalationRaised, via: NodeCode, here: NodeCode, tree: Tree, facts: Facts) -> None:
+    """From above: of a directive known here, on its way to a superior at or below.  From below: for us, and urgent."""
+    _identity(record.directive)
+    text.line(record.title, "title", MAX_TITLE)
+    places = record.not_reached
+    if not 1 <= record.n <= LEVELS or not 0 < len(places) <= MAX_RECIPIENTS or len(set(places)) != len(places):
+        raise Refused("bad-record", f"n: not in 1..{LEVELS}, or not_reached: empty, too long, or one named twice")
+    if via == tree.parent(here):
+        if record.node != _issued(record.directive, facts).node or not tree.is_within(record.superior, here):
+            raise Refused("wrong-direction", f"the list for {record.superior[:20]} does not come this way")
+        if not all(facts.has_recipient(record.directive, place) for place in places):
+            raise Refused("not-a-recipient", "not_reached: names others than recipients")
+    elif record.superior != here or record.urgency not in LEVELS_ABOVE:
+        raise Refused("wrong-direction", "only lists of P0 and P1 come up, and one tier only")
+    elif not all(tree.is_within(place, record.node) for place in places):
+        raise Refused("not-permitted", f"{record.node} does not speak for them")
 
 
 def _pictured(record: AlarmPictured, facts: Facts) -> None:

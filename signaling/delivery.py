@@ -66,6 +66,11 @@ def reached(row: Delivery, stage: Stage) -> bool:
     return stage in row.times
 
 
+def signed(row: Delivery) -> bool:
+    """Return whether somebody has signed: a later stage proves it."""
+    return RANK[row.stage] >= RANK[Stage.SIGNED]
+
+
 def decide(row: Delivery, record: DeliveryAdvanced) -> tuple[Effect, ...]:
     """Return what to do about a person or a terminal here asking for ``record``."""
     needed = NEEDS.get(record.stage)

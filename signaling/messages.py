@@ -279,6 +279,46 @@ class DeliveryChanged(Message, frozen=True, tag="delivery", kw_only=True):
     recipient: RecipientView
 
 
+class Ring(Message, frozen=True, tag="ring", kw_only=True):
+    """To a terminal: it is shown and nobody has signed, so ring again, for the ``n``-th time."""
+
+    directive: DirectiveId
+    n: int
+
+
+class MissingView(msgspec.Struct, frozen=True, kw_only=True):
+    """One place of a list of those not reached.  ``stage`` is None where the directive itself is not known."""
+
+    node: NodeCode
+    name: str
+    stage: Stage | None = None
+    reached_at: UtcMs | None = None
+    """Signed meanwhile: strike it out."""
+    reached_by: str = ""
+
+
+class EscalationView(Message, frozen=True, tag="escalation", kw_only=True):
+    """未叫醒名单: who had not signed at the ``n``-th limit; sent again whole when anything on it changes."""
+
+    escalation: str
+    directive: DirectiveId
+    urgency: Urgency
+    title: str
+    exercise: bool
+    superior: NodeCode
+    superior_name: str
+    n: int
+    raised_at: UtcMs
+    open: bool
+    """The directive still runs."""
+    total: int
+    rows: tuple[MissingView, ...]
+    """The first 500 of ``total``."""
+    acknowledged_by: Actor | None = None
+    acknowledged_at: UtcMs | None = None
+    note: str = ""
+
+
 class AlarmView(Message, frozen=True, tag="alarm", kw_only=True):
     """An alarm card; sent again whole when anything on it changes.  Pictures are fetched by hash."""
 
@@ -382,6 +422,8 @@ GatewayMessage = (
     | ConferenceView
     | DirectiveView
     | DeliveryChanged
+    | Ring
+    | EscalationView
     | AlarmView
     | CircularView
     | NodeView

@@ -25,6 +25,7 @@ class Action(enum.StrEnum):
     NOTIFY = "notify"
     ANSWER_CIRCULAR = "answer_circular"
     READ_CIRCULAR = "read_circular"
+    ACKNOWLEDGE = "acknowledge"
     CONVENE = "convene"
     END_CONFERENCE = "end_conference"
     JOIN = "join"
@@ -68,6 +69,7 @@ POLICY: Mapping[Action, Mapping[Role, Reach]] = {
         Role.AUDITOR: Reach.BELOW,
         Role.ADMIN: Reach.BELOW,
     },
+    Action.ACKNOWLEDGE: {Role.COMMANDER: Reach.BELOW},
     Action.CONVENE: {Role.COMMANDER: Reach.LINE},
     Action.END_CONFERENCE: {Role.COMMANDER: Reach.BELOW},
     Action.JOIN: {

@@ -61,6 +61,15 @@ class AlarmState(enum.StrEnum):
     CLOSED = "closed"
 
 
+class TimerKind(enum.StrEnum):
+    """What a clock is for: ring again, the limit is over, tell a superior, re-dial."""
+
+    REPEAT = "repeat"
+    LIMIT = "limit"
+    ESCALATE = "escalate"
+    REDIAL = "redial"
+
+
 class Mode(enum.StrEnum):
     """Which places an entry of a scope means."""
 
@@ -239,6 +248,50 @@ class RefusalRecorded(Record, frozen=True, tag="refusal_recorded", kw_only=True)
     via: str
 
 
+class TimerFired(Record, frozen=True, tag="timer_fired", kw_only=True):
+    """A clock ran out while it still meant something.  Local; written together with what follows from it."""
+
+    timer: str
+    """Derived from what it is of: kind, subject, place and number.  Said once ever."""
+    kind: TimerKind
+    subject: str
+    """Id of the directive or the alarm."""
+    due: UtcMs
+
+
+class EscalationRaised(Record, frozen=True, tag="escalation_raised", kw_only=True):
+    """未叫醒名单: the issuing node tells a superior who had not signed at the ``n``-th limit."""
+
+    directive: DirectiveId
+    superior: NodeCode
+    n: int
+    not_reached: tuple[NodeCode, ...]
+    urgency: Urgency
+    title: str
+    exercise: bool
+    signature: str = ""
+
+
+class EscalationAcknowledged(Record, frozen=True, tag="escalation_acknowledged", kw_only=True):
+    """Somebody of the superior, or above, has taken the list in hand."""
+
+    directive: DirectiveId
+    superior: NodeCode
+    n: int
+    origin: NodeCode
+    """The node that raised it."""
+    by: Actor
+    note: str = ""
+
+
+class RedialOrdered(Record, frozen=True, tag="redial_ordered", kw_only=True):
+    """Whoever is to be called at ``places`` shall be, by the ways this node has.  Local; ``NoticeSent`` follows."""
+
+    notice: str
+    directive: DirectiveId
+    places: tuple[NodeCode, ...]
+
+
 class NoticeSent(Record, frozen=True, tag="notice_sent", kw_only=True):
     """What came of telling somebody outside.  Local.  ``people`` are references: numbers are in no record."""
 
@@ -271,6 +324,10 @@ AnyRecord = (
     | ParticipantLeft
     | AuditRead
     | RefusalRecorded
+    | TimerFired
+    | EscalationRaised
+    | EscalationAcknowledged
+    | RedialOrdered
     | NoticeSent
 )
 
@@ -297,7 +354,7 @@ def decode(data: bytes) -> AnyRecord:
         raise MalformedMessage(f"record: {error}") from None
 
 
-SignedRecord = DirectiveIssued | DirectiveRecalled | DirectiveClosed | CircularSent
+SignedRecord = DirectiveIssued | DirectiveRecalled | DirectiveClosed | CircularSent | EscalationRaised
 """What the issuing node signs: nobody on the way down can change or invent it."""
 
 
@@ -356,6 +413,14 @@ def _key(record: AnyRecord) -> str:
             return f"audit:{record.node}:{record.at}:{record.by.name}:{record.what}"
         case RefusalRecorded():
             return f"refusal:{record.node}:{record.at}:{record.action}:{record.target}:{record.code}:{record.via}"
+        case TimerFired():
+            return f"timer:{record.timer}"
+        case EscalationRaised():
+            return f"escalation:{record.directive}:{record.superior}:{record.n}:raised"
+        case EscalationAcknowledged():
+            return f"escalation:{record.directive}:{record.superior}:{record.n}:acknowledged"
+        case RedialOrdered():
+            return f"redial:{record.notice}"
         case NoticeSent():
             return f"notice:{record.notice}:{record.adapter}"
         case _:

@@ -7,6 +7,7 @@ records are routed by (who issued a directive, who was invited), ``Router.concer
 * alarms flood the place's line up to the root and the places of its township
 * circulars go to the places told, answers back to the place that told them
 * conferences flood to every invited site
+* who has not signed is told to the superior it names; that somebody took it in hand, to both ends
 * what an auditor read is told to those below; a refusal is told one tier up; attendance stays at home
 """
 
@@ -32,10 +33,14 @@ from .records import (
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    EscalationAcknowledged,
+    EscalationRaised,
     NoticeSent,
     ParticipantJoined,
     ParticipantLeft,
+    RedialOrdered,
     RefusalRecorded,
+    TimerFired,
 )
 
 
@@ -107,9 +112,20 @@ class Router:
                 return conference is not None and neighbour in conference.neighbours
             case AuditRead():
                 return neighbour != self._parent and self._tree.is_within(neighbour, record.by.division)
+            case EscalationRaised():
+                return self._beyond(record.superior, neighbour)
+            case EscalationAcknowledged():
+                return any(self._beyond(place, neighbour) for place in (record.superior, record.origin))
             case RefusalRecorded():
                 return neighbour == self._parent and record.node == self._here
-            case DirectiveExpired() | ParticipantJoined() | ParticipantLeft() | NoticeSent():
+            case (
+                DirectiveExpired()
+                | ParticipantJoined()
+                | ParticipantLeft()
+                | TimerFired()
+                | RedialOrdered()
+                | NoticeSent()
+            ):
                 return False
             case _:
                 assert_never(record)

@@ -30,10 +30,14 @@ from .records import (
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    EscalationAcknowledged,
+    EscalationRaised,
     NoticeSent,
     ParticipantJoined,
     ParticipantLeft,
+    RedialOrdered,
     RefusalRecorded,
+    TimerFired,
 )
 
 
@@ -99,6 +103,14 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
             return record.what, record.by, record.reason
         case RefusalRecorded():
             return record.target, record.by, f"{record.action}: {record.code} {record.via}".strip()
+        case TimerFired():
+            return record.subject, None, record.kind
+        case EscalationRaised():
+            return record.directive, None, f"{_name(record.superior, tree)}: {record.n} ({len(record.not_reached)})"
+        case EscalationAcknowledged():
+            return record.directive, record.by, f"{_name(record.superior, tree)}: {record.n} {record.note}".strip()
+        case RedialOrdered():
+            return record.directive, None, f"({len(record.places)})"
         case NoticeSent():
             told = f"{record.adapter} {record.outcome}".strip()
             return record.subject, None, f"{told} ({len(record.places)}, {len(record.people)})"
@@ -137,7 +149,13 @@ def _places(record: AnyRecord, facts: Facts) -> Iterable[NodeCode]:
             return (record.by.division,)
         case RefusalRecorded():
             return (record.by.division,) if record.by else ()
-        case NoticeSent():
+        case TimerFired():
+            return ()
+        case EscalationRaised():
+            return (record.superior, *record.not_reached)
+        case EscalationAcknowledged():
+            return (record.superior,)
+        case RedialOrdered() | NoticeSent():
             return record.places
         case _:
             assert_never(record)

@@ -270,14 +270,13 @@ async def test_time_running_out_is_a_record_made_once(tmp_path: Path) -> None:
     township = Node(TOWNSHIP, tmp_path)
     order, _ = await township.directives.issue(commander(TOWNSHIP), request(VILLAGE, expires_ms=60_000))
     await township.directives.receipt(terminal(), order.directive, Stage.SHOWN)
-    township.directives.tick(township.clock.advance(59_999))
-    await township.settle()
+    township.clock.advance(59_999)
+    await township.timers.fire()
     assert township.directives.view(order.directive, commander()).state == "issued"
     township.clock.advance(1)
     township = await township.restart()  # the timer is the record, not the process
     for _ in range(2):
-        township.directives.tick(township.clock.at())
-    await township.settle()
+        await township.timers.fire()
     assert sum(isinstance(row.record, DirectiveExpired) for row in township.journal.replay()) == 1
     assert township.directives.view(order.directive, commander()).state == "expired"
     with pytest.raises(Refused) as refused:

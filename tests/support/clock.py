@@ -14,16 +14,21 @@ class FakeClock(Clock):
         self._at = at
         self._begun = at
         self._drawn = serial << 64
+        self._stepped = 0
 
     def now(self) -> Monotonic:
         return Monotonic((self._at - self._begun) / 1000)
 
     def at(self) -> UtcMs:
-        return UtcMs(self._at)
+        return UtcMs(self._at + self._stepped)
 
     def advance(self, ms: int) -> UtcMs:
         self._at += ms
-        return UtcMs(self._at)
+        return self.at()
+
+    def step(self, ms: int) -> None:
+        """Set the wall clock so much ahead; the steady clock does not notice."""
+        self._stepped += ms
 
     def new_id(self, prefix: str = "") -> str:
         self._drawn += 1

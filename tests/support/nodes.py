@@ -16,10 +16,12 @@ from gateway.audit import Audit
 from gateway.blobs import Blobs
 from gateway.circulars import Circulars
 from gateway.directives import Directives
+from gateway.escalations import Escalations
 from gateway.journal import Journal
 from gateway.keys import NodeKeys
 from gateway.refusals import Refusals
 from gateway.telemetry import Telemetry
+from gateway.timers import Timers
 from signaling import records
 from signaling.ids import NodeCode, Seq
 from signaling.records import (
@@ -34,6 +36,8 @@ from signaling.records import (
     DirectiveClosed,
     DirectiveIssued,
     DirectiveRecalled,
+    EscalationAcknowledged,
+    EscalationRaised,
     RefusalRecorded,
 )
 from signaling.routing import Router
@@ -68,6 +72,8 @@ class Node:
             journal=self.journal, clock=self.clock, telemetry=self.telemetry, refusals=self.refusals
         )
         self.directives = Directives(code, TREE, keys, **vars(common))
+        self.timers = Timers(code, TREE, keys, self.journal, self.clock, self.telemetry, self.directives)
+        self.escalations = Escalations(code, TREE, keys, self.journal, self.clock, self.refusals, self.directives)
         self.alarms = Alarms(code, TREE, blobs=self.blobs, **vars(common))
         self.circulars = Circulars(code, TREE, keys, **vars(common))
         self.audit = Audit(code, TREE, self.journal, self.clock, self.refusals, self.directives)
@@ -76,6 +82,8 @@ class Node:
         match record:
             case DirectiveIssued() | DirectiveRecalled() | DirectiveClosed() | DeliveryAdvanced():
                 self.directives.receive(record, via)
+            case EscalationRaised() | EscalationAcknowledged():
+                self.escalations.receive(record, via)
             case AlarmRaised() | AlarmPictured() | AlarmAdvanced():
                 self.alarms.receive(record, via)
             case CircularSent() | CircularAnswered():

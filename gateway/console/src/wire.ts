@@ -232,6 +232,42 @@ export interface DeliveryChanged {
   recipient: RecipientView
 }
 
+/** To a terminal: it is shown and nobody has signed, so ring again, for the ``n``-th time. */
+export interface Ring {
+  type: "ring"
+  directive: string
+  n: number
+}
+
+/** One place of a list of those not reached. ``stage`` is None where the directive itself is not known. */
+export interface MissingView {
+  node: string
+  name: string
+  stage: Stage | null
+  reached_at: number | null
+  reached_by: string
+}
+
+/** 未叫醒名单: who had not signed at the ``n``-th limit; sent again whole when anything on it changes. */
+export interface EscalationView {
+  type: "escalation"
+  escalation: string
+  directive: string
+  urgency: Urgency
+  title: string
+  exercise: boolean
+  superior: string
+  superior_name: string
+  n: number
+  raised_at: number
+  open: boolean
+  total: number
+  rows: ReadonlyArray<MissingView>
+  acknowledged_by: Actor | null
+  acknowledged_at: number | null
+  note: string
+}
+
 export type AlarmState = "triggered" | "false" | "merged" | "confirmed" | "dispatched" | "on_site" | "handled" | "closed"
 
 /** An alarm card; sent again whole when anything on it changes. Pictures are fetched by hash. */
@@ -324,6 +360,8 @@ export type GatewayMessage =
   | ConferenceView
   | DirectiveView
   | DeliveryChanged
+  | Ring
+  | EscalationView
   | AlarmView
   | CircularView
   | NodeView

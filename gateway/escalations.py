@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 LISTED = 500
 """Places named on a card; the rest is a number."""
 
+ABOVE_MS = 24 * 3_600_000
+"""How long a list stands where its directive is not known."""
+
 EscalationRecord = EscalationRaised | EscalationAcknowledged
 
 
@@ -201,13 +204,19 @@ class Escalations(admission.Facts):
             superior_name=self._tree.name(raised.superior),
             n=raised.n,
             raised_at=raised.at,
-            open=header is None or header.state is Header.ISSUED,
+            open=self._open(raised, header),
             total=len(raised.not_reached),
             rows=tuple(rows),
             acknowledged_by=word.by if word else None,
             acknowledged_at=word.at if word else None,
             note=word.note if word else "",
         )
+
+    def _open(self, raised: EscalationRaised, header: Directive | None) -> bool:
+        """Return whether the list still says something; one tier above the issuer nobody is told of the end."""
+        if header is None:
+            return self._clock.at() - raised.at < ABOVE_MS
+        return header.state is Header.ISSUED
 
     def _missing(self, raised: EscalationRaised, place: NodeCode, *, known: bool) -> MissingView:
         row = self._orders.row(raised.directive, place) if known else None

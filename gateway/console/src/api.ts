@@ -153,6 +153,10 @@ export class Api {
     return this.post(`directives/${encodeURIComponent(directive)}/recall`, { reason })
   }
 
+  acknowledge(escalation: string, note: string): Promise<unknown> {
+    return this.post(`escalations/${encodeURIComponent(escalation)}/acknowledge`, { note })
+  }
+
   convene(request: ConveneRequest): Promise<{ id: string }> {
     return this.post("conferences", request)
   }

@@ -9,6 +9,7 @@ import type {
   CircularView,
   ConferenceView,
   DirectiveView,
+  EscalationView,
   GatewayMessage,
   NodeView,
   Quality,
@@ -23,6 +24,7 @@ import type {
 export const MAX_ALARMS = 300
 export const MAX_DIRECTIVES = 100
 export const MAX_CIRCULARS = 100
+export const MAX_ESCALATIONS = 100
 
 export const STAGES: readonly Stage[] = ["queued", "relayed", "delivered", "shown", "signed", "feedback", "done"]
 export const URGENCIES: readonly Urgency[] = ["P0", "P1", "P2", "P3"]
@@ -53,6 +55,8 @@ export interface State {
   readonly directives: ReadonlyMap<string, DirectiveView>
   readonly alarms: ReadonlyMap<string, AlarmView>
   readonly circulars: ReadonlyMap<string, CircularView>
+  /** 未叫醒名单 by id. */
+  readonly escalations: ReadonlyMap<string, EscalationView>
   readonly seat: Seat | null
   /** How well our connection of the meeting works, and those it shows; null until the gateway has said. */
   readonly quality: Quality | null
@@ -65,6 +69,7 @@ export const EMPTY: State = {
   directives: new Map(),
   alarms: new Map(),
   circulars: new Map(),
+  escalations: new Map(),
   seat: null,
   quality: null,
 }
@@ -100,6 +105,8 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
       return { ...state, directives: message.directives.reduce(withDirective, state.directives) }
     case "delivery":
       return withDelivery(state, message.directive, message.recipient)
+    case "escalation":
+      return { ...state, escalations: withEscalation(state.escalations, message) }
     case "alarm":
       return { ...state, alarms: withAlarm(state.alarms, message) }
     case "alarms":
@@ -110,6 +117,7 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
       return withNode(state, message)
     case "places":
       return { ...state, places: new Map(message.places.map((place) => [place.code, place])) }
+    case "ring":
     case "done":
     case "restarted":
     case "failure":
@@ -172,6 +180,16 @@ function withDirective(
 
 function withAlarm(alarms: ReadonlyMap<string, AlarmView>, view: AlarmView): ReadonlyMap<string, AlarmView> {
   return newest(new Map(alarms).set(view.alarm, view), MAX_ALARMS, (one) => one.raised_at)
+}
+
+function withEscalation(
+  escalations: ReadonlyMap<string, EscalationView>,
+  view: EscalationView,
+): ReadonlyMap<string, EscalationView> {
+  const merged = new Map(escalations)
+  if (view.open) merged.set(view.escalation, view)
+  else merged.delete(view.escalation)
+  return newest(merged, MAX_ESCALATIONS, (one) => one.raised_at)
 }
 
 function withDelivery(state: State, directive: string, row: RecipientView): State {
@@ -262,6 +280,14 @@ export function unsigned(state: State): DirectiveView[] {
 /** Newest first. */
 export function directivesByTime(state: State): DirectiveView[] {
   return [...state.directives.values()].sort((a, b) => b.issued_at - a.issued_at)
+}
+
+/** Lists that still name somebody nobody has reached: not yet in hand first, then newest first. */
+export function notReached(state: State): EscalationView[] {
+  const inHand = (view: EscalationView): number => (view.acknowledged_by === null ? 0 : 1)
+  return [...state.escalations.values()]
+    .filter((view) => view.total > view.rows.length || view.rows.some((row) => row.reached_at === null))
+    .sort((a, b) => inHand(a) - inHand(b) || a.urgency.localeCompare(b.urgency) || b.raised_at - a.raised_at)
 }
 
 /** Open alarms before settled ones, each newest first. */

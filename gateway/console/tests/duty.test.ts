@@ -64,6 +64,26 @@ describe("a directive that arrives", () => {
     expect(rings).toEqual(["d1"])
   })
 
+  test("rings again, in front, when the gateway's clock says that nobody has signed", () => {
+    const machine = duty()
+    let state = hear(machine, EMPTY, fresh("d1", { mine: recipient(VILLAGE, "shown") }))
+    machine.setAside("d1")
+    expect([rings, machine.front(state)]).toEqual([[], null])
+    machine.again("d1")
+    machine.follow(state)
+    expect(rings).toEqual(["d1"])
+    expect(machine.front(state)?.directive).toBe("d1")
+    machine.again("d1") // it rings already
+    machine.confirmed("d1")
+    expect(machine.front(state)).toBeNull()
+    state = hear(machine, state, { type: "ring", directive: "d1", n: 2 })
+    expect(rings).toEqual(["d1"])
+    machine.again("d1")
+    state = hear(machine, state, { type: "delivery", directive: "d1", recipient: recipient(VILLAGE, "signed") })
+    machine.follow(state)
+    expect(rings).toEqual(["d1"])
+  })
+
   test("does not ring when another terminal of the place has shown it, but stays in front", () => {
     const machine = duty()
     const state = hear(machine, EMPTY, fresh("d1", { mine: recipient(VILLAGE, "shown") }))

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest"
 import {
-  alarmsByTime, circularsFor, EMPTY, isUnread, MAX_ALARMS, MAX_CIRCULARS, numbers, overdue, reduce, tally, totals, unsigned, type PageEvent, type State,
+  alarmsByTime, circularsFor, EMPTY, isUnread, MAX_ALARMS, MAX_CIRCULARS, notReached, numbers, overdue, reduce, tally, totals, unsigned, type PageEvent, type State,
 } from "../src/protocol"
 import type { GatewayMessage } from "../src/wire"
-import { alarm, circular, conference, COUNTY, directive, place, recipient, TOWN, VILLAGE, welcome } from "./views"
+import { alarm, circular, conference, COUNTY, directive, escalation, place, recipient, TOWN, VILLAGE, welcome } from "./views"
 
 function fold(messages: readonly (GatewayMessage | PageEvent)[], from: State = EMPTY): State {
   return messages.reduce(reduce, from)
@@ -171,4 +171,16 @@ describe("places", () => {
 test("a message of a newer gateway is passed over", () => {
   const newer = { type: "floor_granted" } as unknown as GatewayMessage
   expect(reduce(EMPTY, newer)).toBe(EMPTY)
+})
+
+describe("a list of those not reached", () => {
+  test("stands until everybody was reached or the directive is over, what nobody has in hand first", () => {
+    const by = { name: "镇长", role: "commander", division: TOWN } as const
+    const taken = escalation({ escalation: "taken", raised_at: 20, acknowledged_by: by, acknowledged_at: 30 })
+    let state = fold([taken, escalation(), escalation({ escalation: "later", raised_at: 11 })])
+    expect(notReached(state).map((one) => one.escalation)).toEqual(["later", `d1:${TOWN}:1`, "taken"])
+    const rows = [{ ...escalation().rows[0]!, reached_at: 40, reached_by: "赵支书" }]
+    state = fold([escalation({ rows }), escalation({ escalation: "later", open: false })], state)
+    expect(notReached(state).map((one) => one.escalation)).toEqual(["taken"])
+  })
 })

@@ -1,6 +1,6 @@
 /** Whole messages for tests, from the few fields a test is about. */
 import type { Place } from "../src/protocol"
-import type { AlarmView, CircularView, ConferenceView, DirectiveView, RecipientView, Stage, Welcome } from "../src/wire"
+import type { AlarmView, CircularView, ConferenceView, DirectiveView, EscalationView, RecipientView, Stage, Welcome } from "../src/wire"
 
 export const COUNTY = "430423000000"
 export const TOWN = "430423100000"
@@ -54,5 +54,14 @@ export function circular(part: Partial<CircularView> = {}): CircularView {
   return {
     type: "circular", circular: "n1", title: "上游泄洪", text: "请留意水位", asks: false, exercise: false, by,
     by_name: "店门镇", sent_at: 10, to: [TOWN], unread: 1, answers: [], ...part,
+  }
+}
+
+export function escalation(part: Partial<EscalationView> = {}): EscalationView {
+  const row = (node: string) => ({ node, name: node, stage: "shown" as const, reached_at: null, reached_by: "" })
+  return {
+    type: "escalation", escalation: `d1:${TOWN}:1`, directive: "d1", urgency: "P0", title: "转移群众", exercise: false,
+    superior: TOWN, superior_name: "开云镇", n: 1, raised_at: 10, open: true, total: 1, rows: [row(VILLAGE)],
+    acknowledged_by: null, acknowledged_at: null, note: "", ...part,
   }
 }

@@ -2,7 +2,8 @@
  * What a terminal does about a directive: report it, ring once, keep it in front until it is confirmed.
  *
  * No DOM and no socket of its own; they come in as ports.  The gateway takes every receipt as often as it
- * comes, so a receipt is sent again after each new welcome; a ring never sounds twice in one session.
+ * comes, so a receipt is sent again after each new welcome; a ring never sounds twice in one session,
+ * unless the gateway's clock says that nobody has signed.
  */
 import type { Remembered } from "../remembered"
 import { reached, unsigned, type State } from "../protocol"
@@ -21,6 +22,8 @@ export interface Ports {
 export class Duty {
   private ringing: string | null = null
   private reported = new Set<string>()
+  /** The gateway's clock asked to ring for these again. */
+  private readonly due = new Set<string>()
 
   constructor(private readonly ports: Ports) {}
 
@@ -40,7 +43,12 @@ export class Duty {
 
   /** The directive that covers the screen now, or null. */
   front(state: State): DirectiveView | null {
-    return unsigned(state).find((view) => !this.ports.aside.has(view.directive)) ?? null
+    return unsigned(state).find((view) => view.directive === this.ringing || !this.ports.aside.has(view.directive)) ?? null
+  }
+
+  /** Nobody has signed though it was shown: ring again, and put it in front while it rings. */
+  again(directive: string): void {
+    if (this.ringing !== directive) this.due.add(directive)
   }
 
   /** It has been painted on a visible page. */
@@ -69,11 +77,12 @@ export class Duty {
 
   private mustRing(view: DirectiveView): boolean {
     const fresh = view.mine !== null && !reached(view.mine.stage, "shown")
-    return fresh && !this.ports.rung.has(view.directive)
+    return this.due.has(view.directive) || (fresh && !this.ports.rung.has(view.directive))
   }
 
   private startRinging(view: DirectiveView): void {
     this.ports.rung.add(view.directive)
+    this.due.delete(view.directive)
     this.ringing = view.directive
     this.ports.ring(view)
   }

@@ -87,6 +87,7 @@ class TerminalPage implements Page {
 
   private heard(message: GatewayMessage): void {
     if (message.type === "welcome") this.duty.welcomed()
+    if (message.type === "ring") this.duty.again(message.directive)
     this.duty.follow(this.station.state)
     if (!this.newAlarms.heard(message) || message.type !== "alarm") return
     if (!this.attention.ringing) this.chime.strike()

@@ -37,13 +37,14 @@ from .clock import Clock
 from .conferences import Conferences
 from .config import Config, ConfigError
 from .connection import Listener, fitting
+from .dialling import Uplink
 from .directives import Directives
 from .dispatch import Dispatch
 from .ending import end_all, end_process_within
 from .escalations import Escalations
 from .gauges import Gauges
 from .journal import Journal, JournalError, Row
-from .links import Links, Uplink
+from .links import Links
 from .load import Limits
 from .loads import Loads
 from .outbound import Outbound

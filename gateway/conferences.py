@@ -71,7 +71,7 @@ class Conferences:
         self._node = node
         self._tree = tree
         self._router = router
-        self._switching = Switching(clock, engine, peers, self._rooms, self._show)
+        self._switching = Switching(clock, engine, peers, self._rooms, self._show, self._gone)
         self._floors = Floors(clock, self._switching, self._spoke)
         self.qualities = Qualities(engine, self._switching, lambda: loads.strain)
         self._meetings = Meetings(node, tree, journal, refusals, clock, self._moved)
@@ -168,16 +168,22 @@ class Conferences:
 
     # ---- links ----------------------------------------------------------------------------------
 
+    def link_kept(self, peer: NodeCode) -> str:
+        """Return the name of the media transport with ``peer`` that works; "": there is none."""
+        return self._switching.link_kept(peer)
+
     def link_up(self, port: Port) -> None:
         self._switching.link_up(port)
         self._floors.link_up(port.peer)
         self.qualities.forget(port.peer)
 
     def link_down(self, port: Port) -> None:
-        self._floors.link_down(port.peer)
         self._switching.link_down(port)
-        if port.peer not in self._switching.trunks:
-            self.qualities.forget(port.peer)
+
+    def _gone(self, peer: NodeCode) -> None:
+        """A neighbour is gone, media and all."""
+        self._floors.link_down(peer)
+        self.qualities.forget(peer)
 
     def link_said(self, port: Port, message: LinkMessage) -> None:
         """A neighbour said something about conferences.

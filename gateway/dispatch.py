@@ -183,6 +183,9 @@ class Dispatch:
 
     # ---- links ----------------------------------------------------------------------------------
 
+    def link_kept(self, peer: NodeCode) -> str:
+        return self._conferences.link_kept(peer)
+
     def link_up(self, port: Port) -> None:
         for part in (self._conferences, self._presence, self._transfers):
             part.link_up(port)

@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket as sockets
-import ssl
-import struct
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import aiohttp
@@ -30,12 +26,10 @@ from signaling.link import (
     Acked,
     Effect,
     Handle,
-    Line,
     Link,
     Phase,
     Prove,
     Say,
-    backoff_s,
 )
 from signaling.messages import (
     MAX_LINK_MESSAGE_BYTES,
@@ -54,20 +48,17 @@ from signaling.session import Close, CloseCode, Count
 
 from . import telemetry
 from .clock import Clock
+from .dialling import Dialling, Uplink
 from .journal import Journal, Row
+from .lines import line_of
 from .outgoing import Outgoing
 from .refusals import Refusals
 
 log = logging.getLogger(__name__)
 
-CONNECT_S = 10.0
 CLOSE_S = 2.0
-STEADY_S = 30.0
-"""A link that lasted this long was a good one: the next wait begins short again."""
-
-TCP_INFO_BYTES = 148
-FEW_SEGMENTS = 4
-"""On the way to the peer's host: what a quiet link says in the 40 ms in which a host may delay its answer."""
+PARTINGS = frozenset({CloseCode.GOING_AWAY, CloseCode.MALFORMED, CloseCode.REFUSED})
+"""Said by who means it; any other end may be the connection's alone."""
 
 TOKEN_MEMORY_S = 180.0
 """Longer than a link token lives, clock differences included."""
@@ -85,6 +76,10 @@ class Proofs(Protocol):
 
 class Traffic(Protocol):
     """Where what neighbours say is taken to: ``Dispatch``."""
+
+    def link_kept(self, peer: NodeCode) -> str:
+        """Return the name of the media transport with ``peer`` that works, whatever became of its link; "": none."""
+        ...
 
     def link_up(self, port: Port) -> None: ...
     def link_down(self, port: Port) -> None: ...
@@ -119,19 +114,20 @@ class Port(Protocol):
         """The TCP port dialled there, which takes media too; 0: we were dialled."""
         ...
 
+    @property
+    def resumes(self) -> bool:
+        """Whether both ends go on with the media transport and with what they last said: see ``LinkHello``."""
+        ...
+
+    @property
+    def parted(self) -> bool:
+        """Whether an end closed the link because there is to be none."""
+        ...
+
     def say(self, message: LinkMessage, key: Hashable = None) -> None: ...
     def wake(self) -> None:
         """``link_idle`` has something to say."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Uplink:
-    """Where the parent is dialled."""
-
-    url: str
-    parent: NodeCode
-    ssl: ssl.SSLContext | None = None
 
 
 class Links:
@@ -158,6 +154,8 @@ class Links:
         self.refusals = refusals
         self.clock = clock
         self._uplink = uplink
+        self._news = asyncio.Event()
+        """The link to the parent may be there, gone, or in doubt."""
         self._wires: dict[NodeCode, Wire] = {}
         self._open: set[Wire] = set()
         """Those that have not greeted yet as well."""
@@ -181,15 +179,18 @@ class Links:
 
     async def run(self) -> None:
         """Keep the link to the parent, forever."""
-        if self._uplink is None:
-            return
-        attempt = 0
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)) as client:
-            while not self._closing:
-                started = self.clock.now()
-                await self._dial(client, self._uplink)
-                attempt = 0 if self.clock.now() - started > STEADY_S else attempt + 1
-                await asyncio.sleep(backoff_s(attempt, self.clock.random()))
+        if self._uplink is not None:
+            await Dialling(self._uplink, self.clock, self._dialled, self._well, self._news).run()
+
+    def _well(self) -> bool:
+        """Return whether no new link to the parent is needed."""
+        wire = None if self._uplink is None else self._wires.get(self._uplink.parent)
+        return self._closing or (wire is not None and not wire.machine.doubtful)
+
+    async def _dialled(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        assert self._uplink is not None
+        address = socket.get_extra_info("peername")
+        await self._serve(Wire(self, socket, self._uplink.parent, address or ("", 0)))
 
     async def accept(self, request: web.Request) -> web.WebSocketResponse:
         """Serve ``GET /link``."""
@@ -216,12 +217,18 @@ class Links:
         log.info("link up", extra={"peer": peer, "dialled": wire.dialled, "replaced": older is not None})
         telemetry.count("link_up", peer=peer)
         self.traffic.link_up(wire)
+        self.moved()
+
+    def moved(self) -> None:
+        """A wire may be better or worse than it was."""
+        self._news.set()
 
     def detach(self, wire: Wire) -> None:
         if self._wires.get(wire.peer) is wire:
             del self._wires[wire.peer]
             log.info("link down", extra={"peer": wire.peer, "reason": wire.reason})
             self.traffic.link_down(wire)
+            self.moved()
 
     def admit(self, peer: NodeCode, jti: str, *, dialled: bool) -> None:
         """Return if the proved ``peer`` may be linked: the tree has it there, and its token is fresh.
@@ -242,24 +249,6 @@ class Links:
             raise Refused("token-used", "this link token was used before")
         self._used[jti] = now
 
-    async def _dial(self, client: aiohttp.ClientSession, uplink: Uplink) -> None:
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                socket = await client.ws_connect(
-                    uplink.url,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
-                    heartbeat=None,
-                    compress=0,
-                    max_msg_size=MAX_LINK_MESSAGE_BYTES,
-                    ssl=uplink.ssl or True,
-                )
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            log.debug("uplink not reached", extra={"parent": uplink.parent, "error": str(error)})
-            telemetry.count("link_dial_failed", peer=uplink.parent)
-            return
-        address = socket.get_extra_info("peername")
-        await self._serve(Wire(self, socket, uplink.parent, address or ("", 0)))
-
     async def _serve(self, wire: Wire) -> None:
         if self._closing:
             wire.stop(CloseCode.GOING_AWAY, "going away")
@@ -272,18 +261,6 @@ class Links:
     def _journal_grew(self, rows: Sequence[Row]) -> None:
         for wire in self._wires.values():
             wire.wake()
-
-
-def line_of(info: bytes) -> Line:
-    """Return what a ``struct tcp_info`` says.  Source: linux/tcp.h, Linux 4.6 and later.
-
-    What waits in this process is not asked for: it waits because the kernel has its fill.
-    """
-    (in_flight,) = struct.unpack_from("=I", info, 24)
-    (silent_ms,) = struct.unpack_from("=I", info, 52)
-    (taken,) = struct.unpack_from("=Q", info, 120)
-    (unsent,) = struct.unpack_from("=I", info, 144)
-    return Line(silent_ms / 1000, taken, waiting=unsent > 0 or in_flight > FEW_SEGMENTS)
 
 
 class Wire:
@@ -307,12 +284,20 @@ class Wire:
         self._told = Seq(0)
         """The peer's cursor once it has acknowledged all we sent; ``_sent`` runs ahead over what concerns it not."""
         self._attached = False
+        self._ended = False
+        self.resumes = False
         self._stop: asyncio.Future[tuple[CloseCode, str]] = asyncio.get_running_loop().create_future()
 
     # ---- for those who speak over the link ------------------------------------------------------
 
+    @property
+    def parted(self) -> bool:
+        ours = self._stop.result()[0] if self._stop.done() else None
+        return bool(PARTINGS & {ours, self._socket.close_code})
+
     def say(self, message: LinkMessage, key: Hashable = None) -> None:
-        self._outgoing.put(message, key)
+        if not self._ended:
+            self._outgoing.put(message, key)
 
     def wake(self) -> None:
         self._outgoing.wake()
@@ -330,7 +315,7 @@ class Wire:
         tasks = [asyncio.create_task(step) for step in (self._read(), self._write(), self._watch())]
         try:
             if self.dialled:
-                self._greet(self.peer, "")
+                self._greet(self.peer, "", self._links.traffic.link_kept(self.peer))
             ends: list[asyncio.Future[Any]] = [*tasks, self._stop]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -338,6 +323,7 @@ class Wire:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
             self._report(results)
+            self._ended = True
             if self._attached:
                 self._links.detach(self)
             await self._farewell()
@@ -366,6 +352,8 @@ class Wire:
 
     async def _read(self) -> None:
         async for frame in self._socket:
+            if self._stop.done():
+                return  # of two links only the newer is heard
             if frame.type is aiohttp.WSMsgType.TEXT:
                 data = frame.data.encode("utf-8", "surrogatepass")
             elif frame.type is aiohttp.WSMsgType.BINARY:
@@ -386,7 +374,9 @@ class Wire:
                 async with asyncio.timeout(wait_s):
                     await self._changed.wait()
             except TimeoutError:
-                self._carry_out(self.machine.tick(self._links.clock.now(), self._line()))
+                self._carry_out(self.machine.tick(self._links.clock.now(), line_of(self._socket)))
+                if self.machine.doubtful:
+                    self._links.moved()
 
     async def _write(self) -> None:
         while not self._outgoing.overflowed:
@@ -396,15 +386,6 @@ class Wire:
                 continue
             await self._socket.send_str(data.decode())  # the machine knows when that takes too long
         self.stop(CloseCode.TOO_SLOW, "does not read")
-
-    def _line(self) -> Line:
-        transport = self._socket.get_extra_info("socket")
-        if transport is None:
-            return Line()
-        try:
-            return line_of(transport.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, TCP_INFO_BYTES))
-        except OSError:  # closed meanwhile
-            return Line()
 
     def _next(self) -> bytes | None:
         """Return what to send while nothing is waiting to be said: records, else a piece of a picture."""
@@ -499,15 +480,19 @@ class Wire:
             log.warning("link refused", extra={"peer": hello.node[:12], "host": self.host, "code": error.code})
             return self._carry_out(self.machine.refused(error.code, str(error)))
         self.peer = hello.node
+        kept = self._links.traffic.link_kept(hello.node)
+        self.resumes = hello.media != "" and hello.media == kept
         if not self.dialled:
-            self._greet(hello.node, jti)
+            self._greet(hello.node, jti, kept if self.resumes else "")
+        elif hello.media and not self.resumes:
+            return self.stop(CloseCode.REPLACED, "media ended while the parent took it up")
         self._sent = self._told = self.machine.accepted(hello, self._links.journal.head, self._links.clock.now())
         self._attached = True
         self._links.traffic.link_acknowledged(self.peer, self._sent)
         return self._links.attach(self, self.peer)
 
-    def _greet(self, peer: NodeCode, answers: str) -> None:
+    def _greet(self, peer: NodeCode, answers: str, media: str) -> None:
         token, jti = self._links.proofs.mint_link(peer, answers)
         self._asked = "" if answers else jti
         epoch, seq = self._links.journal.cursor(peer)
-        self.say(LinkHello(version=VERSION, node=self._links.node, token=token, epoch=epoch, seq=seq))
+        self.say(LinkHello(version=VERSION, node=self._links.node, token=token, epoch=epoch, seq=seq, media=media))

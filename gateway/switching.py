@@ -84,6 +84,7 @@ class Switching:
     Args:
         rooms: Asked at each settling for the conferences that run and whom they concern.
         settled: Called after each settling.
+        gone: Called before a neighbour is forgotten, with all beyond it.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Switching:
         peers: Peers,
         rooms: Callable[[], Mapping[ConferenceId, Room]],
         settled: Callable[[Plan], None],
+        gone: Callable[[NodeCode], None],
     ) -> None:
         self.guests: dict[ParticipantId, Guest] = {}
         self.trunks: dict[NodeCode, Trunk] = {}
@@ -102,12 +104,14 @@ class Switching:
         self._peers = peers
         self._rooms = rooms
         self._settled = settled
+        self._gone = gone
         self._cascade = Cascade()
         self._sources: dict[int, ParticipantId] = {}
         self._carriers: dict[int, TrackId] = {}
         """Source to track, of what comes over links."""
-        self._told_rosters: dict[NodeCode, Mapping[ConferenceId, tuple[ParticipantView, ...]]] = {}
-        self._told_wants: dict[NodeCode, Wants] = {}
+        self._told_rosters: dict[NodeCode, Mapping[ConferenceId, tuple[ParticipantView, ...] | None]] = {}
+        """None: it may not know what it was told of that conference."""
+        self._told_wants: dict[NodeCode, Wants | None] = {}
         self._expiry: asyncio.TimerHandle | None = None
         self._pending: asyncio.TimerHandle | None = None
         self._settled_at = clock.now()
@@ -194,22 +198,46 @@ class Switching:
 
     # ---- links ----------------------------------------------------------------------------------
 
+    def link_kept(self, peer: NodeCode) -> str:
+        """Return the name of the transport with ``peer`` that works; "": there is none."""
+        trunk = self.trunks.get(peer)
+        return "" if trunk is None else trunk.kept
+
     def link_up(self, port: Port) -> None:
-        """A neighbour is there; it is told everything."""
-        self._cascade.side_up(port.peer)
-        self._told_rosters.pop(port.peer, None)
-        self._told_wants.pop(port.peer, None)
-        self.trunks[port.peer] = Trunk(port, self._peers, self._clock, self.spawn, self.unsettled)
+        """A neighbour is there; it is told everything.  What it said before holds if it goes on with that."""
+        known = self.trunks.get(port.peer)
+        if known is not None and port.resumes:
+            self._told_rosters[port.peer] = dict.fromkeys(self._told_rosters.get(port.peer, ()))
+            self._told_wants[port.peer] = None
+            known.take_up(port)
+        else:
+            if known is not None:
+                self._give_up(known)
+            self._cascade.side_up(port.peer)
+            self._told_rosters.pop(port.peer, None)
+            self._told_wants.pop(port.peer, None)
+            made = Trunk(port, self._peers, self._clock, self.spawn, self.unsettled, self._give_up)
+            self.trunks[port.peer] = made
         self.unsettled()
 
     def link_down(self, port: Port) -> None:
-        """A neighbour is gone, and for us so are all beyond it."""
+        """A link is gone.  While its media works its neighbour may come back; else for us so are all beyond it."""
         trunk = self.trunks.get(port.peer)
-        if trunk is not None and trunk.port is port:
-            del self.trunks[port.peer]
-            trunk.close()
-            self._cascade.side_down(port.peer)
-            self.unsettled()
+        if trunk is None or trunk.port is not port:
+            return
+        if trunk.kept and not port.parted:
+            trunk.drift()
+        else:
+            self._give_up(trunk)
+
+    def _give_up(self, trunk: Trunk) -> None:
+        peer = trunk.port.peer
+        log.info("link media given up", extra={"peer": peer, "state": trunk.state})
+        self._gone(peer)
+        del self.trunks[peer]
+        trunk.close()
+        self._cascade.side_down(peer)
+        self.unsettled()
 
     def link_said(self, port: Port, message: LinkMessage) -> None:
         """A neighbour said what it wants, carries, or where its transport is.
@@ -243,7 +271,7 @@ class Switching:
 
     @property
     def parent(self) -> NodeCode | None:
-        """The parent, while the link to it is up."""
+        """The parent, while the link to it is up or its media goes on."""
         return next((peer for peer, trunk in self.trunks.items() if trunk.port.dialled), None)
 
     def voices(self, peer: NodeCode, conference: ConferenceId, offered: Mapping[TrackId, Loudness]) -> None:
@@ -275,7 +303,8 @@ class Switching:
         plan = self.plan = self._cascade.settle(self._rooms(), self._wiring.narrow(self._wired(self.plan)), began)
         self._settle_by(plan.until)
         for peer, trunk in self.trunks.items():
-            self._tell(peer, trunk, plan)
+            if not trunk.adrift:
+                self._tell(peer, trunk, plan)
             trunk.carry({track: self._carry(trunk, track, want) for track, want in plan.carries[peer].items()})
         self._carriers = {source: track for trunk in self.trunks.values() for track, source in trunk.sources.items()}
         self._wiring.install(list(self._wired(plan)), self._opened(), self.source)

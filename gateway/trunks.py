@@ -26,6 +26,8 @@ from .clock import Clock
 
 log = logging.getLogger(__name__)
 
+HELD_S = 15.0
+"""So long media goes on without the link's WebSocket: a child dials again within 0.5 to 1.5 s, but the line is bad."""
 MAX_CARRIED = 60
 """Tracks one link carries each way, voices first; with a small copy of each no more than ``media.max_sinks``."""
 
@@ -41,6 +43,10 @@ class Port(Protocol):
     def host(self) -> str: ...
     @property
     def port(self) -> int: ...
+    @property
+    def resumes(self) -> bool: ...
+    @property
+    def parted(self) -> bool: ...
     def say(self, message: LinkMessage, key: Hashable = None) -> None: ...
 
 
@@ -76,8 +82,9 @@ class Trunk:
         clock: Clock,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         changed: Callable[[], None],
+        lost: Callable[[Trunk], None],
     ) -> None:
-        """``changed`` is called when sources or sinks came or went."""
+        """``changed`` is called when sources or sinks came or went; ``lost`` when one adrift is to be given up."""
         self.port = port
         self.sinks: dict[TrackId, int] = {}
         self.smalls: dict[TrackId, int] = {}
@@ -91,7 +98,10 @@ class Trunk:
         self._clock = clock
         self._spawn = spawn
         self._changed = changed
+        self._lost = lost
         self._peer: LinkPeer | None = None
+        self._name = ""
+        self._held: asyncio.TimerHandle | None = None
         self._started = False
         self._closed = False
         self._attempt = 0
@@ -113,10 +123,34 @@ class Trunk:
         """The engine's transport; None while there is none."""
         return None if self._peer is None else self._peer.id
 
+    @property
+    def kept(self) -> str:
+        """The transport's name while it works, by which both ends know it; else ""."""
+        return self._name if self._started and self.state == PeerState.CONNECTED else ""
+
+    @property
+    def adrift(self) -> bool:
+        """Whether there is nobody to say anything to."""
+        return self._held is not None
+
+    def drift(self) -> None:
+        """The link's WebSocket is gone: what flows goes on for HELD_S, unless media dies as well."""
+        loop = asyncio.get_running_loop()
+        self._held = self._held or loop.call_later(HELD_S, self._lost, self)
+
+    def take_up(self, port: Port) -> None:
+        """The link is there again over ``port``; what was said last may not have come through."""
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
+        self.port = port
+        self._say_carried()
+
     def close(self) -> None:
         self._closed = True
-        if self._retry is not None:
-            self._retry.cancel()
+        for timer in (self._retry, self._held):
+            if timer is not None:
+                timer.cancel()
         self._drop()
 
     # ---- the transport --------------------------------------------------------------------------
@@ -134,7 +168,7 @@ class Trunk:
             peer = self._media.link_listen(LinkParameters(offer.ufrag, offer.pwd, offer.fingerprint))
         except (SdpError, PeerLimit) as error:
             raise Refused("media-refused", str(error)) from None
-        self._take(peer)
+        self._take(peer, offer.ufrag)
         ours = peer.parameters
         self.port.say(
             LinkMediaAnswer(
@@ -170,12 +204,12 @@ class Trunk:
         except PeerLimit:
             self._try_later()
             return
-        self._take(peer)
         ours = peer.parameters
+        self._take(peer, ours.ufrag)
         self.port.say(LinkMediaOffer(ufrag=ours.ufrag, pwd=ours.pwd, fingerprint=ours.fingerprint), "media")
 
-    def _take(self, peer: LinkPeer) -> None:
-        self._peer = peer
+    def _take(self, peer: LinkPeer, name: str) -> None:
+        self._peer, self._name = peer, name
         peer.on_state = self._moved
 
     def _start(self) -> None:
@@ -189,6 +223,9 @@ class Trunk:
         log.info("link media", extra={"peer": self.port.peer, "state": str(state), "reason": peer.failure})
         if state is PeerState.CONNECTED:
             self._attempt = 0
+        elif self.adrift:
+            self._lost(self)
+            return
         if state in (PeerState.CLOSED, PeerState.FAILED):
             telemetry.count("link_media_lost", reason=peer.failure or "closed")
             self._drop()
@@ -226,13 +263,14 @@ class Trunk:
     # ---- the streams ----------------------------------------------------------------------------
 
     def carry(self, wanted: Mapping[TrackId, Carry]) -> None:
-        """Carry exactly ``wanted``, and tell the peer if that is news."""
+        """Carry exactly ``wanted``, and tell the peer if that is news; while it cannot be told, nothing more."""
         if self._peer is None or not self._started:
             return
         order = sorted(wanted, key=lambda track: (wanted[track].kind != "audio", wanted[track].priority, track))
         if len(wanted) > MAX_CARRIED:
             telemetry.count("link_carry_full", len(wanted) - MAX_CARRIED)
-        chosen, before = order[:MAX_CARRIED], dict(self._carried)
+        before = dict(self._carried)
+        chosen = [track for track in order[:MAX_CARRIED] if not self.adrift or track in before]
         for track in before.keys() - set(chosen):
             del self._carried[track], self.sinks[track]
             self.smalls.pop(track, None)
@@ -241,7 +279,10 @@ class Trunk:
             self._carried[track] = self._carrying(track, wanted[track])
             self._copy(track, wanted[track].small)
         if self._carried != before:
-            self.port.say(LinkCarry(tracks=tuple(self._carried.values())), "carry")
+            self._say_carried()
+
+    def _say_carried(self) -> None:
+        self.port.say(LinkCarry(tracks=tuple(self._carried.values())), "carry")
 
     def _carrying(self, track: TrackId, want: Carry) -> CarriedTrack:
         known = self._carried.get(track)

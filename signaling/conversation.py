@@ -24,7 +24,8 @@ LEVELS_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    offered: Mapping[TrackId, Loudness]
+    offered: Mapping[TrackId, Loudness] | None
+    """None: it may not know what it was told."""
     at: Monotonic
 
 
@@ -69,8 +70,10 @@ class Conversation:
                 told.pop(side)
 
     def relink(self, side: NodeCode) -> None:
-        """The link to ``side`` is a new one: it has been told nothing."""
-        self._told.pop(side, None)
+        """The link to ``side`` is a new one: it has been told nothing, or else the last may not have reached it."""
+        told = self._told.get(side)
+        if told is not None:
+            self._told[side] = _Told(None, told.at)
         self._told_speaker.pop(side, None)
 
     # ---- who speaks -----------------------------------------------------------------------------
@@ -101,7 +104,8 @@ class Conversation:
         told = self._told.get(side, _Told({}, Monotonic(now - LEVELS_S)))
         if told.offered == offered:
             return False
-        if now - told.at < (LEVELS_S if told.offered.keys() == offered.keys() else CHANGE_S):
+        news = told.offered is None or told.offered.keys() != offered.keys()
+        if now - told.at < (CHANGE_S if news else LEVELS_S):
             return False
         self._told[side] = _Told(offered, now)
         return True

@@ -26,6 +26,8 @@ DEAD_S = 4.0
 
 A frozen neighbour's kernel still takes pings, at once, so what is taken counts only while more waits: that is
 a slow line at work, and our ping is behind what waits.  Any byte that comes counts, of half a message too."""
+DOUBT_S = 2.5
+"""A peer that showed no such life for so long may be behind a connection that stalls: another is dialled beside it."""
 STUCK_S = 15.0
 """A peer that talks but takes nothing of what waits for so long does not read."""
 LATE_S = 1.0
@@ -115,6 +117,8 @@ class Link:
     def __init__(self, epoch: Epoch, now: Monotonic) -> None:
         self.phase = Phase.GREETING
         self.rtt_s: float | None = None
+        self.doubtful = False
+        """No life for DOUBT_S when last looked at, and none since."""
         self._epoch = epoch
         self._opened = now
         self._heard = now
@@ -161,6 +165,7 @@ class Link:
         if self.phase is Phase.CLOSED:
             return ()
         self._heard = now
+        self.doubtful = False
         try:
             return self._take(codec.decode_link(data), now)
         except MalformedMessage as error:
@@ -189,6 +194,7 @@ class Link:
         if now - deadline > LATE_S:
             self._heard = self._free = now
         self._look(line, now)
+        self.doubtful = now - self._alive >= DOUBT_S
         if now - self._alive >= DEAD_S:
             return self._close(CloseCode.DEAD, f"nothing heard for {DEAD_S:.0f} s")
         if now - self._free >= STUCK_S:

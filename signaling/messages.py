@@ -436,13 +436,18 @@ GatewayMessage = (
 
 
 class LinkHello(Message, frozen=True, tag="link_hello", kw_only=True):
-    """First from either side: who I am (node-key EdDSA JWT) and how far I have read your journal."""
+    """First from either side: who I am (node-key EdDSA JWT) and how far I have read your journal.
+
+    ``media`` names the media transport with you that runs on from a link before, by its child's ICE user name: the
+    child says which it has, the parent the same if it has that one too, else "".
+    """
 
     version: int
     node: NodeCode
     token: Token
     epoch: Epoch | None
     seq: Seq
+    media: Text = ""
 
 
 class LinkRecords(Message, frozen=True, tag="link_records", kw_only=True):

@@ -121,7 +121,6 @@ class Way:
         )
         self._jitter = Jitter(self.impairment.jitter_ms, jitter)
         self._bad = False
-        self._stream_at = 0.0
         if self.bottleneck is None:
             self.bottleneck = Bottleneck(self.impairment.rate_bps, self.impairment.queue_ms)
 
@@ -148,10 +147,11 @@ class Way:
             return [(at, packet), (at + 0.001, packet)]
         return [(at, packet)]
 
-    def stream(self, size: int, now: float) -> float | None:
+    def stream(self, size: int, now: float, before: float = 0.0) -> float | None:
         """Return when ``size`` bytes of a TCP stream arrive that were sent at ``now``; None: never.
 
-        A lost segment comes later, and all that follows waits for it.
+        A lost segment comes later, and all of its connection that follows waits for it: ``before`` is when the
+        connection's last bytes arrive.
         """
         if self.impairment.dead:
             return None
@@ -163,8 +163,7 @@ class Way:
             repeat = wait
             while self._retry.random() < self.impairment.loss and repeat < 60:
                 late, repeat = late + repeat, 2 * repeat
-        self._stream_at = max(self._stream_at, left + late + self.impairment.delay_ms / 1000)
-        return self._stream_at
+        return max(before, left + late + self.impairment.delay_ms / 1000)
 
     @property
     def lost_share(self) -> float:

@@ -137,14 +137,16 @@ class Streams:
         """Carry one direction until its end; chunks on their way do not wait for each other's delay."""
         due: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(64)
         delivering = asyncio.create_task(self._deliver(due, connection, writer))
+        last = 0.0
         try:
             with suppress(OSError):  # a reset
                 while chunk := await reader.read(CHUNK_BYTES):
                     await self._open.wait()
-                    at = (self.up if upwards else self.down).stream(len(chunk), self._loop.time())
+                    at = (self.up if upwards else self.down).stream(len(chunk), self._loop.time(), last)
                     if at is None:
                         connection.stranded = True  # a lost segment that never comes holds all that follows
                     else:
+                        last = at
                         await due.put((at, chunk))
             await due.put((self._loop.time(), b""))
             await delivering

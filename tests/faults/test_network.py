@@ -122,11 +122,19 @@ def test_streams_and_datagrams_share_one_bottleneck() -> None:
 
 def test_a_stream_loses_nothing_and_keeps_its_order() -> None:
     way = Way(Impairment(loss=0.3, delay_ms=50), "stream")
-    times = [way.stream(1_000, 0.01 * n) for n in range(2_000)]
-    assert None not in times
-    assert times == sorted(times, key=lambda at: at or 0.0)
-    assert times[0] is not None
-    assert max(at - 0.01 * n for n, at in enumerate(times) if at is not None) > 0.25, "losses make it late"
+    times = [0.0]
+    for n in range(2_000):
+        at = way.stream(1_000, 0.01 * n, times[-1])
+        assert at is not None
+        times.append(at)
+    assert times == sorted(times)
+    assert max(at - 0.01 * n for n, at in enumerate(times[1:])) > 0.25, "losses make it late"
+
+
+def test_another_connection_does_not_wait_for_what_one_lost() -> None:
+    way = Way(Impairment(delay_ms=50), "stream")
+    assert way.stream(10, 0.0, before=9.0) == 9.0
+    assert way.stream(10, 0.0) == pytest.approx(0.05)
 
 
 def test_a_dead_way_lets_nothing_through() -> None:

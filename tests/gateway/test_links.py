@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from gateway import telemetry
@@ -135,6 +136,17 @@ def test_the_parent_proves_itself_by_answering_this_very_hello(tmp_path: Path) -
         child.auth.verify_link(answer.token, COUNTY, jti)
         with pytest.raises(Exception, match="not the answer"):
             child.auth.verify_link(answer.token, COUNTY, "another")
+        await child.socket.close()
+
+    story(tmp_path, tell)
+
+
+def test_a_child_that_goes_on_with_media_nobody_else_has_is_told_to_begin_anew(tmp_path: Path) -> None:
+    async def tell(tiers: Cluster) -> None:
+        await tiers.township.stop()
+        child = await Impostor.dial(tiers, tmp_path, tiers.county, TOWNSHIP)
+        await child.say(msgspec.structs.replace(child.hello(COUNTY), media="somebody's"))
+        assert (await child.until(LinkHello)).media == ""
         await child.socket.close()
 
     story(tmp_path, tell)

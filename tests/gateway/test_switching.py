@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from gateway.switching import Guest, Switching
+from gateway.trunks import Trunk
+from media.peer import PeerState
 from media.peering import LinkParameters, Slot, Stream
 from signaling.conference import Room
 from signaling.errors import Refused
@@ -18,16 +21,18 @@ from signaling.messages import (
     LinkCarry,
     LinkMessage,
     LinkRosters,
+    LinkWant,
     ParticipantView,
     Quality,
     Slots,
     SlotView,
     TrackView,
+    WantedTrack,
 )
 from signaling.records import Actor, Role
 from signaling.seating import HIDDEN, Seat
 from tests.support.clock import FakeClock
-from tests.support.loop import on_loop
+from tests.support.loop import eventually, on_loop
 
 MEETING = ConferenceId("meeting")
 COUNTY, VILLAGE = NodeCode("county"), NodeCode("village")
@@ -55,9 +60,16 @@ class LinkEnd:
     """Our end of a link's media.  Sinks are used again, as those of the real one."""
 
     def __init__(self) -> None:
-        self.parameters = LinkParameters("u", "p", "f")
-        self.state, self.failure, self.on_state = "connected", "", None
+        self.id = next(NUMBERS)
+        self.parameters = LinkParameters(f"u{self.id}", "p", "f")
+        self.state, self.failure = PeerState.CONNECTED, ""
+        self.on_state: Callable[[Any, PeerState], None] | None = None
         self.spare: list[Stream] = []
+
+    def becomes(self, state: PeerState) -> None:
+        self.state = state
+        assert self.on_state is not None
+        self.on_state(self, state)
 
     def start(self, remote: LinkParameters, candidates: object, stream: object) -> None: ...
 
@@ -103,13 +115,16 @@ class Port:
 
     host, port = "127.0.0.1", 8803
 
-    def __init__(self, peer: NodeCode, *, dialled: bool) -> None:
+    def __init__(self, peer: NodeCode, *, dialled: bool, resumes: bool = False) -> None:
         self.peer = peer
         self.dialled = dialled
+        self.resumes = resumes
+        self.parted = self.ended = False
         self.said: list[LinkMessage] = []
 
     def say(self, message: LinkMessage, key: object = None) -> None:
-        self.said.append(message)
+        if not self.ended:
+            self.said.append(message)
 
 
 class Page:
@@ -126,7 +141,8 @@ class Gateway:
         self.code = code
         self.engine = Engine()
         self.clock = FakeClock()
-        self.switching = Switching(self.clock, self.engine, Peers(), self._rooms, lambda plan: None)  # type: ignore[arg-type]
+        self.gone: list[NodeCode] = []
+        self.switching = Switching(self.clock, self.engine, Peers(), self._rooms, lambda plan: None, self.gone.append)  # type: ignore[arg-type]
 
     def _rooms(self) -> dict[ConferenceId, Room]:
         return {MEETING: Room(concerned=frozenset(self.switching.trunks))}
@@ -169,14 +185,26 @@ class Pair:
 
     def __init__(self) -> None:
         self.county, self.village = Gateway(COUNTY), Gateway(VILLAGE)
-        up, down = Port(COUNTY, dialled=True), Port(VILLAGE, dialled=False)
-        self.ways = ((up, self.county, down), (down, self.village, up))
-        self.county.switching.link_up(down)
-        self.village.switching.link_up(up)
+        self.link()
         camera = TrackView(track=CAMERA, kind="video", label="camera", codec="vp8")
         self.camera, _ = self.village.sit("camera", camera)
         self.viewer, self.page = self.county.sit("viewer", pictures=1)
         self.settle()
+
+    def link(self, *, resumes: bool = False) -> None:
+        up, down = (
+            Port(peer, dialled=dialled, resumes=resumes) for peer, dialled in ((COUNTY, True), (VILLAGE, False))
+        )
+        self.ways = ((up, self.county, down), (down, self.village, up))
+        self.county.switching.link_up(down)
+        self.village.switching.link_up(up)
+
+    def unlink(self, *, parted: bool = False) -> None:
+        """The WebSocket is lost, with what was said last."""
+        for _, beyond, far in self.ways:
+            far.said.clear()
+            far.parted, far.ended = parted, True
+            beyond.switching.link_down(far)
 
     def settle(self) -> None:
         for _ in range(6):
@@ -194,6 +222,10 @@ class Pair:
     @property
     def link_sink(self) -> int:
         return self.village.switching.trunks[COUNTY].sinks[CAMERA]
+
+    @property
+    def ends(self) -> tuple[Trunk, Trunk]:
+        return self.village.switching.trunks[COUNTY], self.county.switching.trunks[VILLAGE]
 
     @property
     def copies(self) -> dict[TrackId, int]:
@@ -334,3 +366,114 @@ async def test_a_neighbour_may_not_name_a_stream_twice() -> None:
         with pytest.raises(Refused) as refusal:
             pair.village.switching.link_said(port, LinkCarry(tracks=tracks))
         assert refusal.value.code == "bad-carry"
+
+
+@on_loop
+async def test_a_lost_websocket_takes_nothing_from_the_media_and_its_successor_takes_it_up() -> None:
+    pair = Pair()
+    village, county = pair.ends
+    name, routes = village.kept, dict(pair.county.engine.routes)
+    assert name == county.kept != ""
+    pair.unlink()
+    pair.settle()
+    assert pair.ends == (village, county)
+    assert (pair.county.engine.routes, pair.county.gone, pair.village.gone) == (routes, [], [])
+    assert pair.page.slots[0].participant == "camera"
+    pair.link(resumes=True)
+    pair.settle()
+    assert (village.kept, pair.ends, pair.county.engine.routes) == (name, (village, county), routes)
+
+
+@on_loop
+async def test_what_changed_while_the_websocket_was_lost_is_said_to_its_successor() -> None:
+    pair = Pair()
+    pair.unlink()
+    pair.village.switching.leave(pair.camera.id)
+    pair.county.switching.leave(pair.viewer.id)
+    pair.settle()
+    assert pair.ends[0].sinks == {}
+    assert pair.ends[1].sources.keys() == {CAMERA}
+    pair.link(resumes=True)
+    pair.settle()
+    assert pair.ends[1].sources == {}
+    assert pair.county.switching.plan.present[MEETING] == ()
+    assert pair.village.switching.plan.present[MEETING] == ()
+    assert pair.village.switching.plan.carries[COUNTY] == {}
+
+
+@on_loop
+async def test_while_the_websocket_is_lost_no_stream_is_used_for_another_track() -> None:
+    pair = Pair()
+    other = TrackId("camera-1")
+    pair.unlink()
+    pair.village.switching.leave(pair.camera.id)
+    pair.village.sit("other", TrackView(track=other, kind="video", label="camera", codec="vp8"))
+    pair.village.switching.link_said(pair.ends[0].port, LinkWant(tracks=(WantedTrack(track=other),)))
+    pair.settle()
+    assert pair.village.switching.plan.carries[COUNTY].keys() == {other}
+    assert pair.ends[0].sinks == {}
+    pair.link(resumes=True)
+    pair.settle()
+    assert pair.ends[0].sinks.keys() == pair.ends[1].sources.keys() == {other}
+
+
+@pytest.mark.parametrize("state", [PeerState.SILENT, PeerState.CLOSED, PeerState.FAILED])
+def test_media_that_dies_without_its_websocket_is_the_end_of_its_side(state: PeerState) -> None:
+    @on_loop
+    async def story() -> None:
+        pair = Pair()
+        pair.unlink()
+        media(pair.ends[1]).becomes(state)
+        pair.county.switching.settle()
+        assert pair.county.switching.trunks == {}
+        assert pair.county.gone == [VILLAGE]
+        assert pair.county.switching.plan.present[MEETING] == (pair.viewer.seat.view,)
+
+    story()
+
+
+@pytest.mark.parametrize("state", [PeerState.CONNECTING, PeerState.SILENT])
+def test_media_that_does_not_work_is_not_waited_for(state: PeerState) -> None:
+    @on_loop
+    async def story() -> None:
+        pair = Pair()
+        media(pair.ends[1]).becomes(state)
+        assert pair.county.switching.link_kept(VILLAGE) == ""
+        assert pair.county.gone == []
+        pair.unlink()
+        assert pair.county.gone == [VILLAGE]
+
+    story()
+
+
+@on_loop
+async def test_a_neighbour_that_takes_its_leave_is_gone_at_once() -> None:
+    pair = Pair()
+    pair.unlink(parted=True)
+    assert (pair.county.gone, pair.village.gone) == ([VILLAGE], [COUNTY])
+    assert pair.county.switching.trunks == pair.village.switching.trunks == {}
+
+
+@on_loop
+async def test_a_neighbour_that_does_not_come_back_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.trunks.HELD_S", 0.01)
+    pair = Pair()
+    pair.unlink()
+    assert pair.county.gone == []
+    await eventually(lambda: pair.county.gone == [VILLAGE] and pair.village.gone == [COUNTY])
+
+
+@on_loop
+async def test_a_neighbour_that_comes_anew_begins_anew() -> None:
+    pair = Pair()
+    before = pair.ends
+    pair.unlink()
+    pair.link()
+    pair.settle()
+    assert (pair.county.gone, pair.village.gone) == ([VILLAGE], [COUNTY])
+    assert not set(pair.ends) & set(before)
+    assert pair.page.slots[0].participant == "camera"
+
+
+def media(trunk: Trunk) -> LinkEnd:
+    return cast(LinkEnd, trunk._peer)

@@ -13,6 +13,7 @@ from signaling.link import (
     BACKOFF_FIRST_S,
     BACKOFF_LAST_S,
     DEAD_S,
+    DOUBT_S,
     FORGIVEN,
     PING_S,
     STUCK_S,
@@ -102,6 +103,35 @@ def test_a_quiet_link_is_asked_and_a_dead_one_is_closed_on_time() -> None:
     assert link.tick(Monotonic(now + 2 * PING_S)) == (Say(LinkPing(number=3)),)
     assert closes(link.tick(Monotonic(START + DEAD_S))) == [CloseCode.DEAD]
     assert DEAD_S < 5
+
+
+def doubts(link: Link, *lines: Line) -> list[bool]:
+    """Tick ``link`` on time over ``lines``; return whether its peer was in doubt after each."""
+    found = []
+    for line in lines:
+        deadline = link.deadline()
+        assert deadline is not None
+        link.tick(deadline, line)
+        found.append(link.doubtful)
+    return found
+
+
+def test_a_peer_that_is_silent_for_long_is_in_doubt_until_it_is_heard() -> None:
+    link = up()
+    assert doubts(link, Line(), Line(), Line()) == [False, False, True]
+    link.receive(encode(LinkPing(number=1)), Monotonic(START + 3.2))
+    assert not link.doubtful
+
+
+def test_a_peer_that_takes_what_waits_is_not_in_doubt_nor_one_for_whom_this_node_stood_still() -> None:
+    link = up()
+    assert not any(doubts(link, *(Line(taken=taken, waiting=True) for taken in range(30))))
+    link.tick(Monotonic(START + 39.9), Line(taken=30))
+    assert not link.doubtful
+
+
+def test_a_slow_answer_of_a_far_peer_is_no_reason_for_doubt() -> None:
+    assert DOUBT_S > PING_S + 1.2
 
 
 Lines = Callable[[float], Line]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from gateway.annotating import Annotating
 from gateway.clock import Clock
 from gateway.issuing import DirectiveRequest, Issuing
 from gateway.journal import Journal, Row
@@ -28,6 +29,7 @@ from signaling.messages import DeliveryChanged, DirectiveView
 from signaling.records import (
     Actor,
     DeliveryAdvanced,
+    DirectiveAnnotated,
     DirectiveClosed,
     DirectiveIssued,
     DirectiveRecalled,
@@ -40,10 +42,10 @@ __all__ = ["DirectiveRequest", "Directives"]
 
 TICK_S = 1.0
 
-DirectiveRecord = DirectiveIssued | DirectiveRecalled | DirectiveClosed | DeliveryAdvanced
+DirectiveRecord = DirectiveIssued | DirectiveRecalled | DirectiveClosed | DirectiveAnnotated | DeliveryAdvanced
 
 
-class Directives(Issuing, Reports):
+class Directives(Issuing, Annotating, Reports):
     """All directives of one node.  Construct before anything is appended; run ``run`` in a task group."""
 
     def __init__(
@@ -73,6 +75,9 @@ class Directives(Issuing, Reports):
                 case DirectiveRecalled() | DirectiveClosed():
                     self._verify(record)
                     self._carry_out_header(record.directive, directive.End(record), via)
+                case DirectiveAnnotated():
+                    self._verify(record)
+                    self._take_in(record, via)
                 case DeliveryAdvanced():
                     self._carry_out_row(record, delivery.accept(self._row(record), record), via)
         except Refused as error:
@@ -172,6 +177,17 @@ class Directives(Issuing, Reports):
         if recipient not in entry.recipients:
             raise Refused("not-a-recipient", f"{recipient} is no recipient of {directive_id}")
         return self._matrix.mine(entry, recipient)
+
+    def copy(self, directive_id: DirectiveId, division: NodeCode) -> DirectiveView | None:
+        """Return a directive as a terminal of a tier between shows it; None if it does not pass ``division``."""
+        entry = self._matrix.get(directive_id)
+        if entry is None or not self._matrix.is_copied(entry, division):
+            return None
+        return self._matrix.copy(entry, division)
+
+    def copies_for(self, division: NodeCode, limit: int = 200) -> Sequence[DirectiveView]:
+        """Return the open ones among the latest directives that ``division`` has a copy of, oldest first."""
+        return [self._matrix.copy(entry, division) for entry in self._matrix.copies_for(division, limit)][::-1]
 
     def may_read(self, directive_id: DirectiveId, actor: Actor) -> bool:
         """Return whether ``actor`` may read at least one row; False for what is unknown here."""

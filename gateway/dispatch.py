@@ -60,6 +60,7 @@ from signaling.records import (
     ConferenceConvened,
     ConferenceEnded,
     DeliveryAdvanced,
+    DirectiveAnnotated,
     DirectiveClosed,
     DirectiveExpired,
     DirectiveIssued,
@@ -115,6 +116,7 @@ RECORDS: Mapping[type, str] = {
     EscalationRaised: "escalations",
     EscalationAcknowledged: "escalations",
     DirectiveClosed: "directives",
+    DirectiveAnnotated: "directives",
     DeliveryAdvanced: "directives",
     AlarmRaised: "alarms",
     AlarmPictured: "alarms",
@@ -259,6 +261,7 @@ class Dispatch:
         yield from (view for view in self._conferences.list(who) if not view.ended)
         if who.role is Role.TERMINAL:
             yield from self._directives.open_for(who.division)
+            yield from self._directives.copies_for(who.division)
         else:
             for listed in self._directives.list(who, LISTED):
                 yield self._directives.view(listed.directive, who)
@@ -339,7 +342,9 @@ class Dispatch:
     def on_record(self, row: Row, record: AnyRecord) -> None:
         """Show a durable record to the sessions it concerns: give this to ``Outbox.on_record``."""
         match record:
-            case DirectiveIssued() | DirectiveRecalled() | DirectiveClosed() | DirectiveExpired():
+            case (
+                DirectiveIssued() | DirectiveAnnotated() | DirectiveRecalled() | DirectiveClosed() | DirectiveExpired()
+            ):
                 self._directive_changed(record)
             case DeliveryAdvanced():
                 self._delivery_changed(record)
@@ -361,13 +366,16 @@ class Dispatch:
             self._alarm_changed(alarm)
 
     def _directive_changed(
-        self, record: DirectiveIssued | DirectiveRecalled | DirectiveClosed | DirectiveExpired
+        self,
+        record: DirectiveIssued | DirectiveAnnotated | DirectiveRecalled | DirectiveClosed | DirectiveExpired,
     ) -> None:
         key = ("directive", record.directive)
         for visitor in self.sessions:
             if visitor.who.role is Role.TERMINAL:
                 if self._directives.has_recipient(record.directive, visitor.who.division):
                     visitor.say(self._directives.mine(record.directive, visitor.who.division), key)
+                elif (copy := self._directives.copy(record.directive, visitor.who.division)) is not None:
+                    visitor.say(copy, key)
             elif self._directives.may_read(record.directive, visitor.who):
                 visitor.say(self._directives.view(record.directive, visitor.who), key)
         for escalation in self._escalations.of(record.directive):

@@ -60,6 +60,12 @@ class RecallForm(Form, frozen=True, kw_only=True):
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
+class AnnotateForm(Form, frozen=True, kw_only=True):
+    """What a tier adds for the places below it."""
+
+    note: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
+
 class AnswerForm(Form, frozen=True, kw_only=True):
     """What a place answers a circular; empty: it has read it."""
 

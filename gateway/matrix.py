@@ -6,22 +6,24 @@ A report touches one row and two counters, whatever the size of the directive.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from signaling import delivery, directive
 from signaling.delivery import QUEUED, Delivery
-from signaling.directive import Directive
+from signaling.directive import Directive, Header
 from signaling.division import Tree
 from signaling.errors import Refused
 from signaling.ids import DirectiveId, NodeCode
-from signaling.messages import DirectiveView, RecipientView
+from signaling.messages import AnnotationView, DirectiveView, RecipientView
 from signaling.permission import POLICY, Action, Reach, permitted
 from signaling.records import (
     Actor,
     AnyRecord,
     DeliveryAdvanced,
+    DirectiveAnnotated,
     DirectiveClosed,
     DirectiveExpired,
     DirectiveIssued,
@@ -46,6 +48,7 @@ class Entry:
     rows: dict[NodeCode, Delivery] = field(default_factory=dict)
     counts: Counter[Stage] = field(default_factory=Counter)
     sums: Counter[str] = field(default_factory=Counter)
+    annotations: list[DirectiveAnnotated] = field(default_factory=list)
 
     def row(self, recipient: NodeCode) -> Delivery:
         return self.rows.get(recipient, QUEUED)
@@ -105,6 +108,8 @@ class Matrix:
                 entry.header = directive.evolve(entry.header, record)
                 for index in self._indices(entry):
                     index.pop(entry.number, None)
+            case DirectiveAnnotated():
+                self._entries[record.directive].annotations.append(record)
             case DeliveryAdvanced():
                 self._entries[record.directive].advance(record)
             case _:
@@ -137,6 +142,12 @@ class Matrix:
         reach = POLICY[Action.READ_DIRECTIVE].get(actor.role)
         return reach is Reach.BELOW and actor.division in entry.cover
 
+    def is_copied(self, entry: Entry, division: NodeCode) -> bool:
+        """Return whether ``division`` stands between the issuer and a recipient, and is none itself (抄送)."""
+        issuer = entry.header.issued.issuer.division
+        between = division in entry.cover and division not in entry.recipients
+        return between and division != issuer and self._tree.is_within(division, issuer)
+
     def _readable(self, entry: Entry, actor: Actor) -> tuple[NodeCode, ...]:
         recipients = entry.header.issued.recipients
         return tuple(r for r in recipients if permitted(actor, Action.READ_DIRECTIVE, r, self._tree))
@@ -160,6 +171,7 @@ class Matrix:
         own = actor.division in entry.recipients
         return self._view(
             entry,
+            actor.division,
             recipients=tuple(self.row_view(entry, r) for r in seen) if rows else (),
             total=len(seen),
             counts={stage: n for stage, n in counts.items() if n},
@@ -170,11 +182,24 @@ class Matrix:
     def mine(self, entry: Entry, recipient: NodeCode) -> DirectiveView:
         """Return what a recipient's terminal shows: the order and its own row."""
         row = self.row_view(entry, recipient)
-        return self._view(entry, recipients=(), total=1, counts={row.stage: 1}, sums=dict(row.values), mine=row)
+        counts = {row.stage: 1}
+        return self._view(entry, recipient, recipients=(), total=1, counts=counts, sums=dict(row.values), mine=row)
+
+    def copy(self, entry: Entry, division: NodeCode) -> DirectiveView:
+        """Return what a terminal of a tier between shows: the order, and to how many below it goes."""
+        below = sum(self._tree.is_within(r, division) for r in entry.recipients)
+        return self._view(entry, division, recipients=(), total=below, counts={}, sums={}, mine=None)
+
+    def copies_for(self, division: NodeCode, limit: int) -> Iterator[Entry]:
+        """Yield, newest first, the open ones of the latest ``limit`` directives that ``division`` has a copy of."""
+        for entry in itertools.islice(self.newest(), limit):
+            if entry.header.state is Header.ISSUED and self.is_copied(entry, division):
+                yield entry
 
     def _view(
         self,
         entry: Entry,
+        viewer: NodeCode,
         *,
         recipients: tuple[RecipientView, ...],
         total: int,
@@ -200,6 +225,20 @@ class Matrix:
             counts=counts,
             sums=sums,
             mine=mine,
+            annotations=tuple(self._annotation(a) for a in entry.annotations if self._in_line(a.by.division, viewer)),
+            copied=self.is_copied(entry, viewer),
+        )
+
+    def _in_line(self, one: NodeCode, other: NodeCode) -> bool:
+        return self._tree.is_within(one, other) or self._tree.is_within(other, one)
+
+    def _annotation(self, record: DirectiveAnnotated) -> AnnotationView:
+        return AnnotationView(
+            division=record.by.division,
+            division_name=self._tree.name(record.by.division),
+            by=record.by.name,
+            at=record.at,
+            note=record.note,
         )
 
     def row_view(self, entry: Entry, recipient: NodeCode) -> RecipientView:

@@ -32,6 +32,7 @@ from .records import (
     ConferenceConvened,
     ConferenceEnded,
     DeliveryAdvanced,
+    DirectiveAnnotated,
     DirectiveClosed,
     DirectiveExpired,
     DirectiveIssued,
@@ -96,6 +97,8 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
         case DirectiveRecalled() | DirectiveClosed():
             _from_above(via, here, tree)
             check_ending(record, _issued(record.directive, facts), tree)
+        case DirectiveAnnotated():
+            _annotated(record, via, here, tree, facts)
         case DeliveryAdvanced():
             _delivery(record, via, here, tree, facts)
         case AlarmRaised():
@@ -206,7 +209,24 @@ def check_ending(record: DirectiveRecalled | DirectiveClosed, issued: DirectiveI
         text.line(record.reason, "reason", MAX_REASON)
     if record.by is not None:
         vouched(record.by, record.node, tree)
-        permit(record.by, Action.RECALL, issued.issuer.division, tree)
+        action = Action.RECALL if isinstance(record, DirectiveRecalled) else Action.CLOSE
+        permit(record.by, action, issued.issuer.division, tree)
+
+
+def check_annotation(record: DirectiveAnnotated, issued: DirectiveIssued, tree: Tree) -> None:
+    """Return if a tier between the issuer and a recipient adds its word, by somebody who commands there.
+
+    Raises:
+        Refused: ``bad-text`` or ``not-permitted``.
+    """
+    text.body(record.note, "note", MAX_NOTE)
+    vouched(record.by, record.node, tree)
+    permit(record.by, Action.ANNOTATE, record.by.division, tree)
+    between = record.by.division != issued.issuer.division and tree.is_within(
+        record.by.division, issued.issuer.division
+    )
+    if not between or not any(tree.is_within(r, record.by.division) for r in issued.recipients):
+        raise Refused("not-permitted", f"{record.directive} does not pass {record.by.division[:20]}")
 
 
 def check_report(record: DeliveryAdvanced, tree: Tree) -> None:
@@ -337,6 +357,12 @@ def check_acknowledgement(record: EscalationAcknowledged, tree: Tree) -> None:
 def is_sha256(value: Sha256 | str) -> bool:
     """Return whether ``value`` is 64 lower-case hexadecimal digits."""
     return len(value) == 64 and all(c in "0123456789abcdef" for c in value)
+
+
+def _annotated(record: DirectiveAnnotated, via: NodeCode, here: NodeCode, tree: Tree, facts: Facts) -> None:
+    if via == tree.parent(here) and not tree.is_within(here, record.by.division):
+        raise Refused("wrong-direction", "an annotation is for the places below it")
+    check_annotation(record, _issued(record.directive, facts), tree)
 
 
 def _delivery(record: DeliveryAdvanced, via: NodeCode, here: NodeCode, tree: Tree, facts: Facts) -> None:

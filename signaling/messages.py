@@ -247,6 +247,16 @@ class RecipientView(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class AnnotationView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tier between added for the places below it (转办批示)."""
+
+    division: NodeCode
+    division_name: str
+    by: str
+    at: UtcMs
+    note: str
+
+
 class DirectiveView(Message, frozen=True, tag="directive", kw_only=True):
     """To a terminal: ring and show (``mine`` below ``shown``) or list it.  To a console: header and matrix."""
 
@@ -270,6 +280,9 @@ class DirectiveView(Message, frozen=True, tag="directive", kw_only=True):
     sums: dict[str, int] = {}
     """The numbers fed back, added up."""
     mine: RecipientView | None = None
+    annotations: tuple[AnnotationView, ...] = ()
+    copied: bool = False
+    """A copy for the tiers between issuer and recipients: to be known of, not to be signed for."""
 
 
 class DeliveryChanged(Message, frozen=True, tag="delivery", kw_only=True):

@@ -18,6 +18,8 @@ from .records import Actor, Role
 class Action(enum.StrEnum):
     ISSUE = "issue"
     RECALL = "recall"
+    CLOSE = "close"
+    ANNOTATE = "annotate"
     RECEIPT = "receipt"
     SIGN = "sign"
     FEEDBACK = "feedback"
@@ -52,6 +54,8 @@ class Reach(enum.Enum):
 POLICY: Mapping[Action, Mapping[Role, Reach]] = {
     Action.ISSUE: {Role.COMMANDER: Reach.BELOW},
     Action.RECALL: {Role.COMMANDER: Reach.BELOW},
+    Action.CLOSE: {Role.COMMANDER: Reach.BELOW},
+    Action.ANNOTATE: {Role.COMMANDER: Reach.BELOW},
     Action.RECEIPT: {Role.TERMINAL: Reach.OWN},
     Action.SIGN: {Role.TERMINAL: Reach.OWN},
     Action.FEEDBACK: {Role.TERMINAL: Reach.OWN},

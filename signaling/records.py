@@ -128,6 +128,15 @@ class DirectiveClosed(Record, frozen=True, tag="directive_closed", kw_only=True)
     signature: str = ""
 
 
+class DirectiveAnnotated(Record, frozen=True, tag="directive_annotated", kw_only=True):
+    """转办批示: a tier that the order passes adds ``note`` for the recipients below ``by``.  Signed by that node."""
+
+    directive: DirectiveId
+    by: Actor
+    note: str
+    signature: str = ""
+
+
 class DirectiveExpired(Record, frozen=True, tag="directive_expired", kw_only=True):
     """``expires_at`` has passed here.  Local: every node says so for itself, by its own clock."""
 
@@ -311,6 +320,7 @@ AnyRecord = (
     DirectiveIssued
     | DirectiveRecalled
     | DirectiveClosed
+    | DirectiveAnnotated
     | DirectiveExpired
     | DeliveryAdvanced
     | AlarmRaised
@@ -354,7 +364,9 @@ def decode(data: bytes) -> AnyRecord:
         raise MalformedMessage(f"record: {error}") from None
 
 
-SignedRecord = DirectiveIssued | DirectiveRecalled | DirectiveClosed | CircularSent | EscalationRaised
+SignedRecord = (
+    DirectiveIssued | DirectiveRecalled | DirectiveClosed | DirectiveAnnotated | EscalationRaised | CircularSent
+)
 """What the issuing node signs: nobody on the way down can change or invent it."""
 
 
@@ -373,6 +385,11 @@ def key(record: AnyRecord) -> RecordKey:
     return RecordKey(_key(record))
 
 
+def _digest(words: str) -> str:
+    """Return 16 hexadecimal digits that tell apart what was said in the same millisecond."""
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
 def _key(record: AnyRecord) -> str:
     match record:
         case DirectiveIssued():
@@ -381,6 +398,8 @@ def _key(record: AnyRecord) -> str:
             return f"directive:{record.directive}:recalled"
         case DirectiveClosed():
             return f"directive:{record.directive}:closed"
+        case DirectiveAnnotated():
+            return f"directive:{record.directive}:annotated:{record.node}:{record.at}:{_digest(record.note)}"
         case DirectiveExpired():
             return f"directive:{record.directive}:expired:{record.node}"
         case DeliveryAdvanced(stage=Stage.RELAYED):
@@ -400,7 +419,7 @@ def _key(record: AnyRecord) -> str:
         case CircularAnswered(text=""):
             return f"circular:{record.circular}:read:{record.place}"
         case CircularAnswered():
-            return f"circular:{record.circular}:answered:{record.place}:{record.at}"
+            return f"circular:{record.circular}:answered:{record.place}:{record.at}:{_digest(record.text)}"
         case ConferenceConvened():
             return f"conference:{record.conference}:convened"
         case ConferenceEnded():

@@ -4,6 +4,7 @@ Pure.  A node's journal is read in order, once per neighbour; ``Router.note`` re
 records are routed by (who issued a directive, who was invited), ``Router.concerns`` answers.
 
 * directives go down every link with a recipient beyond it; receipts go up to the issuing node
+* what a tier adds to a directive goes down to its recipients there, and up to the issuing node
 * alarms flood the place's line up to the root and the places of its township
 * circulars go to the places told, answers back to the place that told them
 * conferences flood to every invited site
@@ -29,6 +30,7 @@ from .records import (
     ConferenceConvened,
     ConferenceEnded,
     DeliveryAdvanced,
+    DirectiveAnnotated,
     DirectiveClosed,
     DirectiveExpired,
     DirectiveIssued,
@@ -97,6 +99,11 @@ class Router:
             case DirectiveIssued() | DirectiveRecalled() | DirectiveClosed():
                 directive = self._directives.get(record.directive)
                 return directive is not None and neighbour in directive.neighbours
+            case DirectiveAnnotated():
+                down = self._tree.is_within(neighbour, record.by.division)
+                known = self._directives.get(record.directive)
+                passes = known is not None and neighbour in known.neighbours
+                return (down and passes) or self._goes_up(record.directive, neighbour)
             case DeliveryAdvanced():
                 return self._goes_up(record.directive, neighbour)
             case AlarmRaised() | AlarmPictured() | AlarmAdvanced():

@@ -26,6 +26,7 @@ from .records import (
     ConferenceConvened,
     ConferenceEnded,
     DeliveryAdvanced,
+    DirectiveAnnotated,
     DirectiveClosed,
     DirectiveExpired,
     DirectiveIssued,
@@ -75,6 +76,8 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
             return record.directive, record.issuer, f"{record.urgency} {record.title} ({len(record.recipients)})"
         case DirectiveRecalled():
             return record.directive, record.by, record.reason
+        case DirectiveAnnotated():
+            return record.directive, record.by, record.note
         case DirectiveClosed():
             return record.directive, record.by, ""
         case DirectiveExpired():
@@ -130,6 +133,8 @@ def _places(record: AnyRecord, facts: Facts) -> Iterable[NodeCode]:
         case DirectiveRecalled() | DirectiveClosed() | DirectiveExpired():
             issued = facts.issued(record.directive)
             return issued.recipients if issued else ()
+        case DirectiveAnnotated():
+            return (record.by.division,)
         case DeliveryAdvanced():
             return (record.recipient,)
         case AlarmRaised() | AlarmPictured() | AlarmAdvanced():

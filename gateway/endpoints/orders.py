@@ -55,6 +55,12 @@ async def _recall(call: Call) -> web.Response:
     return await _directive(call)
 
 
+async def _annotate(call: Call) -> web.Response:
+    form = await call.form(forms.AnnotateForm)
+    await call.services.directives.annotate(call.actor, DirectiveId(call.id()), form.note)
+    return await _directive(call)
+
+
 async def _close(call: Call) -> web.Response:
     await call.form(forms.EmptyForm)
     await call.services.directives.close(call.actor, DirectiveId(call.id()))
@@ -73,5 +79,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint("POST", f"{_DIRECTIVE}/done", "Say it is carried out", _done, 200, forms.DoneForm, "the directive"),
     Endpoint("POST", f"{_DIRECTIVE}/recall", "Take a directive back", _recall, 200, forms.RecallForm, "the directive"),
+    Endpoint(
+        "POST", f"{_DIRECTIVE}/annotate", "Add a word on the way", _annotate, 200, forms.AnnotateForm, "the directive"
+    ),
     Endpoint("POST", f"{_DIRECTIVE}/close", "Close a directive", _close, 200, forms.EmptyForm, "the directive"),
 )

@@ -33,6 +33,7 @@ from signaling.records import (
     CircularAnswered,
     CircularSent,
     DeliveryAdvanced,
+    DirectiveAnnotated,
     DirectiveClosed,
     DirectiveIssued,
     DirectiveRecalled,
@@ -67,7 +68,7 @@ class Node:
         self.journal = Journal.open(self.directory / "journal.sqlite", code, self.clock)
         self.blobs = Blobs(self.directory / "blobs")
         self.refusals = Refusals(code, self.journal, self.clock, self.telemetry)
-        keys = keys_of(code, *TREE.path_up(code), *TREE.children(TREE.parent(code) or code), *TREE.children(code))
+        keys = keys_of(code, *TREE)
         common = SimpleNamespace(
             journal=self.journal, clock=self.clock, telemetry=self.telemetry, refusals=self.refusals
         )
@@ -80,7 +81,9 @@ class Node:
 
     def dispatch(self, record: AnyRecord, via: NodeCode) -> None:
         match record:
-            case DirectiveIssued() | DirectiveRecalled() | DirectiveClosed() | DeliveryAdvanced():
+            case (
+                DirectiveIssued() | DirectiveRecalled() | DirectiveClosed() | DirectiveAnnotated() | DeliveryAdvanced()
+            ):
                 self.directives.receive(record, via)
             case EscalationRaised() | EscalationAcknowledged():
                 self.escalations.receive(record, via)

@@ -115,6 +115,11 @@ export class Api {
     return directives.map(directiveView)
   }
 
+  /** Add a word for the places below us to a directive that passes. */
+  async annotate(id: string, note: string): Promise<DirectiveView> {
+    return directiveView(await this.post<Directive>(`directives/${encodeURIComponent(id)}/annotate`, { note }))
+  }
+
   async directive(id: string): Promise<DirectiveView> {
     return directiveView(await this.get<Directive>(`directives/${encodeURIComponent(id)}`))
   }

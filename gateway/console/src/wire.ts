@@ -204,6 +204,15 @@ export interface RecipientView {
   note: string
 }
 
+/** What a tier between added for the places below it (转办批示). */
+export interface AnnotationView {
+  division: string
+  division_name: string
+  by: string
+  at: number
+  note: string
+}
+
 /** To a terminal: ring and show (``mine`` below ``shown``) or list it. To a console: header and matrix. */
 export interface DirectiveView {
   type: "directive"
@@ -223,6 +232,8 @@ export interface DirectiveView {
   counts: Readonly<Record<string, number>>
   sums: Readonly<Record<string, number>>
   mine: RecipientView | null
+  annotations: ReadonlyArray<AnnotationView>
+  copied: boolean
 }
 
 /** One row of a matrix moved. */

@@ -26,7 +26,8 @@ export function directive(part: Partial<DirectiveView> = {}): DirectiveView {
   return {
     type: "directive", directive: "d1", urgency: "P0", title: "转移群众", text: "立即转移", issuer,
     issuer_name: "衡山县", issued_at: 10, expires_at: 10_000_000, sign_by: 10_000, exercise: false, state: "issued",
-    recipients: [], total: 0, counts: {}, sums: {}, mine: null, ...part,
+    recipients: [], total: 0, counts: {}, sums: {}, mine: null,
+    annotations: [], copied: false, ...part,
   }
 }
 

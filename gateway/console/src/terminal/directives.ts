@@ -27,6 +27,7 @@ export function front(page: Page, view: DirectiveView): TemplateResult {
       </p>
       <h1 id="front-title" tabindex="-1" data-testid="directive-title">${view.title}</h1>
       <p class="front-text ${ui.expanded ? "" : "two-lines"}" data-testid="directive-text">${view.text}</p>
+      ${annotations(view)}
       <p class="front-from">${from(view)}</p>
       <div class="row">
         <button class="ghost" @click=${() => page.set({ expanded: !ui.expanded })} data-testid="directive-more">
@@ -80,6 +81,7 @@ function row(page: Page, view: DirectiveView): TemplateResult {
     <details>
       <summary>${t("common.details")}</summary>
       <p class="directive-text">${view.text}</p>
+      ${annotations(view)}
       <p class="when">${from(view)}</p>
     </details>
     ${open && !signed
@@ -92,9 +94,17 @@ function row(page: Page, view: DirectiveView): TemplateResult {
   </li>`
 }
 
+/** What the tiers between added for us. */
+function annotations(view: DirectiveView): TemplateResult[] {
+  return view.annotations.map(
+    (one) => html`<p class="annotation" data-testid="annotation"><strong>${t("directive.annotation", { name: one.division_name })}</strong> ${one.note}</p>`,
+  )
+}
+
 function standing(view: DirectiveView): string {
   if (view.state !== "issued") return tOr(`directive.state.${view.state}`, view.state)
   if (view.mine?.signed_at) return `${t("directive.signed")} ${view.mine.signed_by} ${beijing(view.mine.signed_at)}`
+  if (view.copied) return t("directive.copied")
   return view.mine === null ? "" : t("directive.unsigned")
 }
 

@@ -33,6 +33,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Look at settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+cap_app = typer.Typer(help="Common Alerting Protocol 1.2.", no_args_is_help=True)
+app.add_typer(cap_app, name="cap")
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="TOML settings of the node.")]
 AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on the last line.")]
@@ -253,6 +255,28 @@ def config_reference() -> None:
     from gateway.reference import render
 
     typer.echo(render(), nl=False)
+
+
+@cap_app.command("check")
+def cap_check(
+    file: Annotated[Path, typer.Argument(help="A CAP 1.2 message.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say every rule of CAP 1.2 a file breaks; exit code 2 if it breaks any."""
+    from signaling import cap
+
+    try:
+        with file.open("rb") as source:
+            data = source.read(cap.MAX_BYTES + 1)
+    except OSError as error:
+        _fail(str(error))
+    found = cap.broken(data)
+    for one in found:
+        typer.echo(f"{file}: {one}", err=True)
+    rows = [{"rule": one.rule, "where": one.where, "text": one.text} for one in found]
+    _result({"ok": not found, "broken": rows}, f"{file}: {'fine' if not found else f'{len(found)} broken'}", as_json)
+    if found:
+        raise typer.Exit(MISTAKE)
 
 
 @app.command()

@@ -93,6 +93,7 @@ class Alarms(admission.Facts):
         self._alarms: dict[AlarmId, Alarm] = {}
         self._tentative: Tentative[AlarmId, Alarm] = Tentative()
         self._events: dict[Event, AlarmRaised] = {}
+        self._named: dict[str, AlarmId] = {}
         self._pending_events: Tentative[Event, tuple[AlarmRaised, asyncio.Future[Seq]]] = Tentative()
         self._pictured: dict[Sha256, AlarmId] = {}
         journal.follow(self._fold, ("alarm:",))
@@ -188,7 +189,7 @@ class Alarms(admission.Facts):
             note=note,
         )
         try:
-            admission.check_step(record, self._tree)
+            admission.check_step(record, self._tree, known.raised)
             durable = self._carry_out(record, alarm.decide(known, record), via=None)
         except Refused as error:
             self._refusals.answer(actor, Action.ADVANCE_ALARM, alarm_id, error)
@@ -229,6 +230,10 @@ class Alarms(admission.Facts):
         state = self._state(alarm)
         return state.raised if state else None
 
+    def named(self, event: str) -> AlarmId | None:
+        """Return the first alarm known here, raised at whatever node, that carries ``event``."""
+        return self._named.get(event)
+
     def _state(self, alarm_id: AlarmId) -> Alarm | None:
         return self._tentative.get(alarm_id) or self._alarms.get(alarm_id)
 
@@ -242,6 +247,8 @@ class Alarms(admission.Facts):
         for row in rows:
             match row.record:
                 case AlarmRaised() as record:
+                    if record.event:
+                        self._named.setdefault(record.event, record.alarm)
                     if record.event and record.node == self._node:
                         self._events[(record.by.name, record.by.division, record.source, record.event)] = record
                 case AlarmPictured() as record:
@@ -303,11 +310,19 @@ class Alarms(admission.Facts):
         Raises:
             Refused: ``unknown-alarm`` or ``not-permitted``.
         """
+        return self.card(self.state(alarm_id, actor))
+
+    def state(self, alarm_id: AlarmId, actor: Actor) -> Alarm:
+        """Return an alarm as far as it has come.
+
+        Raises:
+            Refused: ``unknown-alarm`` or ``not-permitted``.
+        """
         state = self._alarms.get(alarm_id)
         if state is None:
             raise Refused("unknown-alarm", f"no alarm {alarm_id[:64]!r} here")
         permit(actor, Action.READ_ALARM, state.raised.place, self._tree)
-        return self.card(state)
+        return state
 
     def list(self, actor: Actor, limit: int = 200) -> Sequence[AlarmView]:
         """Return the newest alarms ``actor`` is told of."""

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from .calls import BASE, Call, Endpoint, Services, as_json, bearer
-from .endpoints import alarms, audit, circulars, escalations, meetings, orders, people, places, streams
+from .endpoints import alarms, audit, circulars, escalations, interchange, meetings, orders, people, places, streams
 
 __all__ = ["BASE", "ENDPOINTS", "Endpoint", "Services", "bearer", "routes"]
 
@@ -23,6 +23,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *escalations.ENDPOINTS,
     *alarms.ENDPOINTS,
     *circulars.ENDPOINTS,
+    *interchange.ENDPOINTS,
     *audit.ENDPOINTS,
     *streams.ENDPOINTS,
 )

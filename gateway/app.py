@@ -43,6 +43,7 @@ from .dispatch import Dispatch
 from .ending import end_all, end_process_within
 from .escalations import Escalations
 from .gauges import Gauges
+from .interchange import Interchange
 from .journal import Journal, JournalError, Row
 from .links import Links
 from .load import Limits
@@ -153,6 +154,7 @@ class Node:
         escalations = Escalations(code, tree, auth.keys, journal, clock, refusals, directives)
         alarms = Alarms(code, tree, journal, blobs, clock, telemetry.default, refusals)
         circulars = Circulars(code, tree, auth.keys, journal, clock, telemetry.default, refusals)
+        exchange = Interchange(code, tree, directives, alarms, journal, clock, telemetry.default, refusals)
         audit = Audit(code, tree, journal, clock, refusals, directives)
         loads = Loads(clock, engine, Limits(config.load.worker_share, config.load.lag_ms / 1_000))
         conferences = Conferences(code, tree, journal, router, refusals, clock, engine, peers, loads)
@@ -195,6 +197,7 @@ class Node:
             escalations=escalations,
             alarms=alarms,
             circulars=circulars,
+            interchange=exchange,
             audit=audit,
             conferences=conferences,
             presence=presence,

@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 JSON = "application/json"
 SDP = "application/sdp"
+CAP = "application/cap+xml"
+XML = (CAP, "application/xml", "text/xml")
 MULTIPART = "multipart/form-data"
 MAX_PARTS = 8
 
@@ -53,6 +55,16 @@ async def read_sdp(request: web.Request, limits: Limits) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         raise ProblemError(problems.of_code("sdp-malformed", "not UTF-8")) from None
+
+
+async def read_cap(request: web.Request, limit: int, limits: Limits) -> bytes:
+    """Return the body as XML of at most ``limit`` bytes, not parsed.
+
+    Raises:
+        ProblemError: 408, 413 or 415.
+    """
+    _expect(request, *XML)
+    return await read(request, limit, limits.deadline_s)
 
 
 async def read_alarm(request: web.Request, kind: type[T], limits: Limits) -> tuple[T, bytes | None]:
@@ -111,9 +123,10 @@ def parse_json(data: bytes, kind: type[T]) -> T:
         raise ProblemError(problems.of_code("malformed-json", str(error)[:200], 400)) from None
 
 
-def _expect(request: web.Request, content_type: str) -> None:
-    if request.content_type != content_type:
-        raise ProblemError(problems.of_status(415, f"send {content_type}", {"Accept": content_type}))
+def _expect(request: web.Request, *content_types: str) -> None:
+    if request.content_type not in content_types:
+        accept = ", ".join(content_types)
+        raise ProblemError(problems.of_status(415, f"send {accept}", {"Accept": accept}))
 
 
 def _refuse_length(request: web.Request, limit: int) -> None:

@@ -25,6 +25,7 @@ from .clock import Clock
 from .config import Config
 from .directives import Directives
 from .escalations import Escalations
+from .interchange import Interchange
 from .templates import Template
 
 BASE = "/api/v1"
@@ -69,6 +70,7 @@ class Services:
     escalations: Escalations
     alarms: Alarms
     circulars: Circulars
+    interchange: Interchange
     audit: Audit
     conferences: Conferences
     presence: Presence
@@ -106,7 +108,7 @@ Answer = Callable[[Call], Awaitable[web.StreamResponse]]
 class Endpoint:
     """One row of the interface.
 
-    ``body``: the form, or "sdp" or "alarm"; ``gives``: what a success carries, in words;
+    ``body``: the form, or "sdp", "cap" or "alarm"; ``gives``: what a success carries, in words;
     ``query``: parameter to meaning.
     """
 

@@ -22,6 +22,7 @@ from gateway.register import Parts
 from gateway.reports import Reports
 from gateway.telemetry import Telemetry
 from signaling import admission, delivery, directive
+from signaling.directive import Directive
 from signaling.division import Tree
 from signaling.errors import LocalError, Refused
 from signaling.ids import DirectiveId, NodeCode, UtcMs
@@ -130,6 +131,17 @@ class Directives(Issuing, Annotating, Reports):
         self._carry_out_header(directive_id, directive.End(signed), via=None)
 
     # ---- views -----------------------------------------------------------------------------------
+
+    def order(self, directive_id: DirectiveId, actor: Actor) -> Directive:
+        """Return what was ordered and whether it still holds.
+
+        Raises:
+            Refused: ``unknown-directive`` or ``not-permitted``.
+        """
+        entry = self._entry(directive_id)
+        if not self._matrix.may_read(entry, actor):
+            raise Refused("not-permitted", f"{directive_id} concerns nobody of {actor.division}")
+        return entry.header
 
     def view(self, directive_id: DirectiveId, actor: Actor) -> DirectiveView:
         """Return a directive with the rows of its matrix that ``actor`` may read.

@@ -73,6 +73,8 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 def _content(body: type[msgspec.Struct] | str) -> dict[str, Any]:
     if body == "sdp":
         return {bodies.SDP: {"schema": {"type": "string"}}}
+    if body == "cap":
+        return {kind: {"schema": {"type": "string"}} for kind in bodies.XML}
     if body == "alarm":
         alarm = {"$ref": "#/components/schemas/AlarmRequest"}
         form = {"type": "object", "required": ["alarm"], "properties": {"alarm": alarm, "snapshot": _JPEG}}

@@ -67,6 +67,9 @@ _BY_CODE: Mapping[str, int] = {
     "not-a-recipient": 403,
     "unknown-message": 400,
     "bad-text": 422,
+    "cap-own": 409,
+    "cap-too-large": 413,
+    "cap-xml": 400,
     "record-too-large": 413,
     "link-invalid": 401,
     "sign-in-wrong": 401,
@@ -84,6 +87,7 @@ _BY_CODE: Mapping[str, int] = {
     "picture-busy": 503,
 }
 _BY_PREFIX: tuple[tuple[str, int], ...] = (
+    ("cap-", 422),
     ("token-", 401),
     ("unknown-", 404),
     ("too-many", 429),

@@ -27,6 +27,7 @@ from .records import (
     AlarmState,
     AnyRecord,
     AuditRead,
+    CapReceived,
     CircularAnswered,
     CircularSent,
     ConferenceConvened,
@@ -57,6 +58,9 @@ MAX_VALUE = 1_000_000_000
 
 ALARM_ACTIONS = {AlarmState.ON_SITE: Action.REPORT_ALARM, AlarmState.HANDLED: Action.REPORT_ALARM}
 """Those on the spot report arrival and handling; every other step is the command centre's."""
+
+TAKEN_BACK = frozenset({AlarmState.FALSE, AlarmState.MERGED})
+"""What the one who raised an alarm may say of it before anybody confirms it."""
 
 
 class Facts:
@@ -107,7 +111,7 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
         case AlarmPictured():
             _pictured(record, facts)
         case AlarmAdvanced():
-            check_step(record, tree)
+            check_step(record, tree, facts.raised(record.alarm))
         case CircularSent():
             check_circular(record, tree)
             if not any(tree.next_hop(here, place) != via for place in record.to):
@@ -136,7 +140,13 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
                 raise Refused("unknown-escalation", f"no such list of {record.directive[:MAX_ID]}")
             check_acknowledgement(record, tree)
         case (
-            DirectiveExpired() | ParticipantJoined() | ParticipantLeft() | TimerFired() | RedialOrdered() | NoticeSent()
+            DirectiveExpired()
+            | ParticipantJoined()
+            | ParticipantLeft()
+            | TimerFired()
+            | RedialOrdered()
+            | NoticeSent()
+            | CapReceived()
         ):
             raise Refused("wrong-direction", f"{type(record).__name__} never crosses a link")
         case _:
@@ -267,15 +277,17 @@ def check_alarm(record: AlarmRaised, tree: Tree) -> None:
     permit(record.by, Action.RAISE_ALARM, record.place, tree)
 
 
-def check_step(record: AlarmAdvanced, tree: Tree) -> None:
-    """Return if the step is well formed and taken by somebody who may.
+def check_step(record: AlarmAdvanced, tree: Tree, raised: AlarmRaised | None) -> None:
+    """Return if the step is well formed and taken by somebody who may; who raised an alarm may take it back.
 
     Raises:
         Refused: ``bad-text`` or ``not-permitted``.
     """
     text.body(record.note, "note", MAX_NOTE, empty=True)
     vouched(record.by, record.node, tree)
-    permit(record.by, ALARM_ACTIONS.get(record.state, Action.ADVANCE_ALARM), record.place, tree)
+    taken_back = raised is not None and raised.by == record.by and record.state in TAKEN_BACK
+    action = Action.RAISE_ALARM if taken_back else ALARM_ACTIONS.get(record.state, Action.ADVANCE_ALARM)
+    permit(record.by, action, record.place, tree)
 
 
 def check_picture(record: AlarmPictured) -> None:

@@ -34,6 +34,7 @@ class Action(enum.StrEnum):
     PUBLISH = "publish"
     SNAPSHOT = "snapshot"
     RAISE_ALARM = "raise_alarm"
+    IMPORT = "import"
     REPORT_ALARM = "report_alarm"
     ADVANCE_ALARM = "advance_alarm"
     READ_ALARM = "read_alarm"
@@ -86,6 +87,7 @@ POLICY: Mapping[Action, Mapping[Role, Reach]] = {
     Action.PUBLISH: {Role.TERMINAL: Reach.OWN, Role.DEVICE: Reach.OWN, Role.COMMANDER: Reach.OWN},
     Action.SNAPSHOT: {Role.TERMINAL: Reach.OWN, Role.COMMANDER: Reach.BELOW},
     Action.RAISE_ALARM: {Role.TERMINAL: Reach.BELOW, Role.DEVICE: Reach.BELOW, Role.COMMANDER: Reach.BELOW},
+    Action.IMPORT: {Role.DEVICE: Reach.BELOW, Role.COMMANDER: Reach.BELOW},
     Action.REPORT_ALARM: {Role.TERMINAL: Reach.BELOW, Role.COMMANDER: Reach.BELOW},
     Action.ADVANCE_ALARM: {Role.COMMANDER: Reach.BELOW},
     Action.READ_ALARM: {

@@ -316,6 +316,24 @@ class NoticeSent(Record, frozen=True, tag="notice_sent", kw_only=True):
     people: tuple[str, ...]
 
 
+class CapReceived(Record, frozen=True, tag="cap_received", kw_only=True):
+    """A CAP message of somebody else's came in by ``by``, and what came of it.  Local; said once for each message."""
+
+    by: Actor
+    sender: str
+    identifier: str
+    msg_type: str
+    event: str
+    """The message's name as alarms carry it."""
+    about: tuple[str, ...]
+    """The names of the messages it refers to."""
+    exercise: bool
+    effect: str
+    """raised, replaced, withdrawn, acknowledged, noted (nothing here to act on) or ignored (a test or a draft)."""
+    alarm: AlarmId | None = None
+    note: str = ""
+
+
 AnyRecord = (
     DirectiveIssued
     | DirectiveRecalled
@@ -339,6 +357,7 @@ AnyRecord = (
     | EscalationAcknowledged
     | RedialOrdered
     | NoticeSent
+    | CapReceived
 )
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
@@ -440,6 +459,8 @@ def _key(record: AnyRecord) -> str:
             return f"escalation:{record.directive}:{record.superior}:{record.n}:acknowledged"
         case RedialOrdered():
             return f"redial:{record.notice}"
+        case CapReceived():
+            return f"cap:{record.event}"
         case NoticeSent():
             return f"notice:{record.notice}:{record.adapter}"
         case _:

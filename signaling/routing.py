@@ -25,6 +25,7 @@ from .records import (
     AlarmRaised,
     AnyRecord,
     AuditRead,
+    CapReceived,
     CircularAnswered,
     CircularSent,
     ConferenceConvened,
@@ -132,6 +133,7 @@ class Router:
                 | TimerFired()
                 | RedialOrdered()
                 | NoticeSent()
+                | CapReceived()
             ):
                 return False
             case _:

@@ -32,14 +32,23 @@ def body(value: str, field: str, limit: int, *, empty: bool = False) -> str:
     return _checked(value, field, limit, "\n\t", empty)
 
 
+def shown(value: str) -> str:
+    """Return what somebody else wrote with a blank for every character that may not be shown."""
+    return "".join(" " if _refused(character, "\n\t") else character for character in value)
+
+
+def _refused(character: str, allowed: str) -> bool:
+    if character in allowed:
+        return False
+    return character in _TURNING or unicodedata.category(character) in _REFUSED_CATEGORIES
+
+
 def _checked(value: str, field: str, limit: int, allowed: str, empty: bool) -> str:
     if len(value) > limit:
         raise Refused("bad-text", f"{field}: {len(value)} characters, limit {limit}")
     if not empty and not value.strip():
         raise Refused("bad-text", f"{field}: empty")
     for character in value:
-        if character in allowed:
-            continue
-        if character in _TURNING or unicodedata.category(character) in _REFUSED_CATEGORIES:
+        if _refused(character, allowed):
             raise Refused("bad-text", f"{field}: character U+{ord(character):04X} is not allowed")
     return value

@@ -21,6 +21,7 @@ from .records import (
     AlarmRaised,
     AnyRecord,
     AuditRead,
+    CapReceived,
     CircularAnswered,
     CircularSent,
     ConferenceConvened,
@@ -114,6 +115,8 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
             return record.directive, record.by, f"{_name(record.superior, tree)}: {record.n} {record.note}".strip()
         case RedialOrdered():
             return record.directive, None, f"({len(record.places)})"
+        case CapReceived():
+            return record.alarm or "", record.by, f"{record.sender},{record.identifier}: {record.effect}"
         case NoticeSent():
             told = f"{record.adapter} {record.outcome}".strip()
             return record.subject, None, f"{told} ({len(record.places)}, {len(record.people)})"
@@ -162,6 +165,8 @@ def _places(record: AnyRecord, facts: Facts) -> Iterable[NodeCode]:
             return (record.superior,)
         case RedialOrdered() | NoticeSent():
             return record.places
+        case CapReceived():
+            return (record.by.division,)
         case _:
             assert_never(record)
 

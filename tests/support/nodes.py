@@ -17,6 +17,7 @@ from gateway.blobs import Blobs
 from gateway.circulars import Circulars
 from gateway.directives import Directives
 from gateway.escalations import Escalations
+from gateway.interchange import Interchange
 from gateway.journal import Journal
 from gateway.keys import NodeKeys
 from gateway.refusals import Refusals
@@ -77,6 +78,7 @@ class Node:
         self.escalations = Escalations(code, TREE, keys, self.journal, self.clock, self.refusals, self.directives)
         self.alarms = Alarms(code, TREE, blobs=self.blobs, **vars(common))
         self.circulars = Circulars(code, TREE, keys, **vars(common))
+        self.interchange = Interchange(code, TREE, self.directives, self.alarms, **vars(common))
         self.audit = Audit(code, TREE, self.journal, self.clock, self.refusals, self.directives)
 
     def dispatch(self, record: AnyRecord, via: NodeCode) -> None:

@@ -79,8 +79,10 @@ def judge(role: Role, action: Action, actor: str, target: str, places: Places) -
             personal = {Action.RECEIPT, Action.SIGN, Action.FEEDBACK, Action.READ_DIRECTIVE}
             spoken = {Action.READ_CIRCULAR, Action.ANSWER_CIRCULAR}
             return own and action in personal | spoken | {Action.JOIN, Action.PUBLISH, Action.SNAPSHOT}
-        case Role.DEVICE:  # raises alarms and sends pictures, reads nothing
-            return (over and action is Action.RAISE_ALARM) or (own and action in {Action.JOIN, Action.PUBLISH})
+        case Role.DEVICE:  # raises alarms, its own and those of other systems, and sends pictures; reads nothing
+            return (over and action in {Action.RAISE_ALARM, Action.IMPORT}) or (
+                own and action in {Action.JOIN, Action.PUBLISH}
+            )
         case Role.AUDITOR:  # reads its subtree, changes nothing
             return over and action in READS | {Action.JOIN}
         case Role.ADMIN:  # keeps the node running: reads, and administers

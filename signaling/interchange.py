@@ -1,0 +1,324 @@
+"""What directives and alarms are in CAP 1.2, and what an alert of somebody else's asks of this node.
+
+Pure.  A directive's or an alarm's first message is an Alert; what changes it later is a message of its own that
+names the first: an Update when it was superseded or moved on, a Cancel when it was recalled or found false.  An
+exercise has status Exercise, whatever else it is.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from . import cap, geodesy, text
+from .admission import MAX_NAME, MAX_NOTE
+from .alarm import MAX_TEXT_BYTES, Alarm
+from .cap import Alert, Area, Category, Certainty, Circle, Info, MsgType, Pair, Reference, Scope, Severity, Status, When
+from .directive import Directive, Header
+from .division import Tree
+from .errors import Refused
+from .ids import NodeCode, UtcMs
+from .records import AlarmState, Mode, ScopeItem, Urgency
+
+GEOCODE = "行政区划代码"
+"""What we name a 12-digit division code; read under any name."""
+LISTED = 1_000
+"""Recipients named one by one; beyond that the places of the scope are named."""
+NAMED = 8
+ALARM_KM = 0.5
+"""How far about an alarm's position its message speaks of, km: positions are those of places."""
+RESTRICTION = "应急指挥体系内部 / emergency command only"
+EVENT_PREFIX = "cap:"
+
+OUT: dict[Urgency, tuple[When, Severity]] = {
+    Urgency.P0: (When.IMMEDIATE, Severity.EXTREME),
+    Urgency.P1: (When.IMMEDIATE, Severity.SEVERE),
+    Urgency.P2: (When.EXPECTED, Severity.MODERATE),
+    Urgency.P3: (When.FUTURE, Severity.MINOR),
+}
+_GRAVE = {Severity.EXTREME: 0, Severity.SEVERE: 1, Severity.MODERATE: 2, Severity.UNKNOWN: 2, Severity.MINOR: 3}
+_LATER = {When.FUTURE: 1, When.PAST: 2}
+
+CATEGORIES: dict[str, Category] = {
+    "flood": Category.MET,
+    "water_level": Category.MET,
+    "rain": Category.MET,
+    "fire": Category.FIRE,
+    "smoke": Category.FIRE,
+    "geology": Category.GEO,
+    "traffic": Category.TRANSPORT,
+    "person": Category.RESCUE,
+    "gas": Category.CBRNE,
+}
+"""Kinds of alarms that say what sort of thing happened; all others are Safety."""
+
+_MOVED: dict[AlarmState, tuple[MsgType, Certainty]] = {
+    AlarmState.TRIGGERED: (MsgType.ALERT, Certainty.POSSIBLE),
+    AlarmState.FALSE: (MsgType.CANCEL, Certainty.UNLIKELY),
+    AlarmState.MERGED: (MsgType.CANCEL, Certainty.UNKNOWN),
+}
+"""All other states are an Update of something observed."""
+
+
+def urgency_of(when: When, severity: Severity) -> Urgency:
+    """Return our urgency of the standard's; of a message made from ours, the one it was made from."""
+    return list(Urgency)[min(3, _GRAVE[severity] + _LATER.get(when, 0))]
+
+
+def sender_of(node: NodeCode) -> str:
+    """Return how a node is named as a sender."""
+    return f"wuji.{node}"
+
+
+# ---- going out -----------------------------------------------------------------------------------
+
+
+def of_directive(
+    header: Directive, tree: Tree, *, public: bool, within: NodeCode | None = None, reason: str = ""
+) -> Alert:
+    """Return the newest message about a directive.
+
+    Args:
+        public: For everybody; otherwise restricted to those who command.
+        within: Whose part of it this is: only recipients at or below are named, and it is a message of its own.
+        reason: Why it was recalled.
+    """
+    issued = header.issued
+    part = "" if within is None else f".{within}"
+    first = Reference(
+        sender=sender_of(issued.node), identifier=f"{issued.directive}{part}", sent=cap.time_of(issued.at)
+    )
+    recalled = header.state is Header.RECALLED
+    recipients = [r for r in issued.recipients if within is None or tree.is_within(r, within)]
+    when, severity = OUT[issued.urgency]
+    info = Info(
+        language="zh-CN",
+        category=(Category.SAFETY,),
+        event=issued.title,
+        urgency=When.PAST if recalled else when,
+        severity=severity,
+        certainty=Certainty.LIKELY,
+        expires=cap.time_of(issued.expires_at),
+        sender_name=tree.name(issued.issuer.division),
+        headline=f"【演练】{issued.title}" if issued.exercise else issued.title,
+        description=f"已撤回：{reason}" if recalled and reason else "已撤回" if recalled else issued.text,
+        parameter=(Pair(value_name="wuji:urgency", value=issued.urgency),),
+        area=(_places(recipients, issued.scope, tree),),
+    )
+    return _message(
+        first,
+        suffix=".recalled" if recalled else "",
+        at=header.ended_at if recalled else None,
+        kind=MsgType.CANCEL if recalled else MsgType.ALERT,
+        exercise=issued.exercise,
+        public=public,
+        info=(info,),
+    )
+
+
+def of_alarm(state: Alarm, tree: Tree, *, public: bool) -> Alert:
+    """Return the newest message about an alarm: what it was, and what it has come to."""
+    raised = state.raised
+    kind, certainty = _MOVED.get(state.state, (MsgType.UPDATE, Certainty.OBSERVED))
+    step = next((step for step in reversed(state.steps) if step.state is state.state), None)
+    when, severity = OUT[raised.urgency]
+    over = state.state in (AlarmState.HANDLED, AlarmState.CLOSED) or kind is MsgType.CANCEL
+    info = Info(
+        language="zh-CN",
+        category=(CATEGORIES.get(raised.kind, Category.SAFETY),),
+        event=raised.kind,
+        urgency=When.PAST if over else when,
+        severity=severity,
+        certainty=certainty,
+        sender_name=tree.name(raised.place),
+        headline=f"【演练】{raised.kind}" if raised.exercise else raised.kind,
+        description=raised.text,
+        instruction=(step.note or None) if step else None,
+        parameter=(
+            Pair(value_name="wuji:urgency", value=raised.urgency),
+            Pair(value_name="wuji:state", value=state.state),
+        ),
+        area=(_spot(state, tree),),
+    )
+    first = Reference(sender=sender_of(raised.node), identifier=raised.alarm, sent=cap.time_of(raised.at))
+    return _message(
+        first,
+        suffix="" if step is None else f".{step.state}",
+        at=None if step is None else step.at,
+        kind=kind,
+        exercise=raised.exercise,
+        public=public,
+        info=(info,),
+    )
+
+
+def _message(
+    first: Reference,
+    *,
+    suffix: str,
+    at: UtcMs | None,
+    kind: MsgType,
+    exercise: bool,
+    public: bool,
+    info: tuple[Info, ...],
+    also: tuple[Reference, ...] = (),
+) -> Alert:
+    """Return a message; one that is not an Alert names ``first``, or ``also`` where that is what it is about."""
+    return Alert(
+        identifier=f"{first.identifier}{suffix}",
+        sender=first.sender,
+        sent=first.sent if at is None else cap.time_of(at),
+        status=Status.EXERCISE if exercise else Status.ACTUAL,
+        msg_type=kind,
+        scope=Scope.PUBLIC if public else Scope.RESTRICTED,
+        restriction=None if public else RESTRICTION,
+        note=f"演练 exercise {first.identifier}" if exercise else None,
+        references=() if kind is MsgType.ALERT else also or (first,),
+        info=info,
+    )
+
+
+def _places(recipients: Sequence[NodeCode], scope: Iterable[ScopeItem], tree: Tree) -> Area:
+    codes = recipients if len(recipients) <= LISTED else [item.node for item in scope]
+    named = dict.fromkeys(item.node for item in scope if item.mode is not Mode.SELF) or dict.fromkeys(codes)
+    names = [tree.name(code) for code in list(named)[:NAMED]]
+    return Area(
+        area_desc="、".join(names) + ("等" if len(named) > NAMED else ""),
+        geocode=tuple(Pair(value_name=GEOCODE, value=code) for code in dict.fromkeys(codes)),
+    )
+
+
+def _spot(state: Alarm, tree: Tree) -> Area:
+    raised = state.raised
+    circles: tuple[Circle, ...] = ()
+    if raised.longitude is not None and raised.latitude is not None:
+        longitude, latitude = geodesy.to_wgs84(raised.longitude, raised.latitude)
+        circles = (Circle(latitude=round(latitude, 6), longitude=round(longitude, 6), radius_km=ALARM_KM),)
+    return Area(
+        area_desc=tree.name(raised.place), circle=circles, geocode=(Pair(value_name=GEOCODE, value=raised.place),)
+    )
+
+
+# ---- coming in -----------------------------------------------------------------------------------
+
+
+class Asks(enum.StrEnum):
+    """What an alert wants of whoever receives it."""
+
+    RAISE = "raise"
+    REPLACE = "replace"
+    WITHDRAW = "withdraw"
+    NOTE = "note"
+    """An acknowledgement or an error about a message of ours."""
+    NOTHING = "nothing"
+    """A test, a draft, or between systems: to be disregarded, by the standard."""
+
+
+_ASKS = {
+    MsgType.ALERT: Asks.RAISE,
+    MsgType.UPDATE: Asks.REPLACE,
+    MsgType.CANCEL: Asks.WITHDRAW,
+    MsgType.ACK: Asks.NOTE,
+    MsgType.ERROR: Asks.NOTE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """An alert in this node's words.  ``event`` and ``about`` are names of messages as alarms carry them."""
+
+    asks: Asks
+    event: str
+    about: tuple[str, ...]
+    exercise: bool
+    source: str
+    place: NodeCode
+    kind: str
+    text: str
+    urgency: Urgency
+    longitude: float | None
+    latitude: float | None
+    note: str
+
+
+def event_of(reference: Reference) -> str:
+    """Return the name of a message that an alarm carries: of fixed length, whatever its sender calls it."""
+    name = f"{reference.sender},{reference.identifier}".encode()
+    return EVENT_PREFIX + hashlib.sha256(name).hexdigest()[:40]
+
+
+def incoming(alert: Alert, tree: Tree, within: NodeCode) -> Incoming:
+    """Return what ``alert`` asks of a node.
+
+    Args:
+        within: The division of whoever brings it: places outside it are not taken from the message.
+
+    Raises:
+        Refused: ``cap-own``: the message was made in this tree, and is known here without it.
+    """
+    if (alert.sender.removeprefix("wuji.")) in tree and alert.sender.startswith("wuji."):
+        raise Refused("cap-own", f"{alert.identifier} was made by {alert.sender}")
+    info = next((one for one in alert.info if one.language.lower().startswith("zh")), None)
+    info = info or (alert.info[0] if alert.info else None)
+    longitude, latitude = _position(info.area if info else ())
+    actionable = alert.status in (Status.ACTUAL, Status.EXERCISE)
+    return Incoming(
+        asks=_ASKS[alert.msg_type] if actionable else Asks.NOTHING,
+        event=event_of(alert.reference),
+        about=tuple(dict.fromkeys(map(event_of, alert.references))),
+        exercise=alert.status is Status.EXERCISE,
+        source=clean((info.sender_name if info else None) or alert.source or alert.sender, MAX_NAME),
+        place=_place(info.area if info else (), tree, within),
+        kind=clean(info.event if info else "", MAX_NAME) or "CAP",
+        text=_text(alert, info),
+        urgency=urgency_of(info.urgency, info.severity) if info else Urgency.P2,
+        longitude=longitude,
+        latitude=latitude,
+        note=clean(alert.note or (info.description if info else None) or "", MAX_NOTE),
+    )
+
+
+def clean(value: str, limit: int) -> str:
+    """Return ``value`` as one line that may be shown: what may not be becomes a blank, and the end is cut."""
+    return " ".join(re.sub(r"[\r\n\t]", " ", text.shown(value)).split())[:limit]
+
+
+def _text(alert: Alert, info: Info | None) -> str:
+    said = [info.headline, info.description, info.instruction] if info else [alert.note]
+    if alert.signed:
+        said.append("（来信带有电子签名，本机未验证）")
+    lines = [text.shown(part).strip() for part in dict.fromkeys(said) if part]
+    whole = "\n".join(line for line in lines if line)
+    data = whole.encode()
+    return whole if len(data) <= MAX_TEXT_BYTES else data[: MAX_TEXT_BYTES - 3].decode(errors="ignore") + "…"
+
+
+def _place(areas: Iterable[Area], tree: Tree, within: NodeCode) -> NodeCode:
+    """Return the lowest place that has all places the message names at or below ``within``, or ``within``."""
+    codes = {_division(pair.value.strip(), tree) for area in areas for pair in area.geocode}
+    paths = [tree.path_up(code)[::-1] for code in codes if code is not None and tree.is_within(code, within)]
+    common = [steps[0] for steps in zip(*paths, strict=False) if len(set(steps)) == 1]
+    return common[-1] if common and tree.is_within(common[-1], within) else within
+
+
+def _division(value: str, tree: Tree) -> NodeCode | None:
+    """Return the division of a code of 6 (county), 9 (township) or 12 digits, if the tree has it."""
+    if len(value) not in (6, 9, 12) or not (value.isascii() and value.isdigit()):
+        return None
+    code = NodeCode(value.ljust(12, "0"))
+    return code if code in tree else None
+
+
+def _position(areas: Iterable[Area]) -> tuple[float | None, float | None]:
+    """Return (longitude, latitude), GCJ-02, of the middle of the first shape."""
+    for area in areas:
+        if area.circle:
+            return geodesy.to_gcj02(area.circle[0].longitude, area.circle[0].latitude)
+        if area.polygon:
+            corners = area.polygon[0][1:]
+            latitude = sum(corner[0] for corner in corners) / len(corners)
+            return geodesy.to_gcj02(sum(corner[1] for corner in corners) / len(corners), latitude)
+    return None, None

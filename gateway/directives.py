@@ -73,6 +73,7 @@ class Directives(Issuing, Annotating, Reports):
                 case DirectiveIssued():
                     self._verify(record)
                     self._carry_out_header(record.directive, directive.Issue(record), via)
+                    self.expire(record.directive, self._clock.at())  # if it comes too late, it is known and not open
                 case DirectiveRecalled() | DirectiveClosed():
                     self._verify(record)
                     self._carry_out_header(record.directive, directive.End(record), via)

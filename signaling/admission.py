@@ -129,9 +129,7 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
             text.line(record.what, "what", 200)
             text.line(record.reason, "reason", MAX_REASON)
         case RefusalRecorded():
-            if record.node != via or via == tree.parent(here):
-                raise Refused("wrong-direction", "a refusal is told by the child it happened at")
-            _refusal(record)
+            _refusal(record, via, here, tree)
         case EscalationRaised():
             _escalation(record, via, here, tree, facts)
         case EscalationAcknowledged():
@@ -439,7 +437,11 @@ def _issued(directive: DirectiveId, facts: Facts) -> DirectiveIssued:
     return issued
 
 
-def _refusal(record: RefusalRecorded) -> None:
+def _refusal(record: RefusalRecorded, via: NodeCode, here: NodeCode, tree: Tree) -> None:
+    """A child tells of its own, and passes on what a place below it says of the child itself."""
+    accused = record.via == via and tree.is_within(record.node, via)
+    if via == tree.parent(here) or not (record.node == via or accused):
+        raise Refused("wrong-direction", "a refusal is told by the child it happened at, or that it is about")
     text.line(record.action, "action", MAX_NAME)
     text.line(record.target, "target", MAX_ID, empty=True)
     text.line(record.code, "code", MAX_NAME)

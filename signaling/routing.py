@@ -9,7 +9,8 @@ records are routed by (who issued a directive, who was invited), ``Router.concer
 * circulars go to the places told, answers back to the place that told them
 * conferences flood to every invited site
 * who has not signed is told to the superior it names; that somebody took it in hand, to both ends
-* what an auditor read is told to those below; a refusal is told one tier up; attendance stays at home
+* what an auditor read is told to those below; a refusal is told one tier up, and one more
+  when it is about that tier; attendance stays at home
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ class Router:
             case EscalationAcknowledged():
                 return any(self._beyond(place, neighbour) for place in (record.superior, record.origin))
             case RefusalRecorded():
-                return neighbour == self._parent and record.node == self._here
+                return neighbour == self._parent and self._here in (record.node, record.via)
             case (
                 DirectiveExpired()
                 | ParticipantJoined()

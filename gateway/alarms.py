@@ -1,4 +1,4 @@
-"""Driver of alarms: raise, picture, advance, receive; cards for whoever is told.
+"""Driver of alarms: raise, picture, advance, group, receive.  What is shown of them is ``incidents.py``.
 
 The text goes out the moment it is durable.  The picture follows as a record of two hashes: every node that gets
 it fetches the thumbnail at once, the full picture when somebody asks.
@@ -15,21 +15,22 @@ import msgspec
 
 from gateway.blobs import Blobs, Known
 from gateway.clock import Clock
+from gateway.incidents import Incidents
 from gateway.journal import Journal, Row
 from gateway.refusals import Refusals
 from gateway.telemetry import Telemetry
 from gateway.tentative import Tentative
 from signaling import admission, alarm
-from signaling.alarm import Alarm
+from signaling.alarm import Alarm, AlarmRecord
 from signaling.division import Tree
 from signaling.effects import Deny, Repeat
 from signaling.errors import Refused
 from signaling.ids import AlarmId, NodeCode, Seq, Sha256
-from signaling.messages import AlarmView
-from signaling.permission import Action, permit, permitted
+from signaling.permission import Action, permit
 from signaling.records import (
     Actor,
     AlarmAdvanced,
+    AlarmGrouped,
     AlarmPictured,
     AlarmRaised,
     AlarmState,
@@ -37,8 +38,6 @@ from signaling.records import (
 )
 
 log = logging.getLogger(__name__)
-
-AlarmRecord = AlarmRaised | AlarmPictured | AlarmAdvanced
 
 
 class Picture(Protocol):
@@ -90,7 +89,7 @@ class Alarms(admission.Facts):
         self._clock = clock
         self._telemetry = telemetry
         self._refusals = refusals
-        self._alarms: dict[AlarmId, Alarm] = {}
+        self.incidents = Incidents(tree)
         self._tentative: Tentative[AlarmId, Alarm] = Tentative()
         self._events: dict[Event, AlarmRaised] = {}
         self._named: dict[str, AlarmId] = {}
@@ -173,26 +172,53 @@ class Alarms(admission.Facts):
         return record
 
     async def advance(self, actor: Actor, alarm_id: AlarmId, state: AlarmState, note: str = "") -> None:
-        """Confirm an alarm, find it false, dispatch, ...  The same step again changes nothing.
+        """Confirm a card, find it false, dispatch, ...  The same step again changes nothing.
+
+        Args:
+            alarm_id: Any alarm of the card.
 
         Raises:
             Refused: ``unknown-alarm``, ``not-permitted``, ``alarm-state``, ``bad-text``.
         """
-        known = self._known(alarm_id)
+        known = self._known(self.incidents.target(alarm_id))
         record = AlarmAdvanced(
             node=self._node,
             at=self._clock.at(),
-            alarm=alarm_id,
+            alarm=known.raised.alarm,
             place=known.raised.place,
             state=state,
             by=actor,
             note=note,
         )
+        await self._ask(actor, record, known)
+
+    async def group(self, actor: Actor, alarm_id: AlarmId, incident: AlarmId) -> None:
+        """Put an alarm on the card ``incident`` is on; on one of its own when they are the same.
+
+        Raises:
+            Refused: ``unknown-alarm``, ``not-permitted``, ``alarm-elsewhere``.
+        """
+        known = self._known(alarm_id)
+        self._known(incident)
+        record = AlarmGrouped(
+            node=self._node,
+            at=self._clock.at(),
+            alarm=alarm_id,
+            place=known.raised.place,
+            incident=incident,
+            by=actor,
+        )
+        await self._ask(actor, record, known)
+
+    async def _ask(self, actor: Actor, record: AlarmAdvanced | AlarmGrouped, known: Alarm) -> None:
         try:
-            admission.check_step(record, self._tree, known.raised)
+            if isinstance(record, AlarmAdvanced):
+                admission.check_step(record, self._tree, known.raised)
+            else:
+                admission.check_grouped(record, self._tree, self)
             durable = self._carry_out(record, alarm.decide(known, record), via=None)
         except Refused as error:
-            self._refusals.answer(actor, Action.ADVANCE_ALARM, alarm_id, error)
+            self._refusals.answer(actor, Action.ADVANCE_ALARM, record.alarm, error)
             raise
         if durable is not None:
             await durable
@@ -235,7 +261,7 @@ class Alarms(admission.Facts):
         return self._named.get(event)
 
     def _state(self, alarm_id: AlarmId) -> Alarm | None:
-        return self._tentative.get(alarm_id) or self._alarms.get(alarm_id)
+        return self._tentative.get(alarm_id) or self.incidents.get(alarm_id)
 
     def _known(self, alarm_id: AlarmId) -> Alarm:
         state = self._state(alarm_id)
@@ -253,11 +279,11 @@ class Alarms(admission.Facts):
                         self._events[(record.by.name, record.by.division, record.source, record.event)] = record
                 case AlarmPictured() as record:
                     self._learn(record, row.via)
-                case AlarmAdvanced() as record:
+                case AlarmAdvanced() | AlarmGrouped() as record:
                     pass
                 case _:
                     continue
-            self._alarms[record.alarm] = alarm.evolve(self._alarms.get(record.alarm), record)
+            self.incidents.fold(record)
 
     # ---- pictures --------------------------------------------------------------------------------
 
@@ -274,7 +300,7 @@ class Alarms(admission.Facts):
 
     def missing_blobs(self) -> tuple[Known, ...]:
         """Return the thumbnails that are spoken of and not yet here."""
-        known = (self._blobs.known(p.thumbnail) for a in self._alarms.values() for p in a.pictures)
+        known = (self._blobs.known(p.thumbnail) for a in self.incidents.all() for p in a.pictures)
         return tuple(k for k in known if k is not None and not self._blobs.has(k.sha256))
 
     async def blob(self, actor: Actor, sha256: Sha256) -> bytes:
@@ -286,7 +312,7 @@ class Alarms(admission.Facts):
         alarm_id = self._pictured.get(sha256)
         if alarm_id is None:
             raise Refused("unknown-blob", "no alarm has this picture")
-        permit(actor, Action.READ_ALARM, self._alarms[alarm_id].raised.place, self._tree)
+        permit(actor, Action.READ_ALARM, self._known(alarm_id).raised.place, self._tree)
         data = await self._blobs.get(sha256)
         if data is None:
             self._blobs.want(sha256)
@@ -296,61 +322,3 @@ class Alarms(admission.Facts):
     def alarm_of(self, sha256: Sha256) -> AlarmId | None:
         """Return the alarm a picture belongs to: its card changes when the picture arrives."""
         return self._pictured.get(sha256)
-
-    # ---- views -----------------------------------------------------------------------------------
-
-    def may_read(self, alarm_id: AlarmId, actor: Actor) -> bool:
-        """Return whether ``actor`` is told of this alarm; False for what is unknown here."""
-        state = self._alarms.get(alarm_id)
-        return state is not None and permitted(actor, Action.READ_ALARM, state.raised.place, self._tree)
-
-    def view(self, alarm_id: AlarmId, actor: Actor) -> AlarmView:
-        """Return the card of an alarm.
-
-        Raises:
-            Refused: ``unknown-alarm`` or ``not-permitted``.
-        """
-        return self.card(self.state(alarm_id, actor))
-
-    def state(self, alarm_id: AlarmId, actor: Actor) -> Alarm:
-        """Return an alarm as far as it has come.
-
-        Raises:
-            Refused: ``unknown-alarm`` or ``not-permitted``.
-        """
-        state = self._alarms.get(alarm_id)
-        if state is None:
-            raise Refused("unknown-alarm", f"no alarm {alarm_id[:64]!r} here")
-        permit(actor, Action.READ_ALARM, state.raised.place, self._tree)
-        return state
-
-    def list(self, actor: Actor, limit: int = 200) -> Sequence[AlarmView]:
-        """Return the newest alarms ``actor`` is told of."""
-        found: list[AlarmView] = []
-        for alarm_id, state in reversed(self._alarms.items()):
-            if len(found) >= limit:
-                break
-            if self.may_read(alarm_id, actor):
-                found.append(self.card(state))
-        return found
-
-    def card(self, state: Alarm) -> AlarmView:
-        """Return what is shown of ``state``: the first picture is the picture of the event."""
-        raised = state.raised
-        first = state.pictures[0] if state.pictures else None
-        return AlarmView(
-            alarm=raised.alarm,
-            source=raised.source,
-            place=raised.place,
-            place_name=self._tree.name(raised.place),
-            kind=raised.kind,
-            urgency=raised.urgency,
-            text=raised.text,
-            longitude=raised.longitude,
-            latitude=raised.latitude,
-            state=state.state,
-            raised_at=raised.at,
-            exercise=raised.exercise,
-            picture=first.picture if first else None,
-            thumbnail=first.thumbnail if first else None,
-        )

@@ -15,7 +15,7 @@ from signaling.ids import ConferenceId, NodeCode, ParticipantId
 from signaling.messages import ConferenceView
 from signaling.records import Actor, ConferenceConvened, ScopeItem
 
-from . import bodies
+from . import bodies, problems
 from .alarms import Alarms
 from .audit import Audit
 from .auth import Auth
@@ -26,6 +26,7 @@ from .config import Config
 from .directives import Directives
 from .escalations import Escalations
 from .interchange import Interchange
+from .problems import ProblemError
 from .templates import Template
 
 BASE = "/api/v1"
@@ -96,6 +97,17 @@ class Call:
 
     def id(self, name: str = "id") -> str:
         return self.request.match_info[name]
+
+    def number(self, name: str, default: int, high: int) -> int:
+        """Return the query's number ``name``, 0..``high``.
+
+        Raises:
+            ProblemError: 422 ``invalid-value``.
+        """
+        text = self.request.query.get(name, str(default))
+        if not (text.isascii() and text.isdigit() and len(text) <= 18) or int(text) > high:
+            raise ProblemError(problems.of_code("invalid-value", f"{name}: not in 0..{high}", 422))
+        return int(text)
 
     async def form(self, kind: type[bodies.T]) -> bodies.T:
         return await bodies.read_json(self.request, kind, self.services.limits)

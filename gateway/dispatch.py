@@ -6,6 +6,7 @@ module only knows their names.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -51,6 +52,7 @@ from signaling.permission import Action, permitted
 from signaling.records import (
     Actor,
     AlarmAdvanced,
+    AlarmGrouped,
     AlarmPictured,
     AlarmRaised,
     AnyRecord,
@@ -84,6 +86,7 @@ from .directives import Directives
 from .escalations import Escalations, identity
 from .journal import Row
 from .links import Port
+from .pace import Pace
 from .presence import Presence
 from .refusals import Refusals
 from .resuming import Resuming
@@ -94,6 +97,9 @@ log = logging.getLogger(__name__)
 
 LISTED = 50
 """Directives and alarms a new session is told of; older ones are listed over HTTP."""
+
+CARDS_S = 0.25
+"""A session is told of one card at most so often, whatever the rate of its alarms."""
 
 LINK_MESSAGES: Mapping[type[Message], str] = {
     LinkRosters: "conferences",
@@ -123,6 +129,7 @@ RECORDS: Mapping[type, str] = {
     AlarmAdvanced: "alarms",
     CircularSent: "circulars",
     CircularAnswered: "circulars",
+    AlarmGrouped: "alarms",
     ConferenceConvened: "conferences",
     ConferenceEnded: "conferences",
     AuditRead: "audit",
@@ -179,6 +186,8 @@ class Dispatch:
             "presence": presence.link_said,
             "transfers": transfers.link_said,
         }
+        self._alarm_pace = Pace(self._alarms_changed, CARDS_S)
+        alarms.incidents.changed()  # nobody is to be told yet of what was
         conferences.on_view = self._conference_changed
         conferences.on_speaker = self._speaker_changed
         presence.on_change = self._place_changed
@@ -266,7 +275,7 @@ class Dispatch:
             for listed in self._directives.list(who, LISTED):
                 yield self._directives.view(listed.directive, who)
             yield from self._escalations.list(who, LISTED)
-        yield from self._alarms.list(who, LISTED)
+        yield from self._alarms.incidents.list(who, LISTED)
         yield from self._circulars.list(who, LISTED)
         for code, terminals in self._presence.online().items():
             if self._concerned(who, code):
@@ -352,10 +361,10 @@ class Dispatch:
                 self._escalation_changed(identity(record))
             case TimerFired(kind=TimerKind.REPEAT):
                 self._ring(DirectiveId(record.subject), int(record.timer.rpartition(":")[2]))
-            case AlarmRaised() | AlarmPictured() | AlarmAdvanced():
-                self._alarm_changed(record.alarm)
             case CircularSent() | CircularAnswered():
                 self._circular_changed(record.circular)
+            case AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped():
+                self._alarm_pace.ring()
             case _:
                 pass
 
@@ -363,7 +372,8 @@ class Dispatch:
         """A picture is here: whoever sees its alarm may fetch it now.  Give this to ``Blobs.on_blob``."""
         alarm = self._alarms.alarm_of(sha256)
         if alarm is not None:
-            self._alarm_changed(alarm)
+            self._alarms.incidents.touch(alarm)
+            self._alarm_pace.ring()
 
     def _directive_changed(
         self,
@@ -408,10 +418,15 @@ class Dispatch:
             if visitor.who.role is not Role.TERMINAL and self._escalations.may_read(escalation, visitor.who):
                 visitor.say(self._escalations.view(escalation, visitor.who), ("escalation", escalation))
 
-    def _alarm_changed(self, alarm: Any) -> None:
-        for visitor in self.sessions:
-            if self._alarms.may_read(alarm, visitor.who):
-                visitor.say(self._alarms.view(alarm, visitor.who), ("alarm", alarm))
+    def _alarms_changed(self) -> None:
+        """Show every card that changed once, however many alarms came."""
+        incidents = self._alarms.incidents
+        for alarm in itertools.chain(*incidents.changed()):
+            readers = [visitor for visitor in self.sessions if incidents.may_read(alarm, visitor.who)]
+            view = incidents.card_of(alarm) if readers else None
+            for visitor in readers:
+                assert view is not None
+                visitor.say(view, ("alarm", alarm))
 
     def _circular_changed(self, circular: CircularId) -> None:
         for visitor in self.sessions:

@@ -77,6 +77,12 @@ class AdvanceForm(Form, frozen=True, kw_only=True):
     note: Note = ""
 
 
+class GroupForm(Form, frozen=True, kw_only=True):
+    """``incident``: an alarm on the card to put this one on; itself: a card of its own."""
+
+    incident: Code
+
+
 class SnapshotForm(Form, frozen=True, kw_only=True):
     """A picture of a participant becomes an alarm.  ``event``: the same one again is the same alarm."""
 

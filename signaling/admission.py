@@ -22,6 +22,7 @@ from .permission import Action, permit
 from .records import (
     Actor,
     AlarmAdvanced,
+    AlarmGrouped,
     AlarmPictured,
     AlarmRaised,
     AlarmState,
@@ -118,6 +119,8 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
                 raise Refused("wrong-direction", "nobody told is at this node or beyond it")
         case CircularAnswered():
             _answered(record, via, tree, facts)
+        case AlarmGrouped():
+            check_grouped(record, tree, facts)
         case ConferenceConvened():
             check_conference(record, tree)
         case ConferenceEnded():
@@ -286,6 +289,22 @@ def check_step(record: AlarmAdvanced, tree: Tree, raised: AlarmRaised | None) ->
     taken_back = raised is not None and raised.by == record.by and record.state in TAKEN_BACK
     action = Action.RAISE_ALARM if taken_back else ALARM_ACTIONS.get(record.state, Action.ADVANCE_ALARM)
     permit(record.by, action, record.place, tree)
+
+
+def check_grouped(record: AlarmGrouped, tree: Tree, facts: Facts) -> None:
+    """Return if somebody who may puts the alarm beside others that the same people are told of.
+
+    Raises:
+        Refused: ``bad-record``, ``bad-text``, ``not-permitted`` or ``alarm-elsewhere``.
+    """
+    _identity(record.incident)
+    vouched(record.by, record.node, tree)
+    permit(record.by, Action.ADVANCE_ALARM, record.place, tree)
+    one, other = facts.raised(record.alarm), facts.raised(record.incident)
+    if one is None or other is None:
+        return  # shown apart, until both are known
+    if tree.audience(one.place) != tree.audience(other.place) or one.exercise != other.exercise:
+        raise Refused("alarm-elsewhere", f"{record.alarm} is not told to whom {record.incident} is")
 
 
 def check_picture(record: AlarmPictured) -> None:

@@ -14,14 +14,15 @@ from typing import assert_never
 
 from .effects import Deny, Repeat
 from .errors import LocalError
-from .records import AlarmAdvanced, AlarmPictured, AlarmRaised, AlarmState, encode
+from .ids import AlarmId, NodeCode, UtcMs
+from .records import AlarmAdvanced, AlarmGrouped, AlarmPictured, AlarmRaised, AlarmState, encode
 
 MAX_TEXT_BYTES = 1_024
 MAX_PICTURES = 8
 MAX_PICTURE_BYTES = 4 << 20
 MAX_THUMBNAIL_BYTES = 64 << 10
 
-AlarmRecord = AlarmRaised | AlarmPictured | AlarmAdvanced
+AlarmRecord = AlarmRaised | AlarmPictured | AlarmAdvanced | AlarmGrouped
 
 TRANSITIONS: Mapping[AlarmState, frozenset[AlarmState]] = {
     AlarmState.TRIGGERED: frozenset({AlarmState.FALSE, AlarmState.MERGED, AlarmState.CONFIRMED}),
@@ -58,6 +59,8 @@ class Alarm:
     state: AlarmState = AlarmState.TRIGGERED
     steps: tuple[AlarmAdvanced, ...] = ()
     pictures: tuple[AlarmPictured, ...] = ()
+    grouped: AlarmGrouped | None = None
+    """The last word of a person about which card it is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,9 @@ def evolve(alarm: Alarm | None, record: AlarmRecord) -> Alarm:
         case AlarmAdvanced():
             state = max(alarm.state, record.state, key=RANK.__getitem__)
             return replace(alarm, state=state, steps=(*alarm.steps, record))
+        case AlarmGrouped():
+            said = alarm.grouped
+            return replace(alarm, grouped=record if said is None or _said(record) > _said(said) else said)
         case _:
             assert_never(record)
 
@@ -93,6 +99,8 @@ def evolve(alarm: Alarm | None, record: AlarmRecord) -> Alarm:
 def decide(alarm: Alarm | None, record: AlarmRecord) -> tuple[Effect, ...]:
     """Return what to do about somebody here asking for ``record``."""
     effects = accept(alarm, record)
+    if isinstance(record, AlarmGrouped) and alarm is not None and alarm.grouped is not None:
+        return (Repeat(),) if alarm.grouped.incident == record.incident else effects
     if alarm is None or not isinstance(record, AlarmAdvanced) or not isinstance(effects[0], Append):
         return effects
     if record.state in TRANSITIONS[alarm.state]:
@@ -110,9 +118,15 @@ def accept(alarm: Alarm | None, record: AlarmRecord) -> tuple[Effect, ...]:
         return (Deny("alarm-conflict", f"{record.alarm} is at {alarm.raised.place}"),)
     if isinstance(record, AlarmPictured):
         return _pictured(alarm, record)
+    if isinstance(record, AlarmGrouped):
+        return (Append(record),) if alarm.grouped is None or _said(alarm.grouped) != _said(record) else (Repeat(),)
     if record.state is AlarmState.TRIGGERED or any(step.state is record.state for step in alarm.steps):
         return (Repeat(),)
     return (Append(record),)
+
+
+def _said(record: AlarmGrouped) -> tuple[UtcMs, NodeCode, AlarmId]:
+    return record.at, record.node, record.incident
 
 
 def _raised(alarm: Alarm | None, record: AlarmRaised) -> tuple[Effect, ...]:

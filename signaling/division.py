@@ -57,6 +57,8 @@ class Tree:
             self._divisions[division.code] = division
         self._children: dict[NodeCode, tuple[NodeCode, ...]] = _children(self._divisions)
         self._paths = {code: _path(code, self._divisions) for code in self._divisions}
+        self._audiences: dict[NodeCode, frozenset[NodeCode]] = {}
+        """Filled as asked: each alarm asks many times."""
         roots = [d.code for d in self._divisions.values() if d.parent is None]
         if len(roots) != 1:
             raise TreeError(f"{len(roots)} divisions without a parent, need exactly 1")
@@ -163,9 +165,13 @@ class Tree:
 
     def audience(self, place: NodeCode) -> frozenset[NodeCode]:
         """Return who is told of an alarm at ``place``: its line up to the root, and the places of its township."""
-        line = self.path_up(place)
-        township = self.township(place)
-        return frozenset(line) | frozenset(self.children(township) if township else ())
+        known = self._audiences.get(place)
+        if known is None:
+            township = self.township(place)
+            known = frozenset(self.path_up(place)) | frozenset(self.children(township) if township else ())
+            if place in self._divisions:
+                self._audiences[place] = known
+        return known
 
 
 def parse(text: str) -> Tree:

@@ -332,8 +332,21 @@ class EscalationView(Message, frozen=True, tag="escalation", kw_only=True):
     note: str = ""
 
 
+class ClockView(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the 1-3-5 clocks: ``response`` within 1 minute, ``on_site`` within 3, ``handled`` within 5."""
+
+    clock: str
+    due: UtcMs
+    met_at: UtcMs | None = None
+    """When it was stopped; None while it runs."""
+
+
 class AlarmView(Message, frozen=True, tag="alarm", kw_only=True):
-    """An alarm card; sent again whole when anything on it changes.  Pictures are fetched by hash."""
+    """A card of one alarm or many; sent again whole when anything on it changes.  Pictures are fetched by hash.
+
+    ``urgency`` is the highest of its alarms, ``text`` the newest.  Ring when ``urgency`` rises to P0 or P1, and when
+    ``reopened`` grows.
+    """
 
     alarm: AlarmId
     source: str
@@ -349,6 +362,15 @@ class AlarmView(Message, frozen=True, tag="alarm", kw_only=True):
     exercise: bool
     picture: Sha256 | None = None
     thumbnail: Sha256 | None = None
+    card: AlarmId
+    """The alarm whose card this one is on.  If it is another, take this one's own card away."""
+    count: int = 1
+    """Alarms on the card."""
+    sources: int = 1
+    newest_at: UtcMs
+    reopened: int = 0
+    """How often alarms came after all before were settled."""
+    clocks: tuple[ClockView, ...] = ()
 
 
 class CircularAnswer(msgspec.Struct, frozen=True, kw_only=True):

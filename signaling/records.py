@@ -210,6 +210,15 @@ class CircularAnswered(Record, frozen=True, tag="circular_answered", kw_only=Tru
     text: str = ""
 
 
+class AlarmGrouped(Record, frozen=True, tag="alarm_grouped", kw_only=True):
+    """A person put ``alarm`` into the card that ``incident`` is in; with ``incident`` = ``alarm``, apart from all."""
+
+    alarm: AlarmId
+    place: NodeCode
+    incident: AlarmId
+    by: Actor
+
+
 class ConferenceConvened(Record, frozen=True, tag="conference_convened", kw_only=True):
     conference: ConferenceId
     title: str
@@ -346,6 +355,7 @@ AnyRecord = (
     | AlarmAdvanced
     | CircularSent
     | CircularAnswered
+    | AlarmGrouped
     | ConferenceConvened
     | ConferenceEnded
     | ParticipantJoined
@@ -439,6 +449,8 @@ def _key(record: AnyRecord) -> str:
             return f"circular:{record.circular}:read:{record.place}"
         case CircularAnswered():
             return f"circular:{record.circular}:answered:{record.place}:{record.at}:{_digest(record.text)}"
+        case AlarmGrouped():
+            return f"alarm:{record.alarm}:grouped:{record.at}:{record.node}"
         case ConferenceConvened():
             return f"conference:{record.conference}:convened"
         case ConferenceEnded():

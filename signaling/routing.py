@@ -22,6 +22,7 @@ from .division import Tree
 from .ids import CircularId, ConferenceId, DirectiveId, NodeCode
 from .records import (
     AlarmAdvanced,
+    AlarmGrouped,
     AlarmPictured,
     AlarmRaised,
     AnyRecord,
@@ -108,7 +109,7 @@ class Router:
                 return (down and passes) or self._goes_up(record.directive, neighbour)
             case DeliveryAdvanced():
                 return self._goes_up(record.directive, neighbour)
-            case AlarmRaised() | AlarmPictured() | AlarmAdvanced():
+            case AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped():
                 return any(self._beyond(place, neighbour) for place in self._tree.audience(record.place))
             case CircularSent():
                 circular = self._circulars.get(record.circular)

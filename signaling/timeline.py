@@ -17,6 +17,7 @@ from .ids import NodeCode, Seq, UtcMs
 from .records import (
     Actor,
     AlarmAdvanced,
+    AlarmGrouped,
     AlarmPictured,
     AlarmRaised,
     AnyRecord,
@@ -95,6 +96,8 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
             return record.circular, record.by, f"{record.title} ({len(record.to)})"
         case CircularAnswered():
             return record.circular, record.by, f"{_name(record.place, tree)}: {record.text}".rstrip(": ")
+        case AlarmGrouped():
+            return record.alarm, record.by, record.incident
         case ConferenceConvened():
             return record.conference, record.by, f"{record.title} ({len(record.sites)})"
         case ConferenceEnded():
@@ -140,7 +143,7 @@ def _places(record: AnyRecord, facts: Facts) -> Iterable[NodeCode]:
             return (record.by.division,)
         case DeliveryAdvanced():
             return (record.recipient,)
-        case AlarmRaised() | AlarmPictured() | AlarmAdvanced():
+        case AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped():
             return (record.place,)
         case CircularSent():
             return (record.by.division, *record.to)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from aiohttp import web
 
 from gateway import bodies, forms
@@ -9,7 +10,7 @@ from gateway.alarms import AlarmRequest
 from gateway.calls import BASE, ID, Call, Endpoint, as_json, plain
 from media.snapshot import Pictures, jpeg_from_keyframe, sanitise_jpeg
 from signaling.errors import Refused
-from signaling.ids import AlarmId, ConferenceId, ParticipantId, Sha256
+from signaling.ids import AlarmId, ConferenceId, ParticipantId, Sha256, UtcMs
 from signaling.permission import Action, permit
 from signaling.records import AlarmState
 
@@ -27,11 +28,11 @@ async def _raise_alarm(call: Call) -> web.Response:
 
 
 async def _alarms(call: Call) -> web.Response:
-    return as_json({"alarms": [plain(view, view.alarm) for view in call.services.alarms.list(call.actor)]})
+    return as_json({"alarms": [plain(view, view.alarm) for view in call.services.alarms.incidents.list(call.actor)]})
 
 
 async def _alarm(call: Call) -> web.Response:
-    view = call.services.alarms.view(AlarmId(call.id()), call.actor)
+    view = call.services.alarms.incidents.view(AlarmId(call.id()), call.actor)
     return as_json(plain(view, view.alarm))
 
 
@@ -39,6 +40,27 @@ async def _advance_alarm(call: Call) -> web.Response:
     form = await call.form(forms.AdvanceForm)
     await call.services.alarms.advance(call.actor, AlarmId(call.id()), AlarmState(form.state), form.note)
     return await _alarm(call)
+
+
+async def _group_alarm(call: Call) -> web.Response:
+    form = await call.form(forms.GroupForm)
+    await call.services.alarms.group(call.actor, AlarmId(call.id()), AlarmId(form.incident))
+    return await _alarm(call)
+
+
+async def _members(call: Call) -> web.Response:
+    after, limit = call.number("after", 0, 2**53), call.number("limit", 100, MAX_PAGE)
+    found, count = call.services.alarms.incidents.members(AlarmId(call.id()), call.actor, after, limit)
+    return as_json({"alarms": [plain(raised, raised.alarm) for raised in found], "count": count})
+
+
+async def _statistics(call: Call) -> web.Response:
+    hours = call.number("hours", 24, MAX_HOURS)
+    now = call.services.clock.at()
+    since = UtcMs(now - hours * 3_600_000)
+    exercise = call.request.query.get("exercise", "") == "true"
+    figures = call.services.alarms.incidents.scores(call.actor, since, now, exercise=exercise)
+    return as_json({"since": since, "until": now, **msgspec.to_builtins(figures)})
 
 
 async def _blob(call: Call) -> web.Response:
@@ -84,13 +106,28 @@ async def _picture(call: Call, alarm: AlarmId, pictures: Pictures, *, made: bool
 _ALARM = f"{BASE}/alarms/{{id:{ID}}}"
 _CONFERENCE = f"{BASE}/conferences/{{id:{ID}}}"
 
+MAX_PAGE = 500
+MAX_HOURS = 24 * 366
+_WINDOW = {"hours": "the last so many; 24", "exercise": "true: of exercises instead"}
+_PART = {"after": "how many to pass over", "limit": f"at most {MAX_PAGE}"}
+
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", f"{BASE}/alarms", "Raise an alarm", _raise_alarm, 201, "alarm", "id"),
     Endpoint("GET", f"{BASE}/alarms", "Alarms I am told of", _alarms, gives="alarms"),
+    Endpoint(
+        "GET",
+        f"{BASE}/alarms/statistics",
+        "How the 1-3-5 clocks were kept",
+        _statistics,
+        gives="alarms, cards, clocks, golden",
+        query=_WINDOW,
+    ),
     Endpoint("GET", _ALARM, "One alarm", _alarm, gives="the alarm's card"),
     Endpoint(
         "POST", f"{_ALARM}/advance", "Take an alarm a step on", _advance_alarm, 200, forms.AdvanceForm, "the card"
     ),
+    Endpoint("GET", f"{_ALARM}/members", "Every alarm of a card", _members, gives="alarms, count", query=_PART),
+    Endpoint("POST", f"{_ALARM}/group", "Put an alarm on another card", _group_alarm, 200, forms.GroupForm, "the card"),
     Endpoint("GET", f"{BASE}/blobs/{{sha256:[0-9a-f]{{64}}}}", "A picture", _blob, gives="image/jpeg"),
     Endpoint(
         "POST",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway import problems
 from gateway.audit import MAX_PAGE
 from gateway.calls import BASE, Call, Endpoint, as_json
-from gateway.problems import ProblemError
 from signaling.ids import Seq
 from signaling.permission import Action, permit
 
@@ -18,15 +16,8 @@ def _reason(call: Call) -> str:
     return call.request.query.get("reason", "")[:MAX_REASON]
 
 
-def _number(call: Call, name: str, default: int, high: int) -> int:
-    text = call.request.query.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) <= 18) or int(text) > high:
-        raise ProblemError(problems.of_code("invalid-value", f"{name}: not in 0..{high}", 422))
-    return int(text)
-
-
 async def _audit_records(call: Call) -> web.Response:
-    after, limit = _number(call, "after", 0, 2**53), _number(call, "limit", 100, MAX_PAGE)
+    after, limit = call.number("after", 0, 2**53), call.number("limit", 100, MAX_PAGE)
     page = await call.services.audit.records(call.actor, Seq(after), limit, _reason(call))
     return as_json({"records": page.lines, "next": page.next, "head": page.head})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ from tests.e2e.terminal import Terminal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
+KINDS = itertools.count(1)
+"""Alarms of one kind would be one card."""
 
 TRIES = 8
 """Where the machine is slow, a picture may have come before the first word of it is sent on."""
@@ -37,7 +41,7 @@ def sibling(demo: Demo) -> Iterator[Terminal]:
 
 
 def raise_alarm(demo: Demo, tier: str, jpeg: bytes, **fields: Any) -> Any:
-    alarm = {"kind": "water_level", "text": "八里村河道水位超警戒", "urgency": "P1", **fields}
+    alarm = {"kind": f"water_level {next(KINDS)}", "text": "八里村河道水位超警戒", "urgency": "P1", **fields}
     body, kind = multipart(
         {
             "alarm": ("application/json", json.dumps(alarm).encode()),

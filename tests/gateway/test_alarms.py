@@ -11,7 +11,7 @@ import pytest
 
 from gateway.alarms import AlarmRequest
 from signaling.errors import Refused
-from signaling.ids import AlarmId, NodeCode, Sha256
+from signaling.ids import AlarmId, NodeCode, Sha256, UtcMs
 from signaling.records import Actor, AlarmRaised, AlarmState, RefusalRecorded, Urgency
 from tests.support.facts import pictured, raised, step
 from tests.support.loop import on_loop
@@ -61,9 +61,9 @@ async def test_one_place_calls_and_all_concerned_know(tmp_path: Path) -> None:
     await sibling.pull(township)
     await elsewhere.pull(county)
     for node in (county, township, village, sibling):
-        (card,) = node.alarms.list(commander(node.code))
+        (card,) = node.alarms.incidents.list(commander(node.code))
         assert (card.alarm, card.text, card.state) == (alarm.alarm, "烟雾浓度超限", AlarmState.TRIGGERED)
-    assert elsewhere.alarms.list(commander(OTHER_TOWNSHIP)) == []
+    assert elsewhere.alarms.incidents.list(commander(OTHER_TOWNSHIP)) == []
     assert elsewhere.journal.head == 0
     for node in (county, township, village, sibling, elsewhere):
         await node.close()
@@ -80,7 +80,7 @@ async def test_the_same_event_of_the_same_source_is_one_alarm(tmp_path: Path) ->
     assert (await village.alarms.raise_alarm(device(), request(event="17-2")))[1]
     assert (await village.alarms.raise_alarm(device(), request()))[1]
     assert (await village.alarms.raise_alarm(device(), request()))[1]
-    assert len(village.alarms.list(terminal())) == 4
+    assert [card.count for card in village.alarms.incidents.list(terminal())] == [4]
     await village.close()
 
 
@@ -91,12 +91,12 @@ async def test_the_thumbnail_is_wanted_at_once_and_the_picture_on_demand(tmp_pat
     township.blobs.on_wanted(lambda known: asked.append(known.sha256))
     alarm, _ = await village.alarms.raise_alarm(device(), request())
     await until_quiet(township, village)
-    assert township.alarms.list(commander(TOWNSHIP))[0].thumbnail is None
+    assert township.alarms.incidents.list(commander(TOWNSHIP))[0].thumbnail is None
     photo = Photo()
     record = await village.alarms.picture(alarm.alarm, photo)
     assert (record.picture, record.thumbnail) == (sha256(photo.jpeg), sha256(photo.thumbnail))
     await until_quiet(township, village)
-    card = township.alarms.view(alarm.alarm, commander(TOWNSHIP))
+    card = township.alarms.incidents.view(alarm.alarm, commander(TOWNSHIP))
     assert (card.picture, card.thumbnail) == (record.picture, record.thumbnail)
     assert asked == [record.thumbnail]
     assert [k.sha256 for k in township.blobs.wanted(VILLAGE)] == [record.thumbnail]
@@ -126,7 +126,7 @@ async def test_pictures_are_only_for_those_who_are_told(tmp_path: Path) -> None:
         with pytest.raises(Refused) as refused:
             await village.alarms.blob(stranger, record.picture)
         assert refused.value.code == "not-permitted"
-        assert not village.alarms.may_read(alarm.alarm, stranger)
+        assert not village.alarms.incidents.may_read(alarm.alarm, stranger)
     for told in (terminal(SIBLING), commander(COUNTY), auditor(COUNTY)):
         assert await village.alarms.blob(told, record.picture) == Photo().jpeg
     with pytest.raises(Refused) as refused:
@@ -145,14 +145,14 @@ async def test_tiers_that_step_at_once_agree_when_the_line_is_back(tmp_path: Pat
     await township.alarms.advance(commander(TOWNSHIP), alarm.alarm, AlarmState.CONFIRMED, "属实")
     await until_quiet(county, township)
     for node in (county, township):
-        assert node.alarms.view(alarm.alarm, commander()).state is AlarmState.CONFIRMED
+        assert node.alarms.incidents.view(alarm.alarm, commander()).state is AlarmState.CONFIRMED
     await county.alarms.advance(commander(COUNTY), alarm.alarm, AlarmState.DISPATCHED)
     await until_quiet(county, township)
     await township.alarms.advance(terminal(TOWNSHIP), alarm.alarm, AlarmState.ON_SITE)
     await until_quiet(county, township)
     for node in (county, township):
         node = await node.restart()
-        assert node.alarms.view(alarm.alarm, commander()).state is AlarmState.ON_SITE
+        assert node.alarms.incidents.view(alarm.alarm, commander()).state is AlarmState.ON_SITE
         assert refusals(node) == []
         await node.close()
 
@@ -177,7 +177,7 @@ async def test_steps_that_may_not_be_taken_are_refused(tmp_path: Path) -> None:
         assert refused.value.code == code, (actor, state)
     for _ in range(2):
         await township.alarms.advance(commander(TOWNSHIP), alarm.alarm, AlarmState.CONFIRMED)
-    assert township.alarms.view(alarm.alarm, commander()).state is AlarmState.CONFIRMED
+    assert township.alarms.incidents.view(alarm.alarm, commander()).state is AlarmState.CONFIRMED
     await township.close()
 
 
@@ -242,6 +242,102 @@ async def test_what_a_neighbour_may_not_say_is_refused_and_the_rest_taken(tmp_pa
         township.alarms.receive(record, via)
     await township.settle()
     assert refusals(township) == [code for *_, code in cases if code]
-    card = township.alarms.view(good.alarm, commander())
+    card = township.alarms.incidents.view(good.alarm, commander())
     assert (card.text, card.picture, card.state) == (good.text, pictured().picture, AlarmState.TRIGGERED)
     await township.close()
+
+
+# ---- cards of many alarms ------------------------------------------------------------------------
+
+
+@on_loop
+async def test_a_storm_is_one_card_at_every_node_and_the_ledger_keeps_every_alarm(tmp_path: Path) -> None:
+    county, township, village = (Node(c, tmp_path) for c in (COUNTY, TOWNSHIP, VILLAGE))
+    for n in range(30):
+        village.clock.advance(100)
+        await village.alarms.raise_alarm(
+            device(), request(source=f"烟感-{n % 10}", text=f"第{n}次", urgency=Urgency.P2)
+        )
+    await until_quiet(county, township, village)
+    for node in (county, township, village):
+        (card,) = node.alarms.incidents.list(commander(node.code))
+        assert (card.count, card.sources, card.text, card.card) == (30, 10, "第29次", card.alarm)
+        raised_rows = [row.record for row in node.journal.replay() if isinstance(row.record, AlarmRaised)]
+        assert len(raised_rows) == 30
+        found, count = node.alarms.incidents.members(card.alarm, commander(node.code), 5, 10)
+        assert ([r.text for r in found], count) == ([f"第{n}次" for n in range(5, 15)], 30)
+        other = node.alarms.incidents.view(raised_rows[7].alarm, commander(node.code))
+        assert (other.state, other.card, other.text) == (AlarmState.MERGED, card.alarm, "第7次")
+        await node.close()
+
+
+@on_loop
+async def test_a_step_on_any_alarm_is_a_step_of_its_card(tmp_path: Path) -> None:
+    township = Node(TOWNSHIP, tmp_path)
+    ids = []
+    for n in range(3):
+        alarm, _ = await township.alarms.raise_alarm(device(TOWNSHIP), request(source=f"烟感-{n}"))
+        ids.append(alarm.alarm)
+    for number, state in enumerate((AlarmState.CONFIRMED, AlarmState.DISPATCHED, AlarmState.ON_SITE)):
+        await township.alarms.advance(commander(TOWNSHIP), ids[number], state)
+        assert township.alarms.incidents.view(ids[0], commander(TOWNSHIP)).state is state
+    await township.alarms.advance(commander(TOWNSHIP), ids[2], AlarmState.CONFIRMED)
+    with pytest.raises(Refused) as refused:
+        await township.alarms.advance(commander(TOWNSHIP), ids[2], AlarmState.FALSE)
+    assert refused.value.code == "alarm-state"
+    await township.close()
+
+
+@on_loop
+async def test_what_comes_after_a_card_was_closed_opens_it_again(tmp_path: Path) -> None:
+    township = Node(TOWNSHIP, tmp_path)
+    first, _ = await township.alarms.raise_alarm(device(TOWNSHIP), request())
+    line = (AlarmState.CONFIRMED, AlarmState.DISPATCHED, AlarmState.ON_SITE, AlarmState.HANDLED, AlarmState.CLOSED)
+    for state in line:
+        township.clock.advance(1_000)
+        await township.alarms.advance(commander(TOWNSHIP), first.alarm, state)
+    township.clock.advance(1_000)
+    await township.alarms.raise_alarm(device(TOWNSHIP), request(text="复燃"))
+    (card,) = township.alarms.incidents.list(commander(TOWNSHIP))
+    assert (card.alarm, card.state, card.reopened, card.count) == (first.alarm, AlarmState.TRIGGERED, 1, 2)
+    await township.alarms.advance(commander(TOWNSHIP), first.alarm, AlarmState.CONFIRMED)
+    township = await township.restart()
+    (card,) = township.alarms.incidents.list(commander(TOWNSHIP))
+    assert card.state is AlarmState.CONFIRMED
+    assert [clock.met_at is not None for clock in card.clocks] == [True, False, False]
+    figures = township.alarms.incidents.scores(
+        commander(TOWNSHIP), UtcMs(0), UtcMs(township.clock.at() + 3_600_000), exercise=False
+    )
+    assert (figures.alarms, figures.clocks["response"].percent, figures.golden.missed) == (2, 100.0, 1)
+    await township.close()
+
+
+@on_loop
+async def test_an_alarm_is_taken_out_of_a_card_everywhere(tmp_path: Path) -> None:
+    county, township = Node(COUNTY, tmp_path), Node(TOWNSHIP, tmp_path)
+    one, _ = await township.alarms.raise_alarm(device(TOWNSHIP), request(source="烟感-1"))
+    two, _ = await township.alarms.raise_alarm(device(TOWNSHIP), request(source="烟感-2"))
+    far, _ = await county.alarms.raise_alarm(device(COUNTY), request(place=OTHER_VILLAGE))
+    drill, _ = await county.alarms.raise_alarm(device(COUNTY), request(place=TOWNSHIP, exercise=True))
+    await until_quiet(county, township)
+    for target in (far, drill):
+        with pytest.raises(Refused) as refused:
+            await county.alarms.group(commander(), two.alarm, target.alarm)
+        assert refused.value.code == "alarm-elsewhere"
+    with pytest.raises(Refused) as refused:
+        await township.alarms.group(terminal(TOWNSHIP), two.alarm, two.alarm)
+    assert refused.value.code == "not-permitted"
+    await county.alarms.group(commander(), two.alarm, two.alarm)
+    await until_quiet(county, township)
+    assert len(township.alarms.incidents.list(commander(TOWNSHIP))) == 3
+    township.clock.advance(10)
+    await township.alarms.group(commander(TOWNSHIP), two.alarm, one.alarm)
+    await until_quiet(county, township)
+    for node in (county, township):
+        assert node.alarms.incidents.view(two.alarm, commander(node.code)).card == one.alarm
+        assert [r.code for r in refused_rows(node) if r.code == "alarm-elsewhere"] == []
+        await node.close()
+
+
+def refused_rows(node: Node) -> list[RefusalRecorded]:
+    return [row.record for row in node.journal.replay() if isinstance(row.record, RefusalRecorded)]

@@ -27,6 +27,7 @@ from signaling import records
 from signaling.ids import NodeCode, Seq
 from signaling.records import (
     AlarmAdvanced,
+    AlarmGrouped,
     AlarmPictured,
     AlarmRaised,
     AnyRecord,
@@ -89,7 +90,7 @@ class Node:
                 self.directives.receive(record, via)
             case EscalationRaised() | EscalationAcknowledged():
                 self.escalations.receive(record, via)
-            case AlarmRaised() | AlarmPictured() | AlarmAdvanced():
+            case AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped():
                 self.alarms.receive(record, via)
             case CircularSent() | CircularAnswered():
                 self.circulars.receive(record, via)

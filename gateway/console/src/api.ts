@@ -77,6 +77,16 @@ export interface AlarmReport {
   readonly exercise: boolean
 }
 
+/** One alarm of a card, as it was raised. */
+export interface AlarmMember {
+  readonly id: string
+  readonly at: number
+  readonly source: string
+  readonly place: string
+  readonly text: string
+  readonly urgency: Urgency
+}
+
 /** One line of the audit records: `kind` is the record's type, `about` the id of what it belongs to. */
 export interface AuditLine {
   readonly seq: number
@@ -186,6 +196,16 @@ export class Api {
 
   advanceAlarm(alarm: string, state: AlarmState, note: string): Promise<unknown> {
     return this.post(`alarms/${encodeURIComponent(alarm)}/advance`, { state, note })
+  }
+
+  /** The alarms of a card, oldest first: the first hundred. */
+  async alarmMembers(alarm: string): Promise<readonly AlarmMember[]> {
+    return (await this.get<{ alarms: AlarmMember[] }>(`alarms/${encodeURIComponent(alarm)}/members`)).alarms
+  }
+
+  /** Put an alarm on the card `incident` is on; on one of its own when they are the same. */
+  groupAlarm(alarm: string, incident: string): Promise<unknown> {
+    return this.post(`alarms/${encodeURIComponent(alarm)}/group`, { incident })
   }
 
   auditRecords(reason: string, after: number): Promise<AuditPage> {

@@ -1,6 +1,7 @@
 /** One stroke of a bell for a new alarm: short and deep, so that nobody takes it for the ring of a directive. */
+import { settled } from "./protocol"
 import type { Remembered } from "./remembered"
-import type { GatewayMessage } from "./wire"
+import type { AlarmView, GatewayMessage } from "./wire"
 
 const STROKE_HZ = 523
 /** Strength of each partial tone of the bell. */
@@ -9,22 +10,30 @@ const STROKE_S = 0.9
 const REST_MS = 1_500
 const RECENT_MS = 600_000 // clocks of other nodes may be minutes off: rather one stroke too many
 
-/** Says once of each alarm that it is new. */
+/** Says once of each card that it is new, that it became urgent, or that it was opened again. */
 export class NewAlarms {
   private opened: number | null = null
 
-  /** `known`: ids of alarms heard of in this session, also before a reload of the page. */
+  /** `known`: what was heard of in this session, also before a reload of the page. */
   constructor(private readonly known: Remembered) {}
 
   /** A new session tells past alarms again: those of the last minutes are news to whoever just sat down. */
   heard(message: GatewayMessage): boolean {
     if (message.type === "welcome") this.opened ??= message.now
     if (message.type !== "alarm") return false
-    const fresh = message.state === "triggered" && message.raised_at > (this.opened ?? 0) - RECENT_MS
-    const unheard = !this.known.has(message.alarm)
-    if (unheard) this.known.add(message.alarm)
-    return fresh && unheard
+    if (message.card !== message.alarm) return false
+    const recent = message.newest_at > (this.opened ?? 0) - RECENT_MS
+    const waits = message.state === "triggered" || (this.known.has(message.alarm) && !settled(message))
+    const news = [message.alarm, ringKey(message)].filter((one) => !this.known.has(one))
+    for (const one of news) this.known.add(one)
+    return recent && waits && news.length > 0
   }
+}
+
+/** What a card rings for once: of the urgencies only P0 and P1 are worth a stroke of their own. */
+function ringKey(view: AlarmView): string {
+  const urgent = view.urgency === "P0" || view.urgency === "P1" ? view.urgency : ""
+  return `${view.alarm}/${urgent}/${view.reopened}`
 }
 
 export class Chime {

@@ -7,6 +7,7 @@
 import type {
   AlarmView,
   CircularView,
+  ClockView,
   ConferenceView,
   DirectiveView,
   EscalationView,
@@ -178,8 +179,12 @@ function withDirective(
   return newest(merged, MAX_DIRECTIVES, (one) => one.issued_at)
 }
 
+/** An alarm that is on another's card has none of its own. */
 function withAlarm(alarms: ReadonlyMap<string, AlarmView>, view: AlarmView): ReadonlyMap<string, AlarmView> {
-  return newest(new Map(alarms).set(view.alarm, view), MAX_ALARMS, (one) => one.raised_at)
+  const merged = new Map(alarms)
+  if (view.card === view.alarm) merged.set(view.alarm, view)
+  else if (!merged.delete(view.alarm)) return alarms
+  return newest(merged, MAX_ALARMS, (one) => one.newest_at)
 }
 
 function withEscalation(
@@ -292,8 +297,18 @@ export function notReached(state: State): EscalationView[] {
 
 /** Open alarms before settled ones, each newest first. */
 export function alarmsByTime(state: State): AlarmView[] {
-  const settled = (view: AlarmView): number => (["false", "merged", "closed"].includes(view.state) ? 1 : 0)
-  return [...state.alarms.values()].sort((a, b) => settled(a) - settled(b) || b.raised_at - a.raised_at)
+  return [...state.alarms.values()].sort((a, b) => Number(settled(a)) - Number(settled(b)) || b.newest_at - a.newest_at)
+}
+
+/** Whether a verdict was given on everything on the card. */
+export function settled(view: AlarmView): boolean {
+  return ["false", "merged", "closed"].includes(view.state)
+}
+
+/** A clock of an alarm at `now`, UTC milliseconds: stopped in time, or too late or not at all, or still running. */
+export function clockState(clock: ClockView, now: number): "met" | "missed" | "running" {
+  if ((clock.met_at ?? now) > clock.due) return "missed"
+  return clock.met_at === null ? "running" : "met"
 }
 
 /** Newest first; all of them are running, for ended ones are dropped. */

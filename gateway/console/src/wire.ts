@@ -281,7 +281,14 @@ export interface EscalationView {
 
 export type AlarmState = "triggered" | "false" | "merged" | "confirmed" | "dispatched" | "on_site" | "handled" | "closed"
 
-/** An alarm card; sent again whole when anything on it changes. Pictures are fetched by hash. */
+/** One of the 1-3-5 clocks: ``response`` within 1 minute, ``on_site`` within 3, ``handled`` within 5. */
+export interface ClockView {
+  clock: string
+  due: number
+  met_at: number | null
+}
+
+/** A card of one alarm or many; sent again whole when anything on it changes. Pictures are fetched by hash. ``urgency`` is the highest of its alarms, ``text`` the newest. Ring when ``urgency`` rises to P0 or P1, and when ``reopened`` grows. */
 export interface AlarmView {
   type: "alarm"
   alarm: string
@@ -298,6 +305,12 @@ export interface AlarmView {
   exercise: boolean
   picture: string | null
   thumbnail: string | null
+  card: string
+  count: number
+  sources: number
+  newest_at: number
+  reopened: number
+  clocks: ReadonlyArray<ClockView>
 }
 
 /** A told place has read a circular (``text`` is empty), or answers it. */

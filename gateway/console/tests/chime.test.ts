@@ -34,3 +34,18 @@ test("alarms of yesterday and settled ones are not new", () => {
   expect(news.heard(alarm({ alarm: "old", raised_at: 1 }))).toBe(false)
   expect(news.heard({ ...fresh("c"), state: "handled" })).toBe(false)
 })
+
+test("a card of many alarms is new once, and again when it becomes urgent or is opened again", () => {
+  const news = opened()
+  const card = { ...fresh("a"), urgency: "P3" as const }
+  expect(news.heard(card)).toBe(true)
+  expect(news.heard({ ...card, count: 700, newest_at: OPENED + 9_000 })).toBe(false)
+  expect(news.heard({ ...card, urgency: "P2" })).toBe(false)
+  expect(news.heard({ ...card, state: "confirmed", urgency: "P0" })).toBe(true)
+  expect(news.heard({ ...card, state: "confirmed", urgency: "P0", count: 701 })).toBe(false)
+  expect(news.heard({ ...card, urgency: "P0", reopened: 1 })).toBe(true)
+})
+
+test("an alarm on another's card is not new", () => {
+  expect(opened().heard({ ...fresh("b"), card: "a" })).toBe(false)
+})

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest"
 import {
-  alarmsByTime, circularsFor, EMPTY, isUnread, MAX_ALARMS, MAX_CIRCULARS, notReached, numbers, overdue, reduce, tally, totals, unsigned, type PageEvent, type State,
+  alarmsByTime, circularsFor, clockState, EMPTY, isUnread, MAX_ALARMS, MAX_CIRCULARS, notReached, numbers, overdue,
+  reduce, tally, totals, unsigned, type PageEvent, type State,
 } from "../src/protocol"
 import type { GatewayMessage } from "../src/wire"
 import { alarm, circular, conference, COUNTY, directive, escalation, place, recipient, TOWN, VILLAGE, welcome } from "./views"
@@ -182,5 +183,25 @@ describe("a list of those not reached", () => {
     const rows = [{ ...escalation().rows[0]!, reached_at: 40, reached_by: "赵支书" }]
     state = fold([escalation({ rows }), escalation({ escalation: "later", open: false })], state)
     expect(notReached(state).map((one) => one.escalation)).toEqual(["taken"])
+  })
+})
+
+describe("a card of many alarms", () => {
+  test("takes the place of the cards its alarms had", () => {
+    const state = fold([alarm({ alarm: "a" }), alarm({ alarm: "b" }), alarm({ alarm: "a", count: 2 }), alarm({ alarm: "b", card: "a" })])
+    expect([...state.alarms.values()].map((one) => [one.alarm, one.count])).toEqual([["a", 2]])
+  })
+
+  test("is unmoved by an alarm that never had a card", () => {
+    const state = fold([alarm({ alarm: "a" })])
+    expect(fold([alarm({ alarm: "b", card: "a" })], state).alarms).toBe(state.alarms)
+  })
+
+  test("has clocks that are met, missed or running", () => {
+    const clock = { clock: "response", due: 100, met_at: null }
+    expect(clockState(clock, 100)).toBe("running")
+    expect(clockState(clock, 101)).toBe("missed")
+    expect(clockState({ ...clock, met_at: 100 }, 900)).toBe("met")
+    expect(clockState({ ...clock, met_at: 101 }, 101)).toBe("missed")
   })
 })

@@ -36,6 +36,7 @@ function card(page: Page, view: AlarmView): TemplateResult {
       <p class="directive-head">
         <strong>${view.place_name}</strong>
         ${view.exercise ? html`<span class="exercise">${t("app.exercise")}</span>` : nothing}
+        ${view.count > 1 ? html`<span class="many" data-testid="alarm-many">${t("alarm.many", { count: view.count, sources: view.sources })}</span>` : nothing}
         <span class="when">${beijing(view.raised_at)}</span>
       </p>
       <p>${tOr(`alarm.kind.${view.kind}`, view.kind)}: ${view.text}</p>

@@ -1,0 +1,169 @@
+"""What is shown of alarms: cards, folded from the journal.
+
+An alarm that is not the first of its card is shown on that card and nowhere else; the ledger keeps every one.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+from signaling import alarm
+from signaling.alarm import Alarm, AlarmRecord
+from signaling.division import Tree
+from signaling.errors import Refused
+from signaling.handling import VERDICTS, Handling, handling
+from signaling.ids import AlarmId, UtcMs
+from signaling.incident import Board, Card
+from signaling.messages import AlarmView, ClockView
+from signaling.permission import Action, permit, permitted
+from signaling.records import Actor, AlarmGrouped, AlarmRaised, AlarmState
+from signaling.scorecard import Scorecard, scorecard
+
+
+class Incidents:
+    """All alarms one node knows durably, and their cards."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._alarms: dict[AlarmId, Alarm] = {}
+        self._board = Board(tree)
+
+    def fold(self, record: AlarmRecord) -> None:
+        """Take in a durable record, in the journal's order."""
+        self._alarms[record.alarm] = alarm.evolve(self._alarms.get(record.alarm), record)
+        match record:
+            case AlarmRaised():
+                self._board.note(record)
+            case AlarmGrouped():
+                self._board.move(record)
+            case _:
+                self._board.touch(record.alarm)
+
+    def touch(self, alarm_id: AlarmId) -> None:
+        """Something that is no record changed what is shown: its picture is here."""
+        self._board.touch(alarm_id)
+
+    def changed(self) -> tuple[set[AlarmId], set[AlarmId]]:
+        """Return, once, the leads of cards to be shown anew, and alarms whose own card is gone."""
+        return self._board.changed()
+
+    def get(self, alarm_id: AlarmId) -> Alarm | None:
+        return self._alarms.get(alarm_id)
+
+    def all(self) -> Sequence[Alarm]:
+        return tuple(self._alarms.values())
+
+    def target(self, alarm_id: AlarmId) -> AlarmId:
+        """Return the alarm a step with the card of ``alarm_id`` is about; itself while it is on none."""
+        card = self._board.card(alarm_id)
+        return self._stands(card).target if card is not None else alarm_id
+
+    # ---- views -----------------------------------------------------------------------------------
+
+    def may_read(self, alarm_id: AlarmId, actor: Actor) -> bool:
+        """Return whether ``actor`` is told of this alarm; False for what is unknown here."""
+        state = self._alarms.get(alarm_id)
+        return state is not None and permitted(actor, Action.READ_ALARM, state.raised.place, self._tree)
+
+    def view(self, alarm_id: AlarmId, actor: Actor) -> AlarmView:
+        """Return the card of an alarm; of one that is on another's card, what is known of itself.
+
+        Raises:
+            Refused: ``unknown-alarm`` or ``not-permitted``.
+        """
+        state = self._readable(alarm_id, actor)
+        return self.card_of(state.raised.alarm)
+
+    def members(self, alarm_id: AlarmId, actor: Actor, after: int, limit: int) -> tuple[Sequence[AlarmRaised], int]:
+        """Return alarms of the card ``alarm_id`` is on, oldest first, passing over ``after``; and how many there are.
+
+        Raises:
+            Refused: ``unknown-alarm`` or ``not-permitted``.
+        """
+        self._readable(alarm_id, actor)
+        card = self._board.card(alarm_id)
+        assert card is not None  # known
+        return self._board.members(card)[after : after + limit], card.count
+
+    def list(self, actor: Actor, limit: int = 200) -> Sequence[AlarmView]:
+        """Return the cards ``actor`` is told of, newest first; of too many, those that are open before the others."""
+        told = (card for card in self._board.cards() if self.may_read(card.lead.alarm, actor))
+        stood = ((card, self._stands(card)) for card in told)
+        best = heapq.nlargest(limit, stood, key=lambda pair: (pair[1].state not in VERDICTS, pair[0].newest.at))
+        best.sort(key=lambda pair: (pair[0].newest.at, pair[0].lead.alarm), reverse=True)
+        return [self._card_view(card, stands) for card, stands in best]
+
+    def scores(self, actor: Actor, since: UtcMs, now: UtcMs, *, exercise: bool) -> Scorecard:
+        """Return how the clocks were kept for the cards opened since then that ``actor`` is told of."""
+        told = (c for c in self._board.cards() if c.lead.exercise == exercise and c.newest.at >= since)
+        stood = ((self._stands(card), card.count) for card in told if self.may_read(card.lead.alarm, actor))
+        return scorecard(((stands, count) for stands, count in stood if stands.opened.at >= since), now)
+
+    def card_of(self, alarm_id: AlarmId) -> AlarmView:
+        """Return what is shown of a known alarm."""
+        card = self._board.card(alarm_id)
+        assert card is not None  # known
+        if card.lead.alarm == alarm_id:
+            return self._card_view(card, self._stands(card))
+        return self._member_view(self._alarms[alarm_id], card)
+
+    def _readable(self, alarm_id: AlarmId, actor: Actor) -> Alarm:
+        state = self._alarms.get(alarm_id)
+        if state is None:
+            raise Refused("unknown-alarm", f"no alarm {alarm_id[:64]!r} here")
+        permit(actor, Action.READ_ALARM, state.raised.place, self._tree)
+        return state
+
+    def _stands(self, card: Card) -> Handling:
+        steps = (step for alarm_id in self._board.told(card) for step in self._alarms[alarm_id].steps)
+        return handling(card.lead, lambda: self._board.members(card), steps)
+
+    def _card_view(self, card: Card, stands: Handling) -> AlarmView:
+        """The first picture is the picture of the event; the newest words and the highest urgency count."""
+        pictures = (p for alarm_id in self._board.told(card) for p in self._alarms[alarm_id].pictures)
+        first = min(pictures, key=lambda picture: (picture.at, picture.picture), default=None)
+        raised = card.lead
+        return AlarmView(
+            alarm=raised.alarm,
+            source=raised.source,
+            place=raised.place,
+            place_name=self._tree.name(raised.place),
+            kind=raised.kind,
+            urgency=card.urgency,
+            text=card.newest.text,
+            longitude=raised.longitude,
+            latitude=raised.latitude,
+            state=stands.state,
+            raised_at=raised.at,
+            exercise=raised.exercise,
+            picture=first.picture if first else None,
+            thumbnail=first.thumbnail if first else None,
+            card=raised.alarm,
+            count=card.count,
+            sources=len(card.sources),
+            newest_at=card.newest.at,
+            reopened=stands.reopened,
+            clocks=tuple(ClockView(clock=c.clock, due=c.due, met_at=c.met_at) for c in stands.clocks()),
+        )
+
+    def _member_view(self, state: Alarm, card: Card) -> AlarmView:
+        raised, first = state.raised, state.pictures[0] if state.pictures else None
+        return AlarmView(
+            alarm=raised.alarm,
+            source=raised.source,
+            place=raised.place,
+            place_name=self._tree.name(raised.place),
+            kind=raised.kind,
+            urgency=raised.urgency,
+            text=raised.text,
+            longitude=raised.longitude,
+            latitude=raised.latitude,
+            state=state.state if state.steps else AlarmState.MERGED,
+            raised_at=raised.at,
+            exercise=raised.exercise,
+            picture=first.picture if first else None,
+            thumbnail=first.thumbnail if first else None,
+            card=card.lead.alarm,
+            newest_at=raised.at,
+        )

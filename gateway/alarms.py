@@ -171,16 +171,19 @@ class Alarms(admission.Facts):
             await durable
         return record
 
-    async def advance(self, actor: Actor, alarm_id: AlarmId, state: AlarmState, note: str = "") -> None:
+    async def advance(
+        self, actor: Actor, alarm_id: AlarmId, state: AlarmState, note: str = "", *, alone: bool = False
+    ) -> None:
         """Confirm a card, find it false, dispatch, ...  The same step again changes nothing.
 
         Args:
             alarm_id: Any alarm of the card.
+            alone: It is said of this alarm, and not of its card.
 
         Raises:
             Refused: ``unknown-alarm``, ``not-permitted``, ``alarm-state``, ``bad-text``.
         """
-        known = self._known(self.incidents.target(alarm_id))
+        known = self._known(alarm_id if alone else self.incidents.target(alarm_id))
         record = AlarmAdvanced(
             node=self._node,
             at=self._clock.at(),
@@ -189,6 +192,7 @@ class Alarms(admission.Facts):
             state=state,
             by=actor,
             note=note,
+            alone=alone,
         )
         await self._ask(actor, record, known)
 

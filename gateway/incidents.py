@@ -72,8 +72,20 @@ class Incidents:
         Raises:
             Refused: ``unknown-alarm`` or ``not-permitted``.
         """
-        state = self._readable(alarm_id, actor)
-        return self.card_of(state.raised.alarm)
+        self.state(alarm_id, actor)
+        return self.card_of(alarm_id)
+
+    def state(self, alarm_id: AlarmId, actor: Actor) -> Alarm:
+        """Return one alarm as far as it has come by itself.
+
+        Raises:
+            Refused: ``unknown-alarm`` or ``not-permitted``.
+        """
+        state = self._alarms.get(alarm_id)
+        if state is None:
+            raise Refused("unknown-alarm", f"no alarm {alarm_id[:64]!r} here")
+        permit(actor, Action.READ_ALARM, state.raised.place, self._tree)
+        return state
 
     def members(self, alarm_id: AlarmId, actor: Actor, after: int, limit: int) -> tuple[Sequence[AlarmRaised], int]:
         """Return alarms of the card ``alarm_id`` is on, oldest first, passing over ``after``; and how many there are.
@@ -81,7 +93,7 @@ class Incidents:
         Raises:
             Refused: ``unknown-alarm`` or ``not-permitted``.
         """
-        self._readable(alarm_id, actor)
+        self.state(alarm_id, actor)
         card = self._board.card(alarm_id)
         assert card is not None  # known
         return self._board.members(card)[after : after + limit], card.count
@@ -107,13 +119,6 @@ class Incidents:
         if card.lead.alarm == alarm_id:
             return self._card_view(card, self._stands(card))
         return self._member_view(self._alarms[alarm_id], card)
-
-    def _readable(self, alarm_id: AlarmId, actor: Actor) -> Alarm:
-        state = self._alarms.get(alarm_id)
-        if state is None:
-            raise Refused("unknown-alarm", f"no alarm {alarm_id[:64]!r} here")
-        permit(actor, Action.READ_ALARM, state.raised.place, self._tree)
-        return state
 
     def _stands(self, card: Card) -> Handling:
         steps = (step for alarm_id in self._board.told(card) for step in self._alarms[alarm_id].steps)

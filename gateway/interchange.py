@@ -86,7 +86,7 @@ class Interchange:
         Raises:
             Refused: ``unknown-alarm``, ``not-permitted``.
         """
-        return cap.render(interchange.of_alarm(self._alarms.state(alarm_id, actor), self._tree, public=False))
+        return cap.render(interchange.of_alarm(self._alarms.incidents.state(alarm_id, actor), self._tree, public=False))
 
     # ---- coming in -------------------------------------------------------------------------------
 
@@ -189,7 +189,7 @@ class Interchange:
         if raised is None or raised.exercise != exercise:
             return f"{alarm}: an exercise and a real alarm never touch each other"
         try:
-            await self._alarms.advance(actor, alarm, state, note)
+            await self._alarms.advance(actor, alarm, state, note, alone=True)
         except Refused as error:
             return f"{alarm}: {error.code}"
         return ""

@@ -2,7 +2,8 @@
 
 Pure: derived from records alone, so a restart or another node sees the same clocks.  A verdict (false, closed,
 merged) settles what was raised until then.  Whatever is raised later opens the card again, and the clocks start
-anew; only a source that was found false may go on for QUIET_MS before somebody is asked to look again.
+anew; only a source that was found false may go on for QUIET_MS before somebody is asked to look again.  A verdict
+about one alarm alone (it was merged into another, its source took it back) settles no other.
 """
 
 from __future__ import annotations
@@ -85,6 +86,12 @@ def handling(
     """
     taken = sorted(steps, key=lambda step: (step.at, RANK[step.state], step.node))
     opened, reopened, left = lead, 0, None
+    if aside := _set_aside(taken):
+        left = [raised for raised in members() if raised.alarm not in aside]
+        if not left:
+            best = _best(taken)
+            return Handling(best.state, opened, reopened, best.alarm, tuple(taken))
+        opened = left[0]
     while True:
         mine = taken if left is None else [step for step in taken if step.alarm in {raised.alarm for raised in left}]
         if not mine:
@@ -96,6 +103,12 @@ def handling(
             continue
         best = _best(mine)
         return Handling(best.state, opened, reopened, best.alarm, tuple(mine))
+
+
+def _set_aside(steps: Sequence[AlarmAdvanced]) -> set[AlarmId]:
+    """Return the alarms that a verdict about them alone settles: merged into another, or taken back."""
+    alone = {step.alarm for step in steps if step.alone or step.state is AlarmState.MERGED}
+    return {alarm for alarm in alone if _best(step for step in steps if step.alarm == alarm).state in VERDICTS}
 
 
 def _best(steps: Iterable[AlarmAdvanced]) -> AlarmAdvanced:

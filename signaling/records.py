@@ -185,6 +185,8 @@ class AlarmAdvanced(Record, frozen=True, tag="alarm_advanced", kw_only=True):
     state: AlarmState
     by: Actor
     note: str = ""
+    alone: bool = False
+    """Said of this alarm only, and not of the others on its card."""
 
 
 class CircularSent(Record, frozen=True, tag="circular_sent", kw_only=True):

@@ -183,7 +183,9 @@ def test_a_snapshot_is_taken_two_tiers_away_and_its_picture_reaches_every_tier(t
         alarm = raised["alarm"]
         for running in tiers.all:
             alarms = running.node.alarms
-            await until(lambda alarms=alarms: alarms.raised(alarm) and alarms.view(alarm, commander(COUNTY)).thumbnail)
+            await until(
+                lambda alarms=alarms: alarms.raised(alarm) and alarms.incidents.view(alarm, commander(COUNTY)).thumbnail
+            )
             await until(lambda alarms=alarms: not alarms.missing_blobs(), "the thumbnail")
 
     story(tmp_path, tell)

@@ -11,7 +11,7 @@ from signaling import cap
 from signaling.cap import Alert, CapError, MsgType, Scope, Status
 from signaling.errors import Refused
 from signaling.ids import AlarmId
-from signaling.records import Actor, AlarmState, CapReceived, Mode, Role, ScopeItem, Urgency
+from signaling.records import Actor, AlarmRaised, AlarmState, CapReceived, Mode, Role, ScopeItem, Urgency
 from tests.signaling.test_interchange import alert
 from tests.support.loop import on_loop
 from tests.support.nodes import Node, until_quiet
@@ -31,7 +31,9 @@ async def take(node: Node, data: bytes | Alert, actor: Actor = GATE) -> CapRecei
 
 
 def states(node: Node) -> dict[AlarmId, AlarmState]:
-    return {card.alarm: card.state for card in node.alarms.list(commander())}
+    """Every alarm by itself: an update and what it updates are one card."""
+    found = (row.record.alarm for row in node.journal.replay() if isinstance(row.record, AlarmRaised))
+    return {alarm: node.alarms.incidents.state(alarm, commander()).state for alarm in found}
 
 
 def order(**changes: Any) -> DirectiveRequest:
@@ -103,7 +105,7 @@ async def test_a_message_becomes_one_alarm_however_often_and_by_whomever_it_is_b
     county = await county.restart()
     again, made = await county.interchange.take(commander(), data)
     assert (again, made) == (brought[0][0], False)
-    (card,) = county.alarms.list(commander())
+    (card,) = county.alarms.incidents.list(commander())
     assert (card.alarm, card.place, card.urgency, card.exercise) == (again.alarm, VILLAGE, Urgency.P0, False)
     await county.close()
 
@@ -140,6 +142,7 @@ async def test_an_update_is_a_new_alarm_that_takes_the_place_of_the_earlier(tmp_
     second = await take(county, later(MsgType.UPDATE, earlier, "B-2"))
     assert (second.effect, second.note) == ("replaced", "")
     assert states(county) == {first.alarm: AlarmState.MERGED, second.alarm: AlarmState.TRIGGERED}
+    assert [card.state for card in county.alarms.incidents.list(commander())] == [AlarmState.TRIGGERED]
     await county.close()
 
 
@@ -151,7 +154,7 @@ async def test_a_cancellation_withdraws_and_raises_nothing(tmp_path: Path) -> No
     assert (second.effect, second.alarm) == ("withdrawn", first.alarm)
     assert states(county) == {first.alarm: AlarmState.FALSE}
     assert first.alarm is not None
-    step = county.alarms.state(first.alarm, commander()).steps[-1]
+    step = county.alarms.incidents.state(first.alarm, commander()).steps[-1]
     assert (step.by, step.note) == (GATE, "发布方撤销：雨已停")
     await county.close()
 
@@ -211,7 +214,7 @@ async def test_an_exercise_and_a_real_alarm_never_touch_each_other(
 ) -> None:
     county, earlier = Node(COUNTY, tmp_path), alert(status=status)
     first = await take(county, earlier)
-    assert county.alarms.view(first.alarm or AlarmId(""), commander()).exercise is (status is Status.EXERCISE)
+    assert county.alarms.incidents.view(first.alarm or AlarmId(""), commander()).exercise is (status is Status.EXERCISE)
     other = Status.EXERCISE if status is Status.ACTUAL else Status.ACTUAL
     record = await take(county, later(kind, earlier, "B-2", status=other))
     assert "never touch" in record.note

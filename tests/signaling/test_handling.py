@@ -92,3 +92,13 @@ def test_a_confirmation_outranks_false_on_a_card_too() -> None:
 
 def test_a_verdict_by_a_slow_clock_still_settles_its_alarm() -> None:
     assert stand([alarm("a", 100)], took("a", AlarmState.CLOSED, 50)).state is AlarmState.CLOSED
+
+
+def test_a_verdict_about_one_alarm_alone_settles_no_other() -> None:
+    both = [alarm("a", 0), alarm("b", 1)]
+    for said in (took("a", AlarmState.FALSE, 50, alone=True), took("a", AlarmState.MERGED, 50)):
+        stood = stand(both, said)
+        assert (stood.state, stood.opened.alarm, stood.reopened) == (AlarmState.TRIGGERED, "b", 0)
+        assert stand(both, said, took("b", AlarmState.CONFIRMED, 60)).state is AlarmState.CONFIRMED
+        assert stand(both, said, took("a", AlarmState.CONFIRMED, 60)).target == "a"
+        assert stand(both[:1], said).state is said.state

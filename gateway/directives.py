@@ -34,6 +34,7 @@ from signaling.records import (
     DirectiveClosed,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectivesRelayed,
     SignedRecord,
     Stage,
     signed_bytes,
@@ -43,7 +44,9 @@ __all__ = ["DirectiveRequest", "Directives"]
 
 TICK_S = 1.0
 
-DirectiveRecord = DirectiveIssued | DirectiveRecalled | DirectiveClosed | DirectiveAnnotated | DeliveryAdvanced
+DirectiveRecord = (
+    DirectiveIssued | DirectiveRecalled | DirectiveClosed | DirectiveAnnotated | DeliveryAdvanced | DirectivesRelayed
+)
 
 
 class Directives(Issuing, Annotating, Reports):
@@ -61,7 +64,7 @@ class Directives(Issuing, Annotating, Reports):
     ) -> None:
         super().__init__(Parts(node, tree, keys, journal, clock, telemetry, refusals))
         self._complete: set[DirectiveId] = set()
-        journal.follow(self._fold, ("directive:", "delivery:"))
+        journal.follow(self._fold, ("directive:", "delivery:", "relayed:"))
 
     # ---- told by a neighbour ---------------------------------------------------------------------
 
@@ -82,8 +85,13 @@ class Directives(Issuing, Annotating, Reports):
                     self._take_in(record, via)
                 case DeliveryAdvanced():
                     self._carry_out_row(record, delivery.accept(self._row(record), record), via)
+                case DirectivesRelayed() if self._matrix.is_repeat(record):
+                    self._telemetry.count("repeats", kind="relayed")
+                case DirectivesRelayed():
+                    self._journal.append(record, via=via)
         except Refused as error:
-            self._refusals.record(None, str(record.__struct_config__.tag), record.directive, error, via)
+            about = record.directives[:1] if isinstance(record, DirectivesRelayed) else (record.directive,)
+            self._refusals.record(None, str(record.__struct_config__.tag), "".join(about), error, via)
 
     def _verify(self, record: SignedRecord) -> None:
         self._keys.verify(record.node, signed_bytes(record), record.signature)
@@ -102,7 +110,7 @@ class Directives(Issuing, Annotating, Reports):
                         self._clicks[click] = record
                 case DeliveryAdvanced(stage=Stage.DONE):
                     self._complete.add(record.directive)
-                case DeliveryAdvanced(stage=Stage.RELAYED) if record.node == self._node:
+                case DirectivesRelayed() if record.node == self._node:
                     self._unrelayed.relayed(record)
                 case _:
                     pass
@@ -207,13 +215,22 @@ class Directives(Issuing, Annotating, Reports):
         entry = self._matrix.get(directive_id)
         return entry is not None and self._matrix.may_read(entry, actor)
 
-    def changed(self, record: DeliveryAdvanced) -> DeliveryChanged:
-        """Return the row ``record`` moved, as consoles are told of it; permission is READ_DIRECTIVE at its node.
+    def moved(self, record: DeliveryAdvanced | DirectivesRelayed) -> Iterator[DeliveryChanged]:
+        """Yield the rows ``record`` moved, as consoles are told of them; permission is READ_DIRECTIVE at their nodes.
 
         Raises:
             LocalError: The record is not folded yet.
         """
-        entry = self._matrix.get(record.directive)
-        if entry is None:
-            raise LocalError(f"{record.directive} is not folded")
-        return DeliveryChanged(directive=record.directive, recipient=self._matrix.row_view(entry, record.recipient))
+        if isinstance(record, DeliveryAdvanced):
+            entry = self._matrix.get(record.directive)
+            if entry is None:
+                raise LocalError(f"{record.directive} is not folded")
+            yield self._changed(entry, record.recipient)
+        else:
+            for entry, recipient in self._matrix.beyond(record):
+                if entry.row(recipient).times[Stage.RELAYED] == record.at:  # else another hop was the first
+                    yield self._changed(entry, recipient)
+
+    def _changed(self, entry: Entry, recipient: NodeCode) -> DeliveryChanged:
+        row = self._matrix.row_view(entry, recipient)
+        return DeliveryChanged(directive=entry.header.issued.directive, recipient=row)

@@ -19,6 +19,7 @@ from signaling.messages import (
     VERSION,
     ClientMessage,
     ConferenceView,
+    DeliveryChanged,
     Done,
     Frozen,
     GatewayMessage,
@@ -67,6 +68,7 @@ from signaling.records import (
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectivesRelayed,
     EscalationAcknowledged,
     EscalationRaised,
     RefusalRecorded,
@@ -124,6 +126,7 @@ RECORDS: Mapping[type, str] = {
     DirectiveClosed: "directives",
     DirectiveAnnotated: "directives",
     DeliveryAdvanced: "directives",
+    DirectivesRelayed: "directives",
     AlarmRaised: "alarms",
     AlarmPictured: "alarms",
     AlarmAdvanced: "alarms",
@@ -355,8 +358,12 @@ class Dispatch:
                 DirectiveIssued() | DirectiveAnnotated() | DirectiveRecalled() | DirectiveClosed() | DirectiveExpired()
             ):
                 self._directive_changed(record)
-            case DeliveryAdvanced():
-                self._delivery_changed(record)
+            case DeliveryAdvanced() | DirectivesRelayed():
+                for changed in self._directives.moved(record):
+                    self._delivery_changed(changed)
+                if isinstance(record, DeliveryAdvanced) and record.stage is Stage.SIGNED:
+                    for escalation in self._escalations.of(record.directive, record.recipient):
+                        self._escalation_changed(escalation)
             case EscalationRaised() | EscalationAcknowledged():
                 self._escalation_changed(identity(record))
             case TimerFired(kind=TimerKind.REPEAT):
@@ -391,20 +398,15 @@ class Dispatch:
         for escalation in self._escalations.of(record.directive):
             self._escalation_changed(escalation)
 
-    def _delivery_changed(self, record: DeliveryAdvanced) -> None:
+    def _delivery_changed(self, changed: DeliveryChanged) -> None:
+        directive, recipient = changed.directive, changed.recipient.node
         for visitor in self.sessions:
             who = visitor.who
             if who.role is Role.TERMINAL:
-                if who.division == record.recipient:
-                    mine = self._directives.mine(record.directive, record.recipient)
-                    visitor.say(mine, ("directive", record.directive))
-            elif permitted(who, Action.READ_DIRECTIVE, record.recipient, self._tree):
-                changed = self._directives.changed(record)
-                visitor.say(changed, ("delivery", record.directive, record.recipient))
-
-        if record.stage is Stage.SIGNED:
-            for escalation in self._escalations.of(record.directive, record.recipient):
-                self._escalation_changed(escalation)
+                if who.division == recipient:
+                    visitor.say(self._directives.mine(directive, recipient), ("directive", directive))
+            elif permitted(who, Action.READ_DIRECTIVE, recipient, self._tree):
+                visitor.say(changed, ("delivery", directive, recipient))
 
     def _ring(self, directive: DirectiveId, n: int) -> None:
         """Terminals whose people have not signed ring again, whatever they have shown."""

@@ -16,7 +16,7 @@ from signaling.delivery import QUEUED, Delivery
 from signaling.directive import Directive, Header
 from signaling.division import Tree
 from signaling.errors import Refused
-from signaling.ids import DirectiveId, NodeCode
+from signaling.ids import DirectiveId, NodeCode, UtcMs
 from signaling.messages import AnnotationView, DirectiveView, RecipientView
 from signaling.permission import POLICY, Action, Reach, permitted
 from signaling.records import (
@@ -28,6 +28,7 @@ from signaling.records import (
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectivesRelayed,
     Stage,
 )
 
@@ -46,6 +47,8 @@ class Entry:
     cover: frozenset[NodeCode]
     """The recipients and everything above them: who has at least one of them in the subtree."""
     rows: dict[NodeCode, Delivery] = field(default_factory=dict)
+    relays: set[tuple[NodeCode, NodeCode]] = field(default_factory=set)
+    """Who has relayed it to which child."""
     counts: Counter[Stage] = field(default_factory=Counter)
     sums: Counter[str] = field(default_factory=Counter)
     annotations: list[DirectiveAnnotated] = field(default_factory=list)
@@ -62,9 +65,14 @@ class Entry:
         return self.counts[Stage.DONE] == self.total
 
     def advance(self, record: DeliveryAdvanced) -> None:
-        before = self.row(record.recipient)
-        after = delivery.evolve(before, record)
-        self.rows[record.recipient] = after
+        self._move(record.recipient, delivery.evolve(self.row(record.recipient), record))
+
+    def relay(self, recipient: NodeCode, hop: NodeCode, at: UtcMs) -> None:
+        self._move(recipient, delivery.relay(self.row(recipient), hop, at))
+
+    def _move(self, recipient: NodeCode, after: Delivery) -> None:
+        before = self.row(recipient)
+        self.rows[recipient] = after
         self.counts[before.stage] -= 1
         self.counts[after.stage] += 1
         if after.values is not before.values:
@@ -112,8 +120,26 @@ class Matrix:
                 self._entries[record.directive].annotations.append(record)
             case DeliveryAdvanced():
                 self._entries[record.directive].advance(record)
+            case DirectivesRelayed():
+                for directive_id in record.directives:
+                    self._entries[directive_id].relays.add((record.node, record.child))
+                for entry, recipient in self.beyond(record):
+                    entry.relay(recipient, record.node, record.at)
             case _:
                 pass
+
+    def is_repeat(self, record: DirectivesRelayed) -> bool:
+        """Return whether all that ``record`` says is known."""
+        hop = (record.node, record.child)
+        return all((entry := self.get(d)) is not None and hop in entry.relays for d in record.directives)
+
+    def beyond(self, record: DirectivesRelayed) -> Iterator[tuple[Entry, NodeCode]]:
+        """Yield the rows that ``record`` is about."""
+        for directive_id in record.directives:
+            entry = self._entries[directive_id]
+            for recipient in entry.header.issued.recipients:
+                if self._tree.is_within(recipient, record.child):
+                    yield entry, recipient
 
     def _share(self, places: frozenset[NodeCode]) -> frozenset[NodeCode]:
         """Return the one copy of ``places``: many directives go to the same few circles of recipients."""

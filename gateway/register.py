@@ -131,6 +131,10 @@ class Register(admission.Facts):
         expired = DirectiveExpired(node=self._node, at=at, directive=directive_id)
         self._carry_out_header(directive_id, directive.Tick(expired), via=None, at=at)
 
+    def concerns(self, directive: DirectiveId, place: NodeCode) -> bool:
+        entry = self._matrix.get(directive)
+        return entry is not None and place in entry.cover
+
     def _header(self, directive_id: DirectiveId) -> Directive | None:
         held = self._headers.get(directive_id)
         if held is not None:

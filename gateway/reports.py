@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
 
 import msgspec
 
@@ -13,9 +13,11 @@ from signaling.directive import Directive, Header
 from signaling.errors import Refused
 from signaling.ids import DirectiveId, NodeCode, Seq
 from signaling.permission import Action, permit
-from signaling.records import Actor, AnyRecord, DeliveryAdvanced, DirectiveIssued, Stage
+from signaling.records import MAX_TOGETHER, Actor, DeliveryAdvanced, DirectivesRelayed, Stage
 
 RECEIPTS = frozenset({Stage.DELIVERED, Stage.SHOWN})
+TOGETHER_S = 0.1
+"""What a child says it holds is written down so often: under load, of many orders in one record."""
 
 
 class Reports(Register):
@@ -24,6 +26,8 @@ class Reports(Register):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self._unrelayed = Unrelayed(parts.node, parts.tree)
+        self._relayed: dict[tuple[NodeCode, NodeCode], list[DirectiveId]] = {}
+        """By the child that holds them and the node that issued them: not written down yet."""
 
     async def receipt(self, actor: Actor, directive_id: DirectiveId, stage: Stage) -> None:
         """A terminal holds (``delivered``) or shows (``shown``) the order.
@@ -102,19 +106,21 @@ class Reports(Register):
 
         What it says twice is heard once; what was lost with the power is said again by the next hello.
         """
-        reached = self._unrelayed.reached(child, seq)
-        self.relayed(child, (order for d in reached if (order := self.issued(d)) is not None))
+        orders = (self.issued(directive_id) for directive_id in self._unrelayed.reached(child, seq))
+        for order in orders:
+            if order is not None:
+                if not self._relayed:
+                    asyncio.get_running_loop().call_later(TOGETHER_S, self.say_relayed)
+                self._relayed.setdefault((child, order.node), []).append(order.directive)
 
-    def relayed(self, child: NodeCode, records: Iterable[AnyRecord]) -> None:
-        """``child`` holds ``records``: say so for every recipient beyond it, all together or not at all."""
-        for record in records:
-            if isinstance(record, DirectiveIssued):
-                beyond = (r for r in record.recipients if self._tree.is_within(r, child))
-                words = [self._word(record.directive, recipient, Stage.RELAYED) for recipient in beyond]
-                new = [word for word in words if self._node not in self._row(word).hops]
-                durable = self._journal.append(*new)
-                for word in new:
-                    self._hold(word, durable)
+    def say_relayed(self) -> None:
+        """Write down what children have said they hold since the last time."""
+        relayed, self._relayed = self._relayed, {}
+        for (child, _), directives in relayed.items():
+            for start in range(0, len(directives), MAX_TOGETHER):
+                together = tuple(directives[start : start + MAX_TOGETHER])
+                at = self._clock.at()
+                self._journal.append(DirectivesRelayed(node=self._node, at=at, child=child, directives=together))
 
 
 def _still_open(header: Directive, stage: Stage) -> None:

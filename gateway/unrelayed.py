@@ -10,7 +10,7 @@ import itertools
 
 from signaling.division import Tree
 from signaling.ids import DirectiveId, NodeCode, Seq
-from signaling.records import DeliveryAdvanced, DirectiveIssued
+from signaling.records import DirectiveIssued, DirectivesRelayed
 
 
 class Unrelayed:
@@ -28,11 +28,11 @@ class Unrelayed:
             if child in hops:
                 self._waiting.setdefault(child, {})[order.directive] = seq
 
-    def relayed(self, word: DeliveryAdvanced) -> None:
-        """``word`` says that this node relayed an order."""
-        child = self._tree.next_hop(self._node, word.recipient)
-        if child is not None:
-            self._waiting.get(child, {}).pop(word.directive, None)
+    def relayed(self, word: DirectivesRelayed) -> None:
+        """``word`` says that this node relayed orders."""
+        waiting = self._waiting.get(word.child, {})
+        for directive_id in word.directives:
+            waiting.pop(directive_id, None)
 
     def reached(self, child: NodeCode, seq: Seq) -> list[DirectiveId]:
         """Return, and no longer wait for, the orders up to ``seq`` that ``child`` now holds."""

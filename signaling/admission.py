@@ -20,6 +20,7 @@ from .errors import Refused
 from .ids import AlarmId, CircularId, ConferenceId, DirectiveId, NodeCode, Sha256
 from .permission import Action, permit
 from .records import (
+    MAX_TOGETHER,
     Actor,
     AlarmAdvanced,
     AlarmGrouped,
@@ -39,6 +40,7 @@ from .records import (
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectivesRelayed,
     EscalationAcknowledged,
     EscalationRaised,
     NoticeSent,
@@ -71,6 +73,10 @@ class Facts:
         return None
 
     def has_recipient(self, directive: DirectiveId, recipient: NodeCode) -> bool:
+        return False
+
+    def concerns(self, directive: DirectiveId, place: NodeCode) -> bool:
+        """Return whether the directive has a recipient at or below ``place``."""
         return False
 
     def raised(self, alarm: AlarmId) -> AlarmRaised | None:
@@ -106,6 +112,8 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
             _annotated(record, via, here, tree, facts)
         case DeliveryAdvanced():
             _delivery(record, via, here, tree, facts)
+        case DirectivesRelayed():
+            _relayed(record, via, here, tree, facts)
         case AlarmRaised():
             check_alarm(record, tree)
             _audience(record.place, here, tree)
@@ -246,8 +254,8 @@ def check_report(record: DeliveryAdvanced, tree: Tree) -> None:
     Raises:
         Refused: ``bad-record``, ``bad-text`` or ``not-permitted``.
     """
-    if record.stage is Stage.QUEUED:
-        raise Refused("bad-record", "stage: queued is never reported")
+    if record.stage in (Stage.QUEUED, Stage.RELAYED):
+        raise Refused("bad-record", f"stage: {record.stage} is not reported by a recipient")
     if not tree.is_within(record.recipient, record.node):
         raise Refused("not-permitted", f"{record.node} does not speak for {record.recipient[:20]}")
     text.body(record.note, "note", MAX_NOTE, empty=True)
@@ -421,6 +429,21 @@ def _escalation(record: EscalationRaised, via: NodeCode, here: NodeCode, tree: T
         raise Refused("wrong-direction", "only lists of P0 and P1 come up, and one tier only")
     elif not all(tree.is_within(place, record.node) for place in places):
         raise Refused("not-permitted", f"{record.node} does not speak for them")
+
+
+def _relayed(record: DirectivesRelayed, via: NodeCode, here: NodeCode, tree: Tree, facts: Facts) -> None:
+    if via == tree.parent(here):
+        raise Refused("wrong-direction", "receipts travel up")
+    if tree.parent(record.child) != record.node:
+        raise Refused("not-permitted", f"{record.node} does not relay to {record.child[:20]}")
+    if not 0 < len(record.directives) <= MAX_TOGETHER:
+        raise Refused("bad-record", f"directives: {len(record.directives)}, not in 1..{MAX_TOGETHER}")
+    orders = [_issued(directive, facts) for directive in record.directives]
+    if any(order.node != orders[0].node for order in orders):
+        raise Refused("bad-record", "directives: issued at more than one node")
+    for directive in record.directives:
+        if not facts.concerns(directive, record.child):
+            raise Refused("not-a-recipient", f"{directive} is for nobody at or below {record.child}")
 
 
 def _pictured(record: AlarmPictured, facts: Facts) -> None:

@@ -85,34 +85,33 @@ def accept(row: Delivery, record: DeliveryAdvanced) -> tuple[Append | Repeat, ..
 
 
 def _known(row: Delivery, record: DeliveryAdvanced) -> bool:
-    if record.stage is Stage.RELAYED:
-        return record.node in row.hops
     if record.stage in REPEATABLE:
         return row.times.get(record.stage, -1) >= record.at
     return reached(row, record.stage)
 
 
 def evolve(row: Delivery, record: DeliveryAdvanced) -> Delivery:
-    """Return the row after ``record``.  Total: any order of records gives the same row."""
+    """Return the row after ``record``.  Total: any order of records and relays gives the same row."""
     stage = TRANSITIONS[row.stage][record.stage]
     match record.stage:
-        case Stage.RELAYED:
-            hops = {**row.hops, record.node: min(record.at, row.hops.get(record.node, record.at))}
-            return replace(row, stage=stage, hops=hops, times=_first(row, record))
         case Stage.SIGNED:
             who = record.by.name if record.by and not reached(row, Stage.SIGNED) else row.signed_by
-            return replace(row, stage=stage, times=_first(row, record), signed_by=who)
+            return replace(row, stage=stage, times=_first(row, record.stage, record.at), signed_by=who)
         case Stage.FEEDBACK:
             if row.times.get(Stage.FEEDBACK, -1) >= record.at:
                 return replace(row, stage=stage)
             times = {**row.times, Stage.FEEDBACK: record.at}
             return replace(row, stage=stage, times=times, values=dict(record.values), note=record.note)
         case _:
-            return replace(row, stage=stage, times=_first(row, record))
+            return replace(row, stage=stage, times=_first(row, record.stage, record.at))
 
 
-def _first(row: Delivery, record: DeliveryAdvanced) -> Mapping[Stage, UtcMs]:
-    known = row.times.get(record.stage)
-    if known is not None and known <= record.at:
-        return row.times
-    return {**row.times, record.stage: record.at}
+def relay(row: Delivery, hop: NodeCode, at: UtcMs) -> Delivery:
+    """Return the row after ``hop`` has said that it relayed the order, ``at`` by its clock."""
+    hops = {**row.hops, hop: min(at, row.hops.get(hop, at))}
+    return replace(row, stage=TRANSITIONS[row.stage][Stage.RELAYED], hops=hops, times=_first(row, Stage.RELAYED, at))
+
+
+def _first(row: Delivery, stage: Stage, at: UtcMs) -> Mapping[Stage, UtcMs]:
+    known = row.times.get(stage)
+    return row.times if known is not None and known <= at else {**row.times, stage: at}

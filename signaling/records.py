@@ -17,6 +17,8 @@ from .ids import AlarmId, CircularId, ConferenceId, DirectiveId, NodeCode, Parti
 
 MAX_RECORD_BYTES = 655_360
 """A directive to 40,000 places fits (15 bytes each, and its text); nothing larger is a record."""
+MAX_TOGETHER = 200
+"""Directives that one record says are relayed."""
 
 
 class Role(enum.StrEnum):
@@ -152,6 +154,17 @@ class DeliveryAdvanced(Record, frozen=True, tag="delivery_advanced", kw_only=Tru
     values: dict[str, int] = {}
     """Numbers fed back (应转, 已转, ...)."""
     note: str = ""
+
+
+class DirectivesRelayed(Record, frozen=True, tag="directives_relayed", kw_only=True):
+    """``child`` holds these directives: ``node`` has relayed them for every recipient at or beyond it.
+
+    They were issued at one node, to which this travels; each is said once by each hop.
+    """
+
+    child: NodeCode
+    directives: tuple[DirectiveId, ...]
+    """1 to MAX_TOGETHER of them."""
 
 
 class AlarmRaised(Record, frozen=True, tag="alarm_raised", kw_only=True):
@@ -352,6 +365,7 @@ AnyRecord = (
     | DirectiveAnnotated
     | DirectiveExpired
     | DeliveryAdvanced
+    | DirectivesRelayed
     | AlarmRaised
     | AlarmPictured
     | AlarmAdvanced
@@ -433,12 +447,12 @@ def _key(record: AnyRecord) -> str:
             return f"directive:{record.directive}:annotated:{record.node}:{record.at}:{_digest(record.note)}"
         case DirectiveExpired():
             return f"directive:{record.directive}:expired:{record.node}"
-        case DeliveryAdvanced(stage=Stage.RELAYED):
-            return f"delivery:{record.directive}:{record.recipient}:{record.stage}:{record.node}"
         case DeliveryAdvanced(stage=Stage.FEEDBACK):
             return f"delivery:{record.directive}:{record.recipient}:{record.stage}:{record.at}"
         case DeliveryAdvanced():
             return f"delivery:{record.directive}:{record.recipient}:{record.stage}"
+        case DirectivesRelayed():
+            return f"relayed:{record.node}:{record.child}:{record.at}:{record.directives[0]}"
         case AlarmRaised():
             return f"alarm:{record.alarm}:raised"
         case AlarmPictured():

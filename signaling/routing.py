@@ -38,6 +38,7 @@ from .records import (
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectivesRelayed,
     EscalationAcknowledged,
     EscalationRaised,
     NoticeSent,
@@ -109,6 +110,8 @@ class Router:
                 return (down and passes) or self._goes_up(record.directive, neighbour)
             case DeliveryAdvanced():
                 return self._goes_up(record.directive, neighbour)
+            case DirectivesRelayed():
+                return self._goes_up(record.directives[0], neighbour)  # all were issued at one node
             case AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped():
                 return any(self._beyond(place, neighbour) for place in self._tree.audience(record.place))
             case CircularSent():

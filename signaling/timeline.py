@@ -33,6 +33,7 @@ from .records import (
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectivesRelayed,
     EscalationAcknowledged,
     EscalationRaised,
     NoticeSent,
@@ -40,6 +41,7 @@ from .records import (
     ParticipantLeft,
     RedialOrdered,
     RefusalRecorded,
+    Stage,
     TimerFired,
 )
 
@@ -86,6 +88,9 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
             return record.directive, None, ""
         case DeliveryAdvanced():
             return record.directive, record.by, f"{_name(record.recipient, tree)}: {record.stage}"
+        case DirectivesRelayed():
+            first, *others = record.directives
+            return first, None, " ".join((f"{_name(record.child, tree)}: {Stage.RELAYED}", *others))
         case AlarmRaised():
             return record.alarm, record.by, f"{record.urgency} {record.kind}: {_name(record.place, tree)}"
         case AlarmPictured():
@@ -129,10 +134,10 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
 
 def concerns(record: AnyRecord, division: NodeCode, tree: Tree, facts: Facts) -> bool:
     """Return whether ``record`` is an auditor's of ``division`` to read: made in it, or about a place in it."""
-    return any(tree.is_within(place, division) for place in (record.node, *_places(record, facts)))
+    return any(tree.is_within(place, division) for place in (record.node, *_places(record, tree, facts)))
 
 
-def _places(record: AnyRecord, facts: Facts) -> Iterable[NodeCode]:
+def _places(record: AnyRecord, tree: Tree, facts: Facts) -> Iterable[NodeCode]:
     match record:
         case DirectiveIssued():
             return record.recipients
@@ -143,6 +148,9 @@ def _places(record: AnyRecord, facts: Facts) -> Iterable[NodeCode]:
             return (record.by.division,)
         case DeliveryAdvanced():
             return (record.recipient,)
+        case DirectivesRelayed():
+            orders = (facts.issued(directive) for directive in record.directives)
+            return (r for order in orders if order for r in order.recipients if tree.is_within(r, record.child))
         case AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped():
             return (record.place,)
         case CircularSent():

@@ -49,7 +49,7 @@ def test_a_directive_rings_two_tiers_below_and_its_signature_comes_back(tmp_path
                 DeliveryChanged, lambda m: m.recipient.node == VILLAGE and m.recipient.stage is Stage.SIGNED
             )
             assert moved.recipient.signed_by == "赵支书"
-            assert moved.recipient.relayed_at is not None
+            await console.hear(DeliveryChanged, lambda m: m.recipient.relayed_at is not None)
             await page.close()
 
     asyncio.run(story())

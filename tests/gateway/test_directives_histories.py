@@ -7,24 +7,21 @@ order.  The village has a gateway, its sibling is a terminal at the township's.
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gateway.directives import DirectiveRequest, Directives
+from gateway.directives import DirectiveRecord, DirectiveRequest, Directives
 from gateway.refusals import Refusals
 from gateway.telemetry import Telemetry
 from signaling import records
 from signaling.errors import Refused
 from signaling.ids import DirectiveId, NodeCode, Seq
 from signaling.records import (
-    DeliveryAdvanced,
-    DirectiveClosed,
     DirectiveIssued,
-    DirectiveRecalled,
     RefusalRecorded,
     ScopeItem,
     Stage,
@@ -138,7 +135,7 @@ class BadLines(RuleBasedStateMachine):
 
         async def receive() -> None:
             for record in crossed * copies:
-                assert isinstance(record, DirectiveIssued | DirectiveRecalled | DirectiveClosed | DeliveryAdvanced)
+                assert isinstance(record, get_args(DirectiveRecord))
                 receiver.directives.receive(record, sender.code)
             if acknowledged:
                 durable = receiver.journal.append(cursor=(sender.code, sender.journal.epoch, Seq(last)))
@@ -154,6 +151,7 @@ class BadLines(RuleBasedStateMachine):
 
             async def acknowledged() -> None:
                 sender.directives.acknowledged(receiver.code, seq)
+                sender.directives.say_relayed()
 
             self.acks.append(self.loop.create_task(acknowledged()))
 

@@ -12,6 +12,7 @@ from signaling.admission import Facts, admit
 from signaling.errors import Refused
 from signaling.ids import AlarmId, ConferenceId, DirectiveId, NodeCode, ParticipantId, Sha256, UtcMs
 from signaling.records import (
+    MAX_TOGETHER,
     Actor,
     AlarmAdvanced,
     AlarmPictured,
@@ -34,7 +35,7 @@ from signaling.records import (
     Stage,
     Urgency,
 )
-from tests.support.facts import order, pictured, raised, recall, step, word
+from tests.support.facts import order, pictured, raised, recall, relayed, step, word
 from tests.support.places import (
     CITY,
     COUNTY,
@@ -182,9 +183,9 @@ def people(record: AnyRecord) -> list[Actor]:
     return [who for who in named if isinstance(who, Actor)]
 
 
-def refusal(record: AnyRecord, via: NodeCode) -> Refused | None:
+def refusal(record: AnyRecord, via: NodeCode, here: NodeCode = HERE, facts: Facts | None = None) -> Refused | None:
     try:
-        admit(record, via, HERE, TREE, Known())
+        admit(record, via, here, TREE, facts or Known())
     except Refused as refused:
         return refused
     return None
@@ -333,3 +334,38 @@ def test_a_village_may_invite_its_own_line_but_no_sibling() -> None:
         with pytest.raises(Refused) as refused:
             admission.check_conference(convene(*sites), TREE)
         assert refused.value.code == code
+
+
+class AtCounty(Facts):
+    """Two directives of the county's, and one of the province's; all for the village."""
+
+    def issued(self, directive: DirectiveId) -> DirectiveIssued | None:
+        origins = {"d-1": COUNTY, "d-2": COUNTY, "d-3": PROVINCE}
+        return order(VILLAGE, directive=directive, node=origins[directive]) if directive in origins else None
+
+    def has_recipient(self, directive: DirectiveId, recipient: NodeCode) -> bool:
+        return recipient == VILLAGE
+
+    def concerns(self, directive: DirectiveId, place: NodeCode) -> bool:
+        return TREE.is_within(VILLAGE, place)
+
+
+@pytest.mark.parametrize(
+    ("record", "via", "code"),
+    [
+        (relayed("d-1", "d-2", node=TOWNSHIP, child=VILLAGE), TOWNSHIP, ""),
+        (relayed("d-3", node=TOWNSHIP, child=VILLAGE), TOWNSHIP, ""),
+        (relayed(node=CITY, child=COUNTY), CITY, "wrong-direction"),
+        (relayed(node=TOWNSHIP, child=VILLAGE), OTHER_TOWNSHIP, "wrong-direction"),
+        (relayed(node=TOWNSHIP, child=OTHER_VILLAGE), TOWNSHIP, "not-permitted"),
+        (relayed(node=TOWNSHIP, child=SIBLING), TOWNSHIP, "not-a-recipient"),
+        (relayed("d-1", "d-9", node=TOWNSHIP, child=VILLAGE), TOWNSHIP, "unknown-directive"),
+        (relayed("d-1", "d-3", node=TOWNSHIP, child=VILLAGE), TOWNSHIP, "bad-record"),
+        (relayed(*["d-1"] * (MAX_TOGETHER + 1), node=TOWNSHIP, child=VILLAGE), TOWNSHIP, "bad-record"),
+        (msgspec.structs.replace(relayed(node=TOWNSHIP, child=VILLAGE), directives=()), TOWNSHIP, "bad-record"),
+        (word(Stage.RELAYED), TOWNSHIP, "bad-record"),
+    ],
+)
+def test_a_hop_says_only_what_it_itself_relayed_to_its_own_child(record: AnyRecord, via: NodeCode, code: str) -> None:
+    refused = refusal(record, via, COUNTY, AtCounty())
+    assert (refused.code if refused else "") == code

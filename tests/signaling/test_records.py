@@ -11,7 +11,7 @@ from signaling import records
 from signaling.errors import MalformedMessage
 from signaling.ids import UtcMs
 from signaling.records import AlarmState, AnyRecord, DirectiveClosed, Stage
-from tests.support.facts import order, pictured, raised, recall, step, word
+from tests.support.facts import order, pictured, raised, recall, relayed, step, word
 from tests.support.places import CITY, COUNTY, TREE
 
 SAMPLES: list[AnyRecord] = [
@@ -20,7 +20,7 @@ SAMPLES: list[AnyRecord] = [
     raised(),
     pictured(),
     step(AlarmState.CONFIRMED),
-    word(Stage.RELAYED, node=COUNTY),
+    relayed("d-1", "d-2"),
     word(Stage.SIGNED),
     word(Stage.FEEDBACK, values={"已转": 3, "应转": 9}),
     DirectiveClosed(node=COUNTY, at=UtcMs(1), directive=order().directive),
@@ -46,7 +46,8 @@ def test_every_sample_has_its_own_key() -> None:
 
 def test_one_fact_has_one_key_wherever_and_whenever_it_is_said() -> None:
     assert records.key(word(Stage.SHOWN, at=1)) == records.key(word(Stage.SHOWN, at=2))
-    assert records.key(word(Stage.RELAYED, node=COUNTY)) != records.key(word(Stage.RELAYED, node=CITY))
+    assert records.key(relayed(node=COUNTY)) != records.key(relayed(node=CITY, child=COUNTY))
+    assert records.key(relayed("d-1")) != records.key(relayed("d-1", "d-2", at=3_000))
     assert records.key(word(Stage.FEEDBACK, at=1)) != records.key(word(Stage.FEEDBACK, at=2))
 
 

@@ -17,7 +17,7 @@ from signaling.records import (
     Stage,
 )
 from signaling.routing import Router
-from tests.support.facts import order, pictured, raised, recall, step, word
+from tests.support.facts import order, pictured, raised, recall, relayed, step, word
 from tests.support.places import (
     CITY,
     COUNTY,
@@ -77,6 +77,12 @@ def test_a_receipt_goes_up_to_the_issuer_and_no_further(issuer: NodeCode) -> Non
     issued = order(VILLAGE, node=issuer, issuer=commander(issuer))
     path = TREE.path_up(VILLAGE)
     assert flood(word(Stage.SIGNED), issued).keys() == set(path[: path.index(issuer) + 1])
+
+
+def test_what_was_relayed_is_told_up_to_the_issuer_and_no_further() -> None:
+    issued = order(VILLAGE, node=CITY, issuer=commander(CITY))
+    assert flood(relayed(node=TOWNSHIP, child=VILLAGE), issued).keys() == {TOWNSHIP, COUNTY, CITY}
+    assert flood(relayed(node=CITY, child=COUNTY), issued).keys() == {CITY}
 
 
 def test_the_expiry_of_an_order_stays_at_home() -> None:

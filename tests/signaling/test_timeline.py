@@ -19,7 +19,7 @@ from signaling.records import (
     RefusalRecorded,
     Stage,
 )
-from tests.support.facts import order, pictured, raised, recall, step, word
+from tests.support.facts import order, pictured, raised, recall, relayed, step, word
 from tests.support.places import (
     COUNTY,
     OTHER_TOWNSHIP,
@@ -49,6 +49,7 @@ RECORDS: list[AnyRecord] = [
     DirectiveClosed(node=COUNTY, at=UtcMs(1), directive=order().directive),
     DirectiveExpired(node=COUNTY, at=UtcMs(1), directive=order().directive),
     word(Stage.SIGNED),
+    relayed(),
     raised(),
     pictured(),
     step(AlarmState.CONFIRMED, note="属实"),

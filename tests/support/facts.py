@@ -12,6 +12,7 @@ from signaling.records import (
     DeliveryAdvanced,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectivesRelayed,
     ScopeItem,
     Stage,
     Urgency,
@@ -64,6 +65,13 @@ def word(stage: Stage, recipient: NodeCode = VILLAGE, at: int = 2_000, **changes
         "by": by,
     }
     return DeliveryAdvanced(**(fields | changes))
+
+
+def relayed(
+    *directives: str, node: NodeCode = COUNTY, child: NodeCode = TOWNSHIP, at: int = 2_000
+) -> DirectivesRelayed:
+    ids = tuple(DirectiveId(directive) for directive in directives or ("d-1",))
+    return DirectivesRelayed(node=node, at=UtcMs(at), child=child, directives=ids)
 
 
 def raised(**changes: Any) -> AlarmRaised:

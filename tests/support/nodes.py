@@ -39,6 +39,7 @@ from signaling.records import (
     DirectiveClosed,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectivesRelayed,
     EscalationAcknowledged,
     EscalationRaised,
     RefusalRecorded,
@@ -85,7 +86,12 @@ class Node:
     def dispatch(self, record: AnyRecord, via: NodeCode) -> None:
         match record:
             case (
-                DirectiveIssued() | DirectiveRecalled() | DirectiveClosed() | DirectiveAnnotated() | DeliveryAdvanced()
+                DirectiveIssued()
+                | DirectiveRecalled()
+                | DirectiveClosed()
+                | DirectiveAnnotated()
+                | DeliveryAdvanced()
+                | DirectivesRelayed()
             ):
                 self.directives.receive(record, via)
             case EscalationRaised() | EscalationAcknowledged():
@@ -119,6 +125,7 @@ class Node:
             await self.journal.append(cursor=(sender.code, sender.journal.epoch, last))
             if sender.code == TREE.parent(self.code):
                 sender.directives.acknowledged(self.code, last)
+                sender.directives.say_relayed()
         await self.settle()
         await sender.settle()
         return len(crossed)

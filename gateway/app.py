@@ -22,6 +22,7 @@ from media.peer import Peers
 from signaling import division
 from signaling.division import Tree
 from signaling.ids import NodeCode, Sha256
+from signaling.records import Urgency
 from signaling.routing import Router
 
 from . import adapters, api, contacts, http, telemetry, templates
@@ -44,6 +45,7 @@ from .ending import end_all, end_process_within
 from .escalations import Escalations
 from .gauges import Gauges
 from .interchange import Interchange
+from .issuing import Rules
 from .journal import Journal, JournalError, Row
 from .links import Links
 from .load import Limits
@@ -149,7 +151,9 @@ class Node:
         blobs = Blobs(config.node.data_dir / "blobs")
         bus = Bus(code, config.bus.url, config.node.data_dir, telemetry.default)
         outbox = Outbox(journal, bus)
-        directives = Directives(code, tree, auth.keys, journal, clock, telemetry.default, refusals)
+        directives = Directives(
+            code, tree, auth.keys, journal, clock, telemetry.default, refusals, _rules(config, tree)
+        )
         timers = Timers(code, tree, auth.keys, journal, clock, telemetry.default, directives)
         escalations = Escalations(code, tree, auth.keys, journal, clock, refusals, directives)
         alarms = Alarms(code, tree, journal, blobs, clock, telemetry.default, refusals)
@@ -354,6 +358,11 @@ def _templates(config: Config) -> tuple[templates.Template, ...]:
         return templates.read(config.tree.templates_file)
     except ValueError as error:
         raise ConfigError((str(error),)) from None
+
+
+def _rules(config: Config, tree: Tree) -> Rules:
+    prefix = config.directives.document_prefix or f"{config.node.name or tree.name(NodeCode(config.node.code))}应急令"
+    return Rules(prefix, frozenset(map(Urgency, config.directives.approval)))
 
 
 def _uplink(config: Config, tree: Tree) -> Uplink | None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from signaling.admission import is_sha256
+from signaling.attachment import is_sha256
 from signaling.errors import Refused
 from signaling.ids import NodeCode, Sha256
 

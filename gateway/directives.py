@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
 from gateway.annotating import Annotating
 from gateway.clock import Clock
-from gateway.issuing import DirectiveRequest, Issuing
+from gateway.drafts import Drafts
+from gateway.issuing import Rules
 from gateway.journal import Journal, Row
 from gateway.keys import Keys
 from gateway.matrix import Entry
@@ -31,25 +30,28 @@ from signaling.records import (
     Actor,
     DeliveryAdvanced,
     DirectiveAnnotated,
+    DirectiveApproved,
     DirectiveClosed,
+    DirectiveCountersigned,
+    DirectiveDrafted,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectiveReturned,
     DirectivesRelayed,
+    DirectiveSubmitted,
+    DirectiveSuperseded,
     SignedRecord,
     Stage,
     signed_bytes,
 )
 
-__all__ = ["DirectiveRequest", "Directives"]
-
 TICK_S = 1.0
 
-DirectiveRecord = (
-    DirectiveIssued | DirectiveRecalled | DirectiveClosed | DirectiveAnnotated | DeliveryAdvanced | DirectivesRelayed
-)
+DirectiveRecord = DirectiveIssued | directive.Told | DirectiveAnnotated | DeliveryAdvanced | DirectivesRelayed
+ANY_RULES = Rules()
 
 
-class Directives(Issuing, Annotating, Reports):
+class Directives(Drafts, Annotating, Reports):
     """All directives of one node.  Construct before anything is appended; run ``run`` in a task group."""
 
     def __init__(
@@ -61,10 +63,11 @@ class Directives(Issuing, Annotating, Reports):
         clock: Clock,
         telemetry: Telemetry,
         refusals: Refusals,
+        rules: Rules = ANY_RULES,
     ) -> None:
-        super().__init__(Parts(node, tree, keys, journal, clock, telemetry, refusals))
+        super().__init__(Parts(node, tree, keys, journal, clock, telemetry, refusals), rules)
         self._complete: set[DirectiveId] = set()
-        journal.follow(self._fold, ("directive:", "delivery:", "relayed:"))
+        journal.follow(self._fold, ("directive:", "delivery:", "relayed:", "draft:"))
 
     # ---- told by a neighbour ---------------------------------------------------------------------
 
@@ -77,9 +80,9 @@ class Directives(Issuing, Annotating, Reports):
                     self._verify(record)
                     self._carry_out_header(record.directive, directive.Issue(record), via)
                     self.expire(record.directive, self._clock.at())  # if it comes too late, it is known and not open
-                case DirectiveRecalled() | DirectiveClosed():
+                case DirectiveRecalled() | DirectiveClosed() | DirectiveSuperseded() | DirectiveCountersigned():
                     self._verify(record)
-                    self._carry_out_header(record.directive, directive.End(record), via)
+                    self._carry_out_header(record.directive, directive.Say(record), via)
                 case DirectiveAnnotated():
                     self._verify(record)
                     self._take_in(record, via)
@@ -106,14 +109,20 @@ class Directives(Issuing, Annotating, Reports):
                 case DirectiveIssued():
                     self._unrelayed.issued(record, row.seq)
                     if record.node == self._node:
-                        click = (record.issuer.name, record.issuer.division, record.click_id)
-                        self._clicks[click] = record
+                        self._fold_own(record)
+                case DirectiveDrafted() | DirectiveSubmitted() | DirectiveApproved() | DirectiveReturned():
+                    self._fold_draft(record)
                 case DeliveryAdvanced(stage=Stage.DONE):
                     self._complete.add(record.directive)
                 case DirectivesRelayed() if record.node == self._node:
                     self._unrelayed.relayed(record)
                 case _:
                     pass
+
+    def _fold_own(self, record: DirectiveIssued) -> None:
+        self._clicks[record.issuer.name, record.issuer.division, record.click_id] = record
+        self._numbers.note(record.number, exercise=record.exercise)
+        self._fold_draft(record)
 
     async def run(self) -> None:
         """Close what everybody has done, until cancelled."""
@@ -136,8 +145,7 @@ class Directives(Issuing, Annotating, Reports):
         ):
             return
         record = DirectiveClosed(node=self._node, at=at, directive=directive_id)
-        signed = msgspec.structs.replace(record, signature=self._keys.sign(signed_bytes(record)))
-        self._carry_out_header(directive_id, directive.End(signed), via=None)
+        self._carry_out_header(directive_id, directive.Say(self._signed(record)), via=None)
 
     # ---- views -----------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from media.peer import SdpError
+from signaling.directive import DraftRecord, HeaderRecord
 from signaling.division import Tree
 from signaling.errors import LocalError, Refused
 from signaling.ids import CircularId, DirectiveId, NodeCode, Seq, Sha256
@@ -64,11 +65,17 @@ from signaling.records import (
     ConferenceEnded,
     DeliveryAdvanced,
     DirectiveAnnotated,
+    DirectiveApproved,
     DirectiveClosed,
+    DirectiveCountersigned,
+    DirectiveDrafted,
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectiveReturned,
     DirectivesRelayed,
+    DirectiveSubmitted,
+    DirectiveSuperseded,
     EscalationAcknowledged,
     EscalationRaised,
     RefusalRecorded,
@@ -125,6 +132,8 @@ RECORDS: Mapping[type, str] = {
     EscalationAcknowledged: "escalations",
     DirectiveClosed: "directives",
     DirectiveAnnotated: "directives",
+    DirectiveSuperseded: "directives",
+    DirectiveCountersigned: "directives",
     DeliveryAdvanced: "directives",
     DirectivesRelayed: "directives",
     AlarmRaised: "alarms",
@@ -278,6 +287,7 @@ class Dispatch:
             for listed in self._directives.list(who, LISTED):
                 yield self._directives.view(listed.directive, who)
             yield from self._escalations.list(who, LISTED)
+            yield from self._directives.drafts(who)
         yield from self._alarms.incidents.list(who, LISTED)
         yield from self._circulars.list(who, LISTED)
         for code, terminals in self._presence.online().items():
@@ -354,10 +364,15 @@ class Dispatch:
     def on_record(self, row: Row, record: AnyRecord) -> None:
         """Show a durable record to the sessions it concerns: give this to ``Outbox.on_record``."""
         match record:
-            case (
-                DirectiveIssued() | DirectiveAnnotated() | DirectiveRecalled() | DirectiveClosed() | DirectiveExpired()
-            ):
+            case DirectiveIssued():
                 self._directive_changed(record)
+                self._draft_changed(record)
+            case DirectiveAnnotated() | DirectiveRecalled() | DirectiveClosed() | DirectiveExpired():
+                self._directive_changed(record)
+            case DirectiveSuperseded() | DirectiveCountersigned():
+                self._directive_changed(record)
+            case DirectiveDrafted() | DirectiveSubmitted() | DirectiveApproved() | DirectiveReturned():
+                self._draft_changed(record)
             case DeliveryAdvanced() | DirectivesRelayed():
                 for changed in self._directives.moved(record):
                     self._delivery_changed(changed)
@@ -382,10 +397,7 @@ class Dispatch:
             self._alarms.incidents.touch(alarm)
             self._alarm_pace.ring()
 
-    def _directive_changed(
-        self,
-        record: DirectiveIssued | DirectiveAnnotated | DirectiveRecalled | DirectiveClosed | DirectiveExpired,
-    ) -> None:
+    def _directive_changed(self, record: HeaderRecord | DirectiveAnnotated) -> None:
         key = ("directive", record.directive)
         for visitor in self.sessions:
             if visitor.who.role is Role.TERMINAL:
@@ -397,6 +409,11 @@ class Dispatch:
                 visitor.say(self._directives.view(record.directive, visitor.who), key)
         for escalation in self._escalations.of(record.directive):
             self._escalation_changed(escalation)
+
+    def _draft_changed(self, record: DraftRecord | DirectiveIssued) -> None:
+        for visitor in self.sessions:
+            if self._directives.may_read_draft(record.directive, visitor.who):
+                visitor.say(self._directives.draft_view(record.directive, visitor.who), ("draft", record.directive))
 
     def _delivery_changed(self, changed: DeliveryChanged) -> None:
         directive, recipient = changed.directive, changed.recipient.node

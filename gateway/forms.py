@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from signaling.messages import Text
-from signaling.records import AlarmState, ScopeItem, Urgency
+from signaling.records import AlarmState, DirectiveRequest, ScopeItem, Urgency
 
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -16,8 +16,14 @@ Press = Annotated[str, msgspec.Meta(max_length=64)]
 """Drawn by a page for one press of a button; empty: a repeat is another one."""
 Note = Annotated[str, msgspec.Meta(max_length=500)]
 Scope = Annotated[tuple[ScopeItem, ...], msgspec.Meta(min_length=1, max_length=500)]
-Amount = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+Amount = Annotated[int, msgspec.Meta(ge=-(10**9), le=10**9)]
 Values = Annotated[dict[Annotated[str, msgspec.Meta(min_length=1, max_length=40)], Amount], msgspec.Meta(max_length=32)]
+
+Answers = Annotated[
+    dict[Annotated[str, msgspec.Meta(min_length=1, max_length=40)], Annotated[str, msgspec.Meta(max_length=200)]],
+    msgspec.Meta(max_length=32),
+]
+Revision = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
 
 
 class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -50,6 +56,7 @@ class SignForm(Form, frozen=True, kw_only=True):
 class FeedbackForm(Form, frozen=True, kw_only=True):
     values: Values = {}
     note: Note = ""
+    answers: Answers = {}
 
 
 class DoneForm(Form, frozen=True, kw_only=True):
@@ -70,6 +77,24 @@ class AnswerForm(Form, frozen=True, kw_only=True):
     """What a place answers a circular; empty: it has read it."""
 
     text: Note = ""
+
+
+class EditForm(Form, frozen=True, kw_only=True):
+    """``revision``: the one that was read; another one since then refuses the edit."""
+
+    revision: Revision
+    request: DirectiveRequest
+
+
+class RevisionForm(Form, frozen=True, kw_only=True):
+    """``revision``: the one that was read, and no other."""
+
+    revision: Revision
+
+
+class ReturnForm(Form, frozen=True, kw_only=True):
+    revision: Revision
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
 class AdvanceForm(Form, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from signaling import delivery, directive
@@ -16,6 +16,7 @@ from signaling.delivery import QUEUED, Delivery
 from signaling.directive import Directive, Header
 from signaling.division import Tree
 from signaling.errors import Refused
+from signaling.forms import FieldSpec, chosen, summed, tabled
 from signaling.ids import DirectiveId, NodeCode, UtcMs
 from signaling.messages import AnnotationView, DirectiveView, RecipientView
 from signaling.permission import POLICY, Action, Reach, permitted
@@ -25,10 +26,12 @@ from signaling.records import (
     DeliveryAdvanced,
     DirectiveAnnotated,
     DirectiveClosed,
+    DirectiveCountersigned,
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
     DirectivesRelayed,
+    DirectiveSuperseded,
     Stage,
 )
 
@@ -52,6 +55,7 @@ class Entry:
     counts: Counter[Stage] = field(default_factory=Counter)
     sums: Counter[str] = field(default_factory=Counter)
     annotations: list[DirectiveAnnotated] = field(default_factory=list)
+    choices: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def row(self, recipient: NodeCode) -> Delivery:
         return self.rows.get(recipient, QUEUED)
@@ -75,9 +79,21 @@ class Entry:
         self.rows[recipient] = after
         self.counts[before.stage] -= 1
         self.counts[after.stage] += 1
-        if after.values is not before.values:
-            self.sums.subtract(before.values)
-            self.sums.update(after.values)
+        if after.values is not before.values or after.answers is not before.answers:
+            fields = self.header.issued.fields
+            self.sums.subtract(summed(fields, before.values))
+            self.sums.update(summed(fields, after.values))
+            self.choices.subtract(chosen(fields, before.answers))
+            self.choices.update(chosen(fields, after.answers))
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Some rows taken together: how many at each stage, the numbers added up, the choices counted."""
+
+    counts: Counter[Stage]
+    sums: Counter[str]
+    choices: Counter[tuple[str, str]]
 
 
 class Matrix:
@@ -111,13 +127,16 @@ class Matrix:
                 self._entries[record.directive] = entry
                 for index in self._indices(entry):
                     index[entry.number] = entry
-            case DirectiveRecalled() | DirectiveExpired() | DirectiveClosed():
+            case DirectiveRecalled() | DirectiveExpired() | DirectiveClosed() | DirectiveSuperseded():
                 entry = self._entries[record.directive]
                 entry.header = directive.evolve(entry.header, record)
                 for index in self._indices(entry):
                     index.pop(entry.number, None)
             case DirectiveAnnotated():
                 self._entries[record.directive].annotations.append(record)
+            case DirectiveCountersigned():
+                entry = self._entries[record.directive]
+                entry.header = directive.evolve(entry.header, record)
             case DeliveryAdvanced():
                 self._entries[record.directive].advance(record)
             case DirectivesRelayed():
@@ -190,31 +209,30 @@ class Matrix:
             raise Refused("not-permitted", f"{entry.header.issued.directive} concerns nobody of {actor.division}")
         whole = permitted(actor, Action.READ_DIRECTIVE, entry.header.issued.issuer.division, self._tree)
         if whole:
-            seen, counts, sums = entry.header.issued.recipients, entry.counts, entry.sums
+            seen, added = entry.header.issued.recipients, Added(entry.counts, entry.sums, entry.choices)
         else:
             seen = self._readable(entry, actor)
-            counts, sums = _added_up(entry.row(r) for r in seen)
+            added = _added_up(entry.header.issued.fields, (entry.row(r) for r in seen))
         own = actor.division in entry.recipients
         return self._view(
             entry,
             actor.division,
             recipients=tuple(self.row_view(entry, r) for r in seen) if rows else (),
             total=len(seen),
-            counts={stage: n for stage, n in counts.items() if n},
-            sums=dict(sums),
+            added=added,
             mine=self.row_view(entry, actor.division) if own else None,
         )
 
     def mine(self, entry: Entry, recipient: NodeCode) -> DirectiveView:
         """Return what a recipient's terminal shows: the order and its own row."""
         row = self.row_view(entry, recipient)
-        counts = {row.stage: 1}
-        return self._view(entry, recipient, recipients=(), total=1, counts=counts, sums=dict(row.values), mine=row)
+        added = _added_up(entry.header.issued.fields, (entry.row(recipient),))
+        return self._view(entry, recipient, recipients=(), total=1, added=added, mine=row)
 
     def copy(self, entry: Entry, division: NodeCode) -> DirectiveView:
         """Return what a terminal of a tier between shows: the order, and to how many below it goes."""
         below = sum(self._tree.is_within(r, division) for r in entry.recipients)
-        return self._view(entry, division, recipients=(), total=below, counts={}, sums={}, mine=None)
+        return self._view(entry, division, recipients=(), total=below, added=_added_up((), ()), mine=None)
 
     def copies_for(self, division: NodeCode, limit: int) -> Iterator[Entry]:
         """Yield, newest first, the open ones of the latest ``limit`` directives that ``division`` has a copy of."""
@@ -229,11 +247,10 @@ class Matrix:
         *,
         recipients: tuple[RecipientView, ...],
         total: int,
-        counts: dict[Stage, int],
-        sums: dict[str, int],
+        added: Added,
         mine: RecipientView | None,
     ) -> DirectiveView:
-        issued = entry.header.issued
+        header, issued = entry.header, entry.header.issued
         return DirectiveView(
             directive=issued.directive,
             urgency=issued.urgency,
@@ -244,15 +261,31 @@ class Matrix:
             issued_at=issued.at,
             expires_at=issued.expires_at,
             exercise=issued.exercise,
-            state=entry.header.state.value,
-            sign_by=entry.header.sign_by,
+            state=header.state.value,
+            sign_by=header.sign_by,
             recipients=recipients,
             total=total,
-            counts=counts,
-            sums=sums,
+            counts={stage: n for stage, n in added.counts.items() if n},
+            sums=dict(added.sums),
             mine=mine,
             annotations=tuple(self._annotation(a) for a in entry.annotations if self._in_line(a.by.division, viewer)),
             copied=self.is_copied(entry, viewer),
+            choices=tabled(added.choices),
+            number=issued.number,
+            capacity=issued.capacity,
+            plan=issued.plan,
+            level=issued.level,
+            fields=issued.fields,
+            attachments=issued.attachments,
+            texts=issued.texts,
+            voice=issued.voice,
+            approved_by=issued.approved_by.name if issued.approved_by else "",
+            countersign_by=header.countersign_by,
+            countersigned_by=header.countersigned.by.name if header.countersigned else "",
+            supersedes=issued.supersedes,
+            supersedes_number=self._number(issued.supersedes),
+            successor=header.successor,
+            successor_number=self._number(header.successor),
         )
 
     def _in_line(self, one: NodeCode, other: NodeCode) -> bool:
@@ -266,6 +299,11 @@ class Matrix:
             at=record.at,
             note=record.note,
         )
+
+    def _number(self, directive_id: DirectiveId | None) -> str:
+        """Return the number of a directive; "" where it is not known here."""
+        entry = self._entries.get(directive_id) if directive_id is not None else None
+        return entry.header.issued.number if entry else ""
 
     def row_view(self, entry: Entry, recipient: NodeCode) -> RecipientView:
         """Return one row as people see it."""
@@ -283,13 +321,15 @@ class Matrix:
             done_at=row.times.get(Stage.DONE),
             values=dict(row.values),
             note=row.note,
+            answers=dict(row.answers),
+            post=entry.header.issued.posts.get(recipient, ""),
         )
 
 
-def _added_up(rows: Iterable[Delivery]) -> tuple[Counter[Stage], Counter[str]]:
-    counts: Counter[Stage] = Counter()
-    sums: Counter[str] = Counter()
+def _added_up(fields: Sequence[FieldSpec], rows: Iterable[Delivery]) -> Added:
+    added = Added(Counter(), Counter(), Counter())
     for row in rows:
-        counts[row.stage] += 1
-        sums.update(row.values)
-    return counts, sums
+        added.counts[row.stage] += 1
+        added.sums.update(summed(fields, row.values))
+        added.choices.update(chosen(fields, row.answers))
+    return added

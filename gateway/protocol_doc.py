@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec.inspect as shapes
 
-from signaling import messages, records
+from signaling import directive, messages, records
 from signaling.session import CloseCode
 
 TARGET = Path(messages.__file__).parent / "PROTOCOL.md"
@@ -30,6 +30,7 @@ def render(text: str) -> str:
         "records": lambda: _union(records.AnyRecord),
         "parts": _parts,
         "close": _close_codes,
+        "header": _header,
     }
     return _MARKED.sub(lambda m: m[1] + "\n" + "\n".join(tables[m[2]]()) + "\n" + m[3], text)
 
@@ -133,6 +134,19 @@ def _close_codes() -> Iterator[str]:
     for code in CloseCode:
         yield f"| {int(code)} | {code.name.lower().replace('_', ' ')} |"
     yield ""
+
+
+def _header() -> Iterator[str]:
+    """Yield the states of a directive's header and what leads from one to the next, for a reader and for mermaid."""
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    for state, steps in directive.TRANSITIONS.items():
+        for record, after in steps.items():
+            yield f"    {state} --> {after}: {record.__struct_config__.tag}"
+    for state in directive.Header:
+        if not directive.TRANSITIONS[state].keys() & {*directive.ENDED_BY.values(), records.DirectiveIssued}:
+            yield f"    {state} --> [*]"
+    yield "```"
 
 
 def _sentence(cls: type) -> str:

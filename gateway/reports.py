@@ -11,6 +11,7 @@ from gateway.unrelayed import Unrelayed
 from signaling import admission, delivery
 from signaling.directive import Directive, Header
 from signaling.errors import Refused
+from signaling.forms import check_report as check_form
 from signaling.ids import DirectiveId, NodeCode, Seq
 from signaling.permission import Action, permit
 from signaling.records import MAX_TOGETHER, Actor, DeliveryAdvanced, DirectivesRelayed, Stage
@@ -48,13 +49,20 @@ class Reports(Register):
         signer = msgspec.structs.replace(actor, name=name or actor.name)
         await self._report(actor, Action.SIGN, self._word(directive_id, actor.division, Stage.SIGNED, signer))
 
-    async def feedback(self, actor: Actor, directive_id: DirectiveId, values: dict[str, int], note: str = "") -> None:
-        """Feed numbers back; the newest replace those before.
+    async def feedback(
+        self,
+        actor: Actor,
+        directive_id: DirectiveId,
+        values: dict[str, int],
+        note: str = "",
+        answers: dict[str, str] | None = None,
+    ) -> None:
+        """Feed numbers and answers back; the newest replace those before.
 
         Raises:
-            Refused: as ``sign``, ``not-signed``.
+            Refused: as ``sign``, ``not-signed``, ``bad-feedback``.
         """
-        word = self._word(directive_id, actor.division, Stage.FEEDBACK, actor, values, note)
+        word = self._word(directive_id, actor.division, Stage.FEEDBACK, actor, values, note, answers)
         await self._report(actor, Action.FEEDBACK, word)
 
     async def done(self, actor: Actor, directive_id: DirectiveId, note: str = "") -> None:
@@ -74,6 +82,7 @@ class Reports(Register):
         by: Actor | None = None,
         values: dict[str, int] | None = None,
         note: str = "",
+        answers: dict[str, str] | None = None,
     ) -> DeliveryAdvanced:
         return DeliveryAdvanced(
             node=self._node,
@@ -84,6 +93,7 @@ class Reports(Register):
             by=by,
             values=values or {},
             note=note,
+            answers=answers or {},
         )
 
     async def _report(self, actor: Actor, action: Action, record: DeliveryAdvanced) -> None:
@@ -93,6 +103,8 @@ class Reports(Register):
             if not self.has_recipient(record.directive, record.recipient):
                 raise Refused("not-a-recipient", f"{record.recipient} is no recipient of {record.directive}")
             admission.check_report(record, self._tree)
+            if record.stage is Stage.FEEDBACK:
+                check_form(header.issued.fields, record.values, record.answers)
             _still_open(header, record.stage)
             durable = self._carry_out_row(record, delivery.decide(self._row(record), record), via=None)
         except Refused as error:
@@ -128,5 +140,5 @@ def _still_open(header: Directive, stage: Stage) -> None:
     if stage in RECEIPTS:
         return
     late = header.state is Header.EXPIRED and stage is Stage.SIGNED
-    if header.state is Header.RECALLED or late:
+    if header.state in (Header.RECALLED, Header.SUPERSEDED) or late:
         raise Refused(f"directive-{header.state}", f"{header.issued.directive} is {header.state}")

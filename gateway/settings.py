@@ -38,6 +38,26 @@ class NodeSection(Section):
     )
 
 
+class DirectivesSection(Section):
+    """How this gateway issues directives."""
+
+    document_prefix: str = Field(
+        default="",
+        max_length=30,
+        description=(
+            "What a directive's number begins with, before its year: 衡山应急令〔2026〕0001号. Empty: the name people "
+            "see and 应急令. The count goes on when it changes."
+        ),
+    )
+    approval: tuple[Literal["P1", "P2", "P3"], ...] = Field(
+        default=(),
+        description=(
+            "Urgencies that somebody else must approve before they are issued. None: one click issues. P0 never "
+            "waits: it is countersigned within 30 minutes."
+        ),
+    )
+
+
 class HttpSection(Section):
     """The TCP port: pages, API, WebSockets, WHIP and WHEP."""
 

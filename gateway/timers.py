@@ -33,6 +33,7 @@ from signaling.records import (
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectiveSuperseded,
     EscalationRaised,
     TimerFired,
     signed_bytes,
@@ -202,7 +203,7 @@ class Timers:
             match row.record:
                 case DirectiveIssued() as issued:
                     self._learn(issued)
-                case DirectiveRecalled() | DirectiveClosed() | DirectiveExpired() as ended:
+                case DirectiveRecalled() | DirectiveSuperseded() | DirectiveClosed() | DirectiveExpired() as ended:
                     self._running.pop(ended.directive, None)
                 case TimerFired() as fired if self._replaying:
                     running = self._running.get(DirectiveId(fired.subject))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from signaling.admission import is_sha256
+from signaling.attachment import is_sha256
 from signaling.errors import Refused
 from signaling.ids import Monotonic, NodeCode, Sha256
 from signaling.messages import LinkBlobChunk, LinkBlobWant, LinkMessage

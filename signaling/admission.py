@@ -8,16 +8,21 @@ another township nor change what the county said to a village.  Signatures are c
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import assert_never
 
 from . import circular, text
 from .alarm import MAX_PICTURE_BYTES, MAX_TEXT_BYTES, MAX_THUMBNAIL_BYTES
+from .attachment import is_sha256
 from .clocks import LEVELS, LEVELS_ABOVE
+from .content import MAX_POST, check_content
 from .delivery import NEEDS
-from .directive import MAX_CLICK_ID, MAX_REASON, MAX_TEXT, MAX_TITLE
+from .directive import MAX_CLICK_ID, MAX_REASON, MAX_TEXT, MAX_TITLE, Told
 from .division import MAX_RECIPIENTS, MAX_SCOPE_ITEMS, Tree
 from .errors import Refused
-from .ids import AlarmId, CircularId, ConferenceId, DirectiveId, NodeCode, Sha256
+from .forms import MAX_ANSWER
+from .forms import check_report as check_form
+from .ids import AlarmId, CircularId, ConferenceId, DirectiveId, NodeCode
 from .permission import Action, permit
 from .records import (
     MAX_TOGETHER,
@@ -36,11 +41,17 @@ from .records import (
     ConferenceEnded,
     DeliveryAdvanced,
     DirectiveAnnotated,
+    DirectiveApproved,
     DirectiveClosed,
+    DirectiveCountersigned,
+    DirectiveDrafted,
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectiveReturned,
     DirectivesRelayed,
+    DirectiveSubmitted,
+    DirectiveSuperseded,
     EscalationAcknowledged,
     EscalationRaised,
     NoticeSent,
@@ -48,6 +59,7 @@ from .records import (
     ParticipantLeft,
     RedialOrdered,
     RefusalRecorded,
+    RosterSet,
     Stage,
     TimerFired,
 )
@@ -58,6 +70,15 @@ MAX_NOTE = 500
 MAX_VALUES = 32
 MAX_VALUE_NAME = 32
 MAX_VALUE = 1_000_000_000
+MAX_SHIFT_MS = 31 * 24 * 3_600_000
+"""The longest time one line of a roster may be for."""
+
+TOLD_BY: Mapping[type[Told], Action] = {
+    DirectiveRecalled: Action.RECALL,
+    DirectiveSuperseded: Action.RECALL,
+    DirectiveCountersigned: Action.APPROVE,
+}
+"""What somebody must be allowed who has the issuing node say this; the rest is closing."""
 
 ALARM_ACTIONS = {AlarmState.ON_SITE: Action.REPORT_ALARM, AlarmState.HANDLED: Action.REPORT_ALARM}
 """Those on the spot report arrival and handling; every other step is the command centre's."""
@@ -105,9 +126,9 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
             check_directive(record, tree)
             if not any(tree.is_within(recipient, here) for recipient in record.recipients):
                 raise Refused("wrong-direction", "no recipient at or below this node")
-        case DirectiveRecalled() | DirectiveClosed():
+        case DirectiveRecalled() | DirectiveClosed() | DirectiveSuperseded() | DirectiveCountersigned():
             _from_above(via, here, tree)
-            check_ending(record, _issued(record.directive, facts), tree)
+            check_told(record, _issued(record.directive, facts), tree)
         case DirectiveAnnotated():
             _annotated(record, via, here, tree, facts)
         case DeliveryAdvanced():
@@ -148,6 +169,12 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
             if raised is None or raised.node != record.origin:
                 raise Refused("unknown-escalation", f"no such list of {record.directive[:MAX_ID]}")
             check_acknowledgement(record, tree)
+        case RosterSet():
+            check_roster(record, tree)
+            if here not in tree.path_up(record.division):
+                raise Refused("wrong-direction", f"{here} does not keep the roster of {record.division[:20]}")
+        case DirectiveDrafted() | DirectiveSubmitted() | DirectiveApproved() | DirectiveReturned():
+            raise Refused("wrong-direction", "drafts stay where they are written")
         case (
             DirectiveExpired()
             | ParticipantJoined()
@@ -199,9 +226,12 @@ def check_directive(record: DirectiveIssued, tree: Tree) -> None:
     """Return if the order is well formed and its issuer commands every recipient.
 
     Raises:
-        Refused: ``bad-text``, ``bad-record``, ``scope-too-large``, ``not-permitted``.
+        Refused: ``bad-text``, ``bad-record``, ``bad-field``, ``bad-attachment``, ``scope-too-large``,
+            ``not-permitted``.
     """
     _identity(record.directive)
+    if record.supersedes is not None:
+        _identity(record.supersedes)
     text.line(record.click_id, "click_id", MAX_CLICK_ID)
     text.line(record.title, "title", MAX_TITLE)
     text.body(record.text, "text", MAX_TEXT)
@@ -212,24 +242,28 @@ def check_directive(record: DirectiveIssued, tree: Tree) -> None:
     if record.expires_at <= record.at:
         raise Refused("bad-record", "expires_at: not after at")
     vouched(record.issuer, record.node, tree)
+    if record.approved_by is not None:
+        vouched(record.approved_by, record.node, tree)
+    check_content(record, tree)
     for recipient in record.recipients:
         permit(record.issuer, Action.ISSUE, recipient, tree)
 
 
-def check_ending(record: DirectiveRecalled | DirectiveClosed, issued: DirectiveIssued, tree: Tree) -> None:
-    """Return if the node that issued the directive says its end, by somebody who may.
+def check_told(record: Told, issued: DirectiveIssued, tree: Tree) -> None:
+    """Return if the node that issued the directive says this of it, by somebody who may.
 
     Raises:
-        Refused: ``not-permitted`` or ``bad-text``.
+        Refused: ``not-permitted``, ``bad-text`` or ``bad-record``.
     """
     if record.node != issued.node:
         raise Refused("not-permitted", f"{record.directive} was issued by {issued.node}")
     if isinstance(record, DirectiveRecalled):
         text.line(record.reason, "reason", MAX_REASON)
+    if isinstance(record, DirectiveSuperseded):
+        _identity(record.successor)
     if record.by is not None:
         vouched(record.by, record.node, tree)
-        action = Action.RECALL if isinstance(record, DirectiveRecalled) else Action.CLOSE
-        permit(record.by, action, issued.issuer.division, tree)
+        permit(record.by, TOLD_BY.get(type(record), Action.CLOSE), issued.issuer.division, tree)
 
 
 def check_annotation(record: DirectiveAnnotated, issued: DirectiveIssued, tree: Tree) -> None:
@@ -248,6 +282,20 @@ def check_annotation(record: DirectiveAnnotated, issued: DirectiveIssued, tree: 
         raise Refused("not-permitted", f"{record.directive} does not pass {record.by.division[:20]}")
 
 
+def check_roster(record: RosterSet, tree: Tree) -> None:
+    """Return if the line of the roster is well formed and set by somebody who may.
+
+    Raises:
+        Refused: ``bad-text``, ``bad-record`` or ``not-permitted``.
+    """
+    text.line(record.post, "post", MAX_POST)
+    text.line(record.person, "person", MAX_NAME, empty=True)
+    if not record.starts_at < record.ends_at <= record.starts_at + MAX_SHIFT_MS:
+        raise Refused("bad-record", f"ends_at: not within {MAX_SHIFT_MS} ms after starts_at")
+    vouched(record.by, record.node, tree)
+    permit(record.by, Action.ROSTER, record.division, tree)
+
+
 def check_report(record: DeliveryAdvanced, tree: Tree) -> None:
     """Return if the report is well formed and made by somebody who may make it.
 
@@ -260,6 +308,7 @@ def check_report(record: DeliveryAdvanced, tree: Tree) -> None:
         raise Refused("not-permitted", f"{record.node} does not speak for {record.recipient[:20]}")
     text.body(record.note, "note", MAX_NOTE, empty=True)
     _values(record.values)
+    _answers(record.answers)
     if record.by is not None:
         vouched(record.by, record.node, tree)
         permit(record.by, Action.SIGN, record.recipient, tree)
@@ -391,11 +440,6 @@ def check_acknowledgement(record: EscalationAcknowledged, tree: Tree) -> None:
     permit(record.by, Action.ACKNOWLEDGE, record.superior, tree)
 
 
-def is_sha256(value: Sha256 | str) -> bool:
-    """Return whether ``value`` is 64 lower-case hexadecimal digits."""
-    return len(value) == 64 and all(c in "0123456789abcdef" for c in value)
-
-
 def _annotated(record: DirectiveAnnotated, via: NodeCode, here: NodeCode, tree: Tree, facts: Facts) -> None:
     if via == tree.parent(here) and not tree.is_within(here, record.by.division):
         raise Refused("wrong-direction", "an annotation is for the places below it")
@@ -405,12 +449,14 @@ def _annotated(record: DirectiveAnnotated, via: NodeCode, here: NodeCode, tree: 
 def _delivery(record: DeliveryAdvanced, via: NodeCode, here: NodeCode, tree: Tree, facts: Facts) -> None:
     if via == tree.parent(here):
         raise Refused("wrong-direction", "receipts travel up")
-    _issued(record.directive, facts)
+    issued = _issued(record.directive, facts)
     if not facts.has_recipient(record.directive, record.recipient):
         raise Refused("not-a-recipient", f"{record.recipient[:20]} is no recipient of {record.directive}")
     if not tree.is_within(record.recipient, via):
         raise Refused("wrong-direction", f"{via} does not speak for {record.recipient}")
     check_report(record, tree)
+    if record.stage is Stage.FEEDBACK:
+        check_form(issued.fields, record.values, record.answers)
 
 
 def _escalation(record: EscalationRaised, via: NodeCode, here: NodeCode, tree: Tree, facts: Facts) -> None:
@@ -504,6 +550,14 @@ def _values(values: dict[str, int]) -> None:
         text.line(name, "values", MAX_VALUE_NAME)
         if abs(value) > MAX_VALUE:
             raise Refused("bad-record", f"values.{name}: not within {MAX_VALUE}")
+
+
+def _answers(answers: dict[str, str]) -> None:
+    if len(answers) > MAX_VALUES:
+        raise Refused("bad-record", f"answers: {len(answers)} words, limit {MAX_VALUES}")
+    for name, answer in answers.items():
+        text.line(name, "answers", MAX_VALUE_NAME)
+        text.line(answer, f"answers.{name}", MAX_ANSWER)
 
 
 def _degrees(value: float | None, limit: float, field: str) -> None:

@@ -46,6 +46,7 @@ class Delivery:
     signed_by: str = ""
     values: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict)
 
 
 QUEUED = Delivery()
@@ -101,7 +102,8 @@ def evolve(row: Delivery, record: DeliveryAdvanced) -> Delivery:
             if row.times.get(Stage.FEEDBACK, -1) >= record.at:
                 return replace(row, stage=stage)
             times = {**row.times, Stage.FEEDBACK: record.at}
-            return replace(row, stage=stage, times=times, values=dict(record.values), note=record.note)
+            values, answers = dict(record.values), dict(record.answers)
+            return replace(row, stage=stage, times=times, values=values, answers=answers, note=record.note)
         case _:
             return replace(row, stage=stage, times=_first(row, record.stage, record.at))
 

@@ -154,6 +154,19 @@ class Tree:
             raise Refused("empty-scope", "the scope names no place")
         return tuple(places)
 
+    def posts(self, scope: Sequence[ScopeItem]) -> dict[NodeCode, str]:
+        """Return the post addressed at each place of ``scope`` that names one.
+
+        Raises:
+            Refused: ``post-conflict``: a place is meant twice, and not in the same post.
+        """
+        posts: dict[NodeCode, str] = {}
+        for item in scope:
+            for code in self._meant(item):
+                if posts.setdefault(code, item.post) != item.post:
+                    raise Refused("post-conflict", f"{self.name(code)} is addressed in two posts")
+        return {code: post for code, post in posts.items() if post}
+
     def _meant(self, item: ScopeItem) -> Iterable[NodeCode]:
         match item.mode:
             case Mode.SELF:
@@ -162,6 +175,8 @@ class Tree:
                 return self.children(item.node)
             case Mode.SUBTREE:
                 return self.subtree(item.node)
+            case Mode.TIER:
+                return (code for code in self.subtree(item.node) if self._divisions[code].tier == item.tier)
 
     def audience(self, place: NodeCode) -> frozenset[NodeCode]:
         """Return who is told of an alarm at ``place``: its line up to the root, and the places of its township."""

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import msgspec
 
+from .attachment import Attachment
+from .forms import FieldSpec
 from .ids import (
     AlarmId,
     CircularId,
@@ -24,7 +26,7 @@ from .ids import (
     TrackId,
     UtcMs,
 )
-from .records import Actor, AlarmState, Stage, Urgency
+from .records import Actor, AlarmState, DirectiveRequest, Stage, Urgency
 
 VERSION = 1
 MAX_MESSAGE_BYTES = 65_536
@@ -245,6 +247,11 @@ class RecipientView(msgspec.Struct, frozen=True, kw_only=True):
     done_at: UtcMs | None = None
     values: dict[str, int] = {}
     note: str = ""
+    answers: dict[str, str] = {}
+    post: str = ""
+    """The post addressed here; "" is the terminal."""
+    on_duty: str = ""
+    """Who is on duty in that post now, as the roster has it: may sign."""
 
 
 class AnnotationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,7 +277,7 @@ class DirectiveView(Message, frozen=True, tag="directive", kw_only=True):
     expires_at: UtcMs
     exercise: bool
     state: str
-    """issued, recalled, expired or closed."""
+    """issued, recalled, superseded, expired or closed."""
     sign_by: UtcMs
     """After this an unsigned recipient is overdue."""
     recipients: tuple[RecipientView, ...] = ()
@@ -283,6 +290,42 @@ class DirectiveView(Message, frozen=True, tag="directive", kw_only=True):
     annotations: tuple[AnnotationView, ...] = ()
     copied: bool = False
     """A copy for the tiers between issuer and recipients: to be known of, not to be signed for."""
+    choices: dict[str, dict[str, int]] = {}
+    """Field to choice to how many recipients chose it."""
+    number: str = ""
+    capacity: str = ""
+    plan: str = ""
+    level: int = 0
+    fields: tuple[FieldSpec, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    texts: dict[str, str] = {}
+    voice: Sha256 | None = None
+    approved_by: str = ""
+    countersign_by: UtcMs | None = None
+    """By when somebody else must still countersign."""
+    countersigned_by: str = ""
+    supersedes: DirectiveId | None = None
+    supersedes_number: str = ""
+    successor: DirectiveId | None = None
+    successor_number: str = ""
+
+
+class DraftView(Message, frozen=True, tag="draft", kw_only=True):
+    """A directive that is not issued yet, to its author and those who may approve it; sent again on every change.
+
+    ``state`` is draft, pending, or issued: then it is a directive and this the last word of the draft.
+    """
+
+    directive: DirectiveId
+    state: str
+    revision: int
+    by: Actor
+    drafted_at: UtcMs
+    submitted_at: UtcMs | None
+    returned_by: str
+    returned_reason: str
+    recipients: int
+    request: DirectiveRequest
 
 
 class DeliveryChanged(Message, frozen=True, tag="delivery", kw_only=True):
@@ -456,6 +499,7 @@ GatewayMessage = (
     | Slots
     | ConferenceView
     | DirectiveView
+    | DraftView
     | DeliveryChanged
     | Ring
     | EscalationView

@@ -20,6 +20,8 @@ class Action(enum.StrEnum):
     RECALL = "recall"
     CLOSE = "close"
     ANNOTATE = "annotate"
+    APPROVE = "approve"
+    ROSTER = "roster"
     RECEIPT = "receipt"
     SIGN = "sign"
     FEEDBACK = "feedback"
@@ -57,6 +59,8 @@ POLICY: Mapping[Action, Mapping[Role, Reach]] = {
     Action.RECALL: {Role.COMMANDER: Reach.BELOW},
     Action.CLOSE: {Role.COMMANDER: Reach.BELOW},
     Action.ANNOTATE: {Role.COMMANDER: Reach.BELOW},
+    Action.APPROVE: {Role.COMMANDER: Reach.BELOW},
+    Action.ROSTER: {Role.COMMANDER: Reach.BELOW, Role.ADMIN: Reach.BELOW},
     Action.RECEIPT: {Role.TERMINAL: Reach.OWN},
     Action.SIGN: {Role.TERMINAL: Reach.OWN},
     Action.FEEDBACK: {Role.TERMINAL: Reach.OWN},

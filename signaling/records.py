@@ -12,7 +12,9 @@ from typing import assert_never
 
 import msgspec
 
+from .attachment import Attachment
 from .errors import MalformedMessage
+from .forms import FieldSpec
 from .ids import AlarmId, CircularId, ConferenceId, DirectiveId, NodeCode, ParticipantId, RecordKey, Sha256, UtcMs
 
 MAX_RECORD_BYTES = 655_360
@@ -78,6 +80,7 @@ class Mode(enum.StrEnum):
     SELF = "self"
     SUBTREE = "subtree"
     CHILDREN = "children"
+    TIER = "tier"
 
 
 class Actor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,8 +92,44 @@ class Actor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScopeItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``tier``: of the places meant by mode tier, 1 (province) .. 5 (village), at or below ``node``.
+
+    ``post``: who is addressed at each place; "" is the place's terminal, whoever sits there.
+    """
+
     node: NodeCode
     mode: Mode = Mode.SELF
+    tier: int = 0
+    post: str = ""
+
+
+EXPIRES_MS = 72 * 3_600_000
+"""How long a directive may be signed for when the issuer says nothing."""
+
+
+class DirectiveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an issuer asks for.  The same ``click_id`` of the same issuer is the same directive.
+
+    ``texts``: the same text in further languages, by name; ``files`` and ``voice`` are SHA-256 of what was uploaded;
+    ``level``: response level 1 (highest) .. 4, 0 for none; ``supersedes``: the directive this one takes the place of.
+    """
+
+    click_id: str
+    urgency: Urgency
+    title: str
+    text: str
+    scope: tuple[ScopeItem, ...]
+    exercise: bool = False
+    expires_ms: int = EXPIRES_MS
+    capacity: str = ""
+    template: str = ""
+    plan: str = ""
+    level: int = 0
+    fields: tuple[FieldSpec, ...] = ()
+    texts: dict[str, str] = {}
+    files: tuple[Attachment, ...] = ()
+    voice: Sha256 | None = None
+    supersedes: DirectiveId | None = None
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", kw_only=True):
@@ -113,6 +152,27 @@ class DirectiveIssued(Record, frozen=True, tag="directive_issued", kw_only=True)
     expires_at: UtcMs
     signature: str = ""
     """Base64url Ed25519 by the issuing node over ``signed_bytes``."""
+    number: str = ""
+    """Of the document: 衡山应急令〔2026〕0001号.  Told by the issuing node, never used twice."""
+    capacity: str = ""
+    """The body in whose name it is issued (发令单位)."""
+    template: str = ""
+    plan: str = ""
+    level: int = 0
+    """Response level Ⅰ (1) .. Ⅳ (4); 0: none."""
+    fields: tuple[FieldSpec, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    texts: dict[str, str] = {}
+    """The text in further languages, by their names."""
+    voice: Sha256 | None = None
+    """The attachment in which somebody reads the text."""
+    posts: dict[NodeCode, str] = {}
+    """The post addressed at a recipient, where one is: the person on duty in it signs."""
+    supersedes: DirectiveId | None = None
+    approved_by: Actor | None = None
+    """Who approved the draft; None: issued without."""
+    countersign_by: UtcMs | None = None
+    """Issued first: by when somebody else must have countersigned it."""
 
 
 class DirectiveRecalled(Record, frozen=True, tag="directive_recalled", kw_only=True):
@@ -145,6 +205,60 @@ class DirectiveExpired(Record, frozen=True, tag="directive_expired", kw_only=Tru
     directive: DirectiveId
 
 
+class DirectiveSuperseded(Record, frozen=True, tag="directive_superseded", kw_only=True):
+    """Another directive has taken the place of this one; nobody need sign for it any more."""
+
+    directive: DirectiveId
+    successor: DirectiveId
+    by: Actor
+    signature: str = ""
+
+
+class DirectiveCountersigned(Record, frozen=True, tag="directive_countersigned", kw_only=True):
+    """Somebody else stands behind what was issued first."""
+
+    directive: DirectiveId
+    by: Actor
+    signature: str = ""
+
+
+class DirectiveDrafted(Record, frozen=True, tag="directive_drafted", kw_only=True):
+    """A directive as its author would issue it.  Drafts and what is said of them stay at the node they are made at.
+
+    ``revision`` counts the author's versions from 1; the last one stands.
+    """
+
+    directive: DirectiveId
+    by: Actor
+    request: DirectiveRequest
+    revision: int
+
+
+class DirectiveSubmitted(Record, frozen=True, tag="directive_submitted", kw_only=True):
+    """The author asks somebody else to approve."""
+
+    directive: DirectiveId
+    by: Actor
+    revision: int
+
+
+class DirectiveApproved(Record, frozen=True, tag="directive_approved", kw_only=True):
+    """``by`` approved this very revision; it is issued in the same breath."""
+
+    directive: DirectiveId
+    by: Actor
+    revision: int
+
+
+class DirectiveReturned(Record, frozen=True, tag="directive_returned", kw_only=True):
+    """Back to the author, to be changed; or taken back by the author."""
+
+    directive: DirectiveId
+    by: Actor
+    revision: int
+    reason: str
+
+
 class DeliveryAdvanced(Record, frozen=True, tag="delivery_advanced", kw_only=True):
     directive: DirectiveId
     recipient: NodeCode
@@ -154,6 +268,22 @@ class DeliveryAdvanced(Record, frozen=True, tag="delivery_advanced", kw_only=Tru
     values: dict[str, int] = {}
     """Numbers fed back (应转, 已转, ...)."""
     note: str = ""
+    answers: dict[str, str] = {}
+    """Words fed back: what was chosen or written in the fields that hold no number."""
+
+
+class RosterSet(Record, frozen=True, tag="roster_set", kw_only=True):
+    """``person`` is on duty in ``post`` (带班领导, 值班长, ...) of ``division``, ``starts_at`` <= now < ``ends_at``.
+
+    What was said later holds where two overlap; an empty ``person`` takes back what was said.
+    """
+
+    division: NodeCode
+    post: str
+    person: str
+    starts_at: UtcMs
+    ends_at: UtcMs
+    by: Actor
 
 
 class DirectivesRelayed(Record, frozen=True, tag="directives_relayed", kw_only=True):
@@ -364,8 +494,15 @@ AnyRecord = (
     | DirectiveClosed
     | DirectiveAnnotated
     | DirectiveExpired
+    | DirectiveSuperseded
+    | DirectiveCountersigned
+    | DirectiveDrafted
+    | DirectiveSubmitted
+    | DirectiveApproved
+    | DirectiveReturned
     | DeliveryAdvanced
     | DirectivesRelayed
+    | RosterSet
     | AlarmRaised
     | AlarmPictured
     | AlarmAdvanced
@@ -410,7 +547,14 @@ def decode(data: bytes) -> AnyRecord:
 
 
 SignedRecord = (
-    DirectiveIssued | DirectiveRecalled | DirectiveClosed | DirectiveAnnotated | EscalationRaised | CircularSent
+    DirectiveIssued
+    | DirectiveRecalled
+    | DirectiveClosed
+    | DirectiveAnnotated
+    | DirectiveSuperseded
+    | DirectiveCountersigned
+    | CircularSent
+    | EscalationRaised
 )
 """What the issuing node signs: nobody on the way down can change or invent it."""
 
@@ -447,12 +591,27 @@ def _key(record: AnyRecord) -> str:
             return f"directive:{record.directive}:annotated:{record.node}:{record.at}:{_digest(record.note)}"
         case DirectiveExpired():
             return f"directive:{record.directive}:expired:{record.node}"
+        case DirectiveSuperseded():
+            return f"directive:{record.directive}:superseded"
+        case DirectiveCountersigned():
+            return f"directive:{record.directive}:countersigned"
+        case DirectiveDrafted():
+            return f"draft:{record.directive}:{record.revision}:drafted"
+        case DirectiveSubmitted():
+            return f"draft:{record.directive}:{record.revision}:submitted:{record.at}"
+        case DirectiveApproved():
+            return f"draft:{record.directive}:approved"
+        case DirectiveReturned():
+            return f"draft:{record.directive}:{record.revision}:returned:{record.at}"
         case DeliveryAdvanced(stage=Stage.FEEDBACK):
             return f"delivery:{record.directive}:{record.recipient}:{record.stage}:{record.at}"
         case DeliveryAdvanced():
             return f"delivery:{record.directive}:{record.recipient}:{record.stage}"
         case DirectivesRelayed():
             return f"relayed:{record.node}:{record.child}:{record.at}:{record.directives[0]}"
+        case RosterSet():
+            said = f"{record.starts_at}:{record.person}:{record.node}:{record.at}"
+            return f"roster:{record.division}:{record.post}:{said}"
         case AlarmRaised():
             return f"alarm:{record.alarm}:raised"
         case AlarmPictured():

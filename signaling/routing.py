@@ -7,6 +7,7 @@ records are routed by (who issued a directive, who was invited), ``Router.concer
 * what a tier adds to a directive goes down to its recipients there, and up to the issuing node
 * alarms flood the place's line up to the root and the places of its township
 * circulars go to the places told, answers back to the place that told them
+* a roster goes up and down the line of the division it is for
 * conferences flood to every invited site
 * who has not signed is told to the superior it names; that somebody took it in hand, to both ends
 * what an auditor read is told to those below; a refusal is told one tier up, and one more
@@ -34,11 +35,17 @@ from .records import (
     ConferenceEnded,
     DeliveryAdvanced,
     DirectiveAnnotated,
+    DirectiveApproved,
     DirectiveClosed,
+    DirectiveCountersigned,
+    DirectiveDrafted,
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectiveReturned,
     DirectivesRelayed,
+    DirectiveSubmitted,
+    DirectiveSuperseded,
     EscalationAcknowledged,
     EscalationRaised,
     NoticeSent,
@@ -46,6 +53,7 @@ from .records import (
     ParticipantLeft,
     RedialOrdered,
     RefusalRecorded,
+    RosterSet,
     TimerFired,
 )
 
@@ -100,7 +108,13 @@ class Router:
     def concerns(self, record: AnyRecord, neighbour: NodeCode) -> bool:
         """Return whether ``record`` must cross to ``neighbour``, a parent or child of this node."""
         match record:
-            case DirectiveIssued() | DirectiveRecalled() | DirectiveClosed():
+            case (
+                DirectiveIssued()
+                | DirectiveRecalled()
+                | DirectiveClosed()
+                | DirectiveSuperseded()
+                | DirectiveCountersigned()
+            ):
                 directive = self._directives.get(record.directive)
                 return directive is not None and neighbour in directive.neighbours
             case DirectiveAnnotated():
@@ -131,6 +145,10 @@ class Router:
                 return any(self._beyond(place, neighbour) for place in (record.superior, record.origin))
             case RefusalRecorded():
                 return neighbour == self._parent and self._here in (record.node, record.via)
+            case RosterSet():
+                return neighbour in self._tree.path_up(record.division)
+            case DirectiveDrafted() | DirectiveSubmitted() | DirectiveApproved() | DirectiveReturned():
+                return False
             case (
                 DirectiveExpired()
                 | ParticipantJoined()

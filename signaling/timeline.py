@@ -29,11 +29,17 @@ from .records import (
     ConferenceEnded,
     DeliveryAdvanced,
     DirectiveAnnotated,
+    DirectiveApproved,
     DirectiveClosed,
+    DirectiveCountersigned,
+    DirectiveDrafted,
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectiveReturned,
     DirectivesRelayed,
+    DirectiveSubmitted,
+    DirectiveSuperseded,
     EscalationAcknowledged,
     EscalationRaised,
     NoticeSent,
@@ -41,6 +47,7 @@ from .records import (
     ParticipantLeft,
     RedialOrdered,
     RefusalRecorded,
+    RosterSet,
     Stage,
     TimerFired,
 )
@@ -86,6 +93,18 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
             return record.directive, record.by, ""
         case DirectiveExpired():
             return record.directive, None, ""
+        case DirectiveSuperseded():
+            return record.directive, record.by, record.successor
+        case DirectiveCountersigned():
+            return record.directive, record.by, ""
+        case DirectiveDrafted():
+            return record.directive, record.by, f"{record.request.urgency} {record.request.title}"
+        case DirectiveSubmitted() | DirectiveApproved():
+            return record.directive, record.by, f"{record.revision}"
+        case DirectiveReturned():
+            return record.directive, record.by, record.reason
+        case RosterSet():
+            return record.post, record.by, f"{_name(record.division, tree)}: {record.person or '-'}"
         case DeliveryAdvanced():
             return record.directive, record.by, f"{_name(record.recipient, tree)}: {record.stage}"
         case DirectivesRelayed():
@@ -141,11 +160,21 @@ def _places(record: AnyRecord, tree: Tree, facts: Facts) -> Iterable[NodeCode]:
     match record:
         case DirectiveIssued():
             return record.recipients
-        case DirectiveRecalled() | DirectiveClosed() | DirectiveExpired():
+        case (
+            DirectiveRecalled()
+            | DirectiveClosed()
+            | DirectiveExpired()
+            | DirectiveSuperseded()
+            | DirectiveCountersigned()
+        ):
             issued = facts.issued(record.directive)
             return issued.recipients if issued else ()
-        case DirectiveAnnotated():
+        case (
+            DirectiveAnnotated() | DirectiveDrafted() | DirectiveSubmitted() | DirectiveApproved() | DirectiveReturned()
+        ):
             return (record.by.division,)
+        case RosterSet():
+            return (record.division,)
         case DeliveryAdvanced():
             return (record.recipient,)
         case DirectivesRelayed():

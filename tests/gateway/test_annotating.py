@@ -7,10 +7,9 @@ import msgspec
 import pytest
 
 from gateway.annotating import MAX_ANNOTATIONS
-from gateway.directives import DirectiveRequest
 from signaling.errors import Refused
 from signaling.ids import NodeCode
-from signaling.records import DirectiveAnnotated, DirectiveIssued, RefusalRecorded, ScopeItem, Urgency
+from signaling.records import DirectiveAnnotated, DirectiveIssued, DirectiveRequest, RefusalRecorded, ScopeItem, Urgency
 from tests.support.loop import on_loop
 from tests.support.nodes import Node, until_quiet
 from tests.support.places import (

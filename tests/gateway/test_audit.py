@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.directives import DirectiveRequest
 from signaling.errors import Refused
 from signaling.ids import ConferenceId, ParticipantId, Seq, UtcMs
 from signaling.records import (
     AuditRead,
     ConferenceConvened,
     ConferenceEnded,
+    DirectiveRequest,
     ParticipantJoined,
     ParticipantLeft,
     RefusalRecorded,

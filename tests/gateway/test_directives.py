@@ -8,14 +8,14 @@ import msgspec
 import pytest
 
 from gateway import matrix
-from gateway.directives import DirectiveRequest
-from signaling.directive import EXPIRES_MS
 from signaling.errors import Refused
 from signaling.ids import DirectiveId, NodeCode, Seq
 from signaling.records import (
+    EXPIRES_MS,
     DirectiveClosed,
     DirectiveExpired,
     DirectiveIssued,
+    DirectiveRequest,
     Mode,
     RefusalRecorded,
     ScopeItem,

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gateway.directives import DirectiveRecord, DirectiveRequest, Directives
+from gateway.directives import DirectiveRecord, Directives
 from gateway.refusals import Refusals
 from gateway.telemetry import Telemetry
 from signaling import records
@@ -22,6 +22,7 @@ from signaling.errors import Refused
 from signaling.ids import DirectiveId, NodeCode, Seq
 from signaling.records import (
     DirectiveIssued,
+    DirectiveRequest,
     RefusalRecorded,
     ScopeItem,
     Stage,

@@ -6,12 +6,21 @@ from typing import Any
 
 import pytest
 
-from gateway.directives import DirectiveRequest
 from signaling import cap
 from signaling.cap import Alert, CapError, MsgType, Scope, Status
 from signaling.errors import Refused
 from signaling.ids import AlarmId
-from signaling.records import Actor, AlarmRaised, AlarmState, CapReceived, Mode, Role, ScopeItem, Urgency
+from signaling.records import (
+    Actor,
+    AlarmRaised,
+    AlarmState,
+    CapReceived,
+    DirectiveRequest,
+    Mode,
+    Role,
+    ScopeItem,
+    Urgency,
+)
 from tests.signaling.test_interchange import alert
 from tests.support.loop import on_loop
 from tests.support.nodes import Node, until_quiet

@@ -18,7 +18,7 @@ from signaling.messages import DirectiveView, Done, Failure, Hello, Join, Leave,
 from signaling.records import Stage
 from signaling.session import CloseCode
 from tests.support.cluster import Cluster, Terminal, cluster, until
-from tests.support.places import COUNTY, SIBLING, TOWNSHIP, VILLAGE, commander, terminal
+from tests.support.places import COUNTY, SIBLING, VILLAGE, commander, terminal
 
 
 def story(tmp_path: Path, tell: Callable[[Cluster], Awaitable[None]]) -> None:
@@ -170,7 +170,7 @@ def test_whoever_reads_too_slowly_is_cut_off_and_learns_all_again_when_it_return
 
 def test_a_session_is_told_of_its_own_directives_only(tmp_path: Path) -> None:
     async def tell(tiers: Cluster) -> None:
-        mine = await tiers.sign_in(tiers.township, terminal(TOWNSHIP))
+        mine = await tiers.sign_in(tiers.township, terminal(VILLAGE))
         other = await tiers.sign_in(tiers.township, terminal(SIBLING))
         body = {**order(1), "scope": [{"node": SIBLING, "mode": "self"}]}
         await tiers.call(tiers.county, commander(COUNTY), "POST", "directives", body)

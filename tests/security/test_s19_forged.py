@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.directives import DirectiveRequest
 from signaling.admission import Facts, admit
 from signaling.errors import Refused
 from signaling.ids import NodeCode, UtcMs
@@ -19,6 +18,7 @@ from signaling.records import (
     DirectiveClosed,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectiveRequest,
     RefusalRecorded,
     ScopeItem,
     SignedRecord,

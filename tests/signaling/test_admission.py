@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from signaling import admission
 from signaling.admission import Facts, admit
+from signaling.attachment import Attachment
 from signaling.errors import Refused
+from signaling.forms import FieldKind, FieldSpec
 from signaling.ids import AlarmId, ConferenceId, DirectiveId, NodeCode, ParticipantId, Sha256, UtcMs
 from signaling.records import (
     MAX_TOGETHER,
@@ -23,19 +25,42 @@ from signaling.records import (
     ConferenceConvened,
     ConferenceEnded,
     DeliveryAdvanced,
+    DirectiveApproved,
     DirectiveClosed,
+    DirectiveCountersigned,
+    DirectiveDrafted,
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectiveReturned,
+    DirectiveSubmitted,
+    DirectiveSuperseded,
     ParticipantJoined,
     ParticipantLeft,
     RefusalRecorded,
     Role,
+    RosterSet,
     ScopeItem,
     Stage,
     Urgency,
 )
-from tests.support.facts import order, pictured, raised, recall, relayed, step, word
+from tests.support.facts import (
+    approved,
+    countersigned,
+    drafted,
+    order,
+    pictured,
+    raised,
+    recall,
+    relayed,
+    request,
+    returned,
+    rostered,
+    step,
+    submitted,
+    superseded,
+    word,
+)
 from tests.support.places import (
     CITY,
     COUNTY,
@@ -104,6 +129,7 @@ hashes = st.sampled_from(["0" * 64, "0" * 64, "A" * 64, "../../x"]).map(Sha256)
 sizes = st.sampled_from([1, 2, 60_000, -1, 0, 10**9])
 degrees = st.sampled_from([None, 0.0, 1.0, 1e9, float("inf")])
 flags = st.booleans()
+ones = st.sampled_from([1, 2, 0])
 common: dict[str, Any] = {"node": places, "at": times}
 kinds: list[st.SearchStrategy[Any]] = [
     st.builds(
@@ -119,10 +145,48 @@ kinds: list[st.SearchStrategy[Any]] = [
         recipients=lists,
         exercise=flags,
         expires_at=times,
+        number=texts,
+        capacity=texts,
+        template=texts,
+        plan=texts,
+        level=st.sampled_from([0, 4, 5, -1]),
+        fields=st.lists(
+            st.builds(
+                FieldSpec,
+                name=texts,
+                kind=st.sampled_from(FieldKind),
+                low=st.sampled_from([0, 5, 10**12]),
+                choices=st.sampled_from([(), ("是", "否"), ("是", "是"), ("",)]),
+            ),
+            max_size=2,
+        ).map(tuple),
+        attachments=st.lists(
+            st.builds(
+                Attachment, sha256=hashes, size=sizes, media=st.sampled_from(["image/png", "text/html"]), name=texts
+            ),
+            max_size=2,
+        ).map(tuple),
+        texts=st.dictionaries(texts, texts, max_size=2),
+        voice=st.none() | hashes,
+        posts=st.dictionaries(places, texts, max_size=2),
+        supersedes=st.none() | directive_ids,
+        approved_by=st.none() | actors,
+        countersign_by=st.none() | times,
     ),
     st.builds(DirectiveRecalled, **common, directive=directive_ids, by=actors, reason=texts),
     st.builds(DirectiveClosed, **common, directive=directive_ids, by=st.none() | actors),
     st.builds(DirectiveExpired, **common, directive=directive_ids),
+    st.builds(DirectiveSuperseded, **common, directive=directive_ids, successor=directive_ids, by=actors),
+    st.builds(DirectiveCountersigned, **common, directive=directive_ids, by=actors),
+    st.builds(
+        DirectiveDrafted, **common, directive=directive_ids, by=actors, request=st.just(request()), revision=ones
+    ),
+    st.builds(DirectiveSubmitted, **common, directive=directive_ids, by=actors, revision=ones),
+    st.builds(DirectiveApproved, **common, directive=directive_ids, by=actors, revision=ones),
+    st.builds(DirectiveReturned, **common, directive=directive_ids, by=actors, revision=ones, reason=texts),
+    st.builds(
+        RosterSet, **common, division=places, post=texts, person=texts, starts_at=times, ends_at=times, by=actors
+    ),
     st.builds(
         DeliveryAdvanced,
         **common,
@@ -179,7 +243,7 @@ kinds: list[st.SearchStrategy[Any]] = [
 
 
 def people(record: AnyRecord) -> list[Actor]:
-    named = [getattr(record, field, None) for field in ("by", "issuer", "who")]
+    named = [getattr(record, field, None) for field in ("by", "issuer", "who", "approved_by")]
     return [who for who in named if isinstance(who, Actor)]
 
 
@@ -201,6 +265,8 @@ CODES = {
     "unknown-conference",
     "not-a-recipient",
     "scope-too-large",
+    "bad-field",
+    "bad-attachment",
 }
 
 
@@ -209,6 +275,13 @@ LAWFUL: list[AnyRecord] = [
     recall(),
     DirectiveClosed(node=COUNTY, at=UtcMs(1), directive=DirectiveId("d-1")),
     DirectiveExpired(node=COUNTY, at=UtcMs(1), directive=DirectiveId("d-1")),
+    superseded(),
+    countersigned(),
+    drafted(),
+    submitted(),
+    approved(),
+    returned(),
+    rostered(),
     word(Stage.SIGNED),
     raised(),
     pictured(),
@@ -228,7 +301,8 @@ LAWFUL: list[AnyRecord] = [
     AuditRead(node=COUNTY, at=UtcMs(1), by=Actor("李", Role.AUDITOR, COUNTY), what="x", reason="yy"),
     RefusalRecorded(node=VILLAGE, at=UtcMs(1), by=None, action="sign", target="d-1", code="not-permitted", via=""),
 ]
-AT_HOME = DirectiveExpired | ParticipantJoined | ParticipantLeft
+DRAFTS = DirectiveDrafted | DirectiveSubmitted | DirectiveApproved | DirectiveReturned
+AT_HOME = DirectiveExpired | ParticipantJoined | ParticipantLeft | DRAFTS
 
 
 @pytest.mark.parametrize("record", LAWFUL, ids=lambda r: type(r).__name__)
@@ -269,8 +343,14 @@ def test_whatever_enters_came_from_its_side_and_acts_for_its_own(
             assert record.issuer.role is Role.COMMANDER
             assert all(TREE.is_within(r, record.issuer.division) for r in record.recipients)
             assert any(TREE.is_within(r, HERE) for r in record.recipients)
-        case DirectiveRecalled() | DirectiveClosed():
+            assert record.approved_by is None or record.approved_by.role is Role.COMMANDER
+            assert set(record.posts) <= set(record.recipients)
+        case DirectiveRecalled() | DirectiveClosed() | DirectiveSuperseded() | DirectiveCountersigned():
             assert (via, record.node) == (COUNTY, COUNTY)
+        case RosterSet():
+            assert HERE in TREE.path_up(record.division)
+            assert TREE.is_within(record.division, record.by.division)
+            assert record.by.role in {Role.COMMANDER, Role.ADMIN}
         case DeliveryAdvanced():
             assert (via, record.recipient) == (VILLAGE, VILLAGE)
             assert record.by is None or (record.by.role, record.by.division) == (Role.TERMINAL, VILLAGE)
@@ -279,7 +359,7 @@ def test_whatever_enters_came_from_its_side_and_acts_for_its_own(
             assert TREE.is_within(record.place, record.by.division)
         case AlarmPictured():
             assert (record.node, via) == (VILLAGE, VILLAGE)
-        case DirectiveExpired() | ParticipantJoined() | ParticipantLeft():
+        case record if isinstance(record, AT_HOME):
             raise AssertionError("never crosses a link")
         case _:
             pass

@@ -13,6 +13,7 @@ from tests.support.places import CITY, COUNTY, PROVINCE, SIBLING, TOWNSHIP, TREE
 HEADER = "code12,name,parent,tier,lon_gcj02,lat_gcj02\n"
 ROOT = "430000000000,湖南省,,1,112.9,28.1\n"
 places = st.sampled_from(list(TREE))
+items = st.builds(ScopeItem, node=places, mode=st.sampled_from(Mode), tier=st.integers(0, 6))
 
 
 def test_the_real_subtree_has_its_168_places() -> None:
@@ -52,15 +53,18 @@ def test_following_hops_arrives(here: NodeCode, to: NodeCode) -> None:
     assert hops <= 8
 
 
-@given(st.lists(st.builds(ScopeItem, node=places, mode=st.sampled_from(Mode)), min_size=1, max_size=6))
+@given(st.lists(items, min_size=1, max_size=6))
 def test_a_scope_expands_to_exactly_the_places_it_means(scope: list[ScopeItem]) -> None:
     meant = set()
     for item in scope:
         for code in TREE:
             parent, path = TREE.parent(code), TREE.path_up(code)
-            if {Mode.SELF: code == item.node, Mode.CHILDREN: parent == item.node, Mode.SUBTREE: item.node in path}[
-                item.mode
-            ]:
+            if {
+                Mode.SELF: code == item.node,
+                Mode.CHILDREN: parent == item.node,
+                Mode.SUBTREE: item.node in path,
+                Mode.TIER: item.node in path and TREE.tier(code) == item.tier,
+            }[item.mode]:
                 meant.add(code)
     if meant:
         expanded = TREE.expand(scope)
@@ -136,3 +140,17 @@ def test_an_unknown_place_is_nobodys() -> None:
 def test_an_empty_tree_is_refused() -> None:
     with pytest.raises(TreeError):
         Tree([])
+
+
+def test_a_post_is_addressed_at_every_place_of_its_entry() -> None:
+    scope = (
+        ScopeItem(node=COUNTY, mode=Mode.TIER, tier=4, post="带班领导"),
+        ScopeItem(node=VILLAGE),
+    )
+    posts = TREE.posts(scope)
+    assert set(posts) == set(TREE.children(COUNTY))
+    assert set(posts.values()) == {"带班领导"}
+    for clash in ((ScopeItem(node=VILLAGE, post="值班员"),), (ScopeItem(node=TOWNSHIP, mode=Mode.CHILDREN, post="x"),)):
+        with pytest.raises(Refused) as refused:
+            TREE.posts((*scope, *clash))
+        assert refused.value.code == "post-conflict"

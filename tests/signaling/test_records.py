@@ -8,15 +8,50 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signaling import records
+from signaling.attachment import Attachment
 from signaling.errors import MalformedMessage
-from signaling.ids import UtcMs
+from signaling.forms import FieldSpec
+from signaling.ids import DirectiveId, Sha256, UtcMs
 from signaling.records import AlarmState, AnyRecord, DirectiveClosed, Stage
-from tests.support.facts import order, pictured, raised, recall, relayed, step, word
-from tests.support.places import CITY, COUNTY, TREE
+from tests.support.facts import (
+    approved,
+    countersigned,
+    drafted,
+    order,
+    pictured,
+    raised,
+    recall,
+    relayed,
+    returned,
+    rostered,
+    step,
+    submitted,
+    superseded,
+    word,
+)
+from tests.support.places import CITY, COUNTY, TREE, VILLAGE, leader
 
 SAMPLES: list[AnyRecord] = [
     order(),
     recall(),
+    order(
+        number="衡山应急令〔2026〕0001号",
+        fields=(FieldSpec(name="应转"),),
+        attachments=(Attachment(sha256=Sha256("0" * 64), size=1, media="application/pdf", name="方案.pdf"),),
+        texts={"English": "Move now"},
+        posts={VILLAGE: "值班员"},
+        approved_by=leader(),
+        directive=DirectiveId("d-2"),
+    ),
+    superseded(),
+    countersigned(),
+    drafted(),
+    drafted(revision=2),
+    submitted(),
+    approved(),
+    returned(),
+    rostered(),
+    rostered(person="吴书记"),
     raised(),
     pictured(),
     step(AlarmState.CONFIRMED),

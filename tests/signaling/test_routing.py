@@ -17,7 +17,22 @@ from signaling.records import (
     Stage,
 )
 from signaling.routing import Router
-from tests.support.facts import order, pictured, raised, recall, relayed, step, word
+from tests.support.facts import (
+    approved,
+    countersigned,
+    drafted,
+    order,
+    pictured,
+    raised,
+    recall,
+    relayed,
+    returned,
+    rostered,
+    step,
+    submitted,
+    superseded,
+    word,
+)
 from tests.support.places import (
     CITY,
     COUNTY,
@@ -93,6 +108,21 @@ def test_the_expiry_of_an_order_stays_at_home() -> None:
 def test_what_was_never_noted_goes_nowhere() -> None:
     assert flood(word(Stage.SIGNED)).keys() == {VILLAGE}
     assert flood(recall()).keys() == {COUNTY}
+
+
+def test_what_is_said_of_an_order_goes_where_the_order_went_and_drafts_stay() -> None:
+    issued = order(VILLAGE, OTHER_VILLAGE)
+    for record in (superseded(), countersigned()):
+        assert flood(record, issued).keys() == flood(issued).keys()
+        assert flood(record).keys() == {COUNTY}
+    for local in (drafted(), submitted(), approved(), returned()):
+        assert flood(local).keys() == {COUNTY}
+
+
+@given(st.sampled_from(ALL), st.sampled_from(ALL))
+def test_a_roster_is_known_on_the_line_of_its_division(division: NodeCode, at: NodeCode) -> None:
+    if TREE.is_within(division, at):
+        assert flood(rostered(division=division, node=at)).keys() == set(TREE.path_up(division))
 
 
 @given(st.sampled_from(ALL), st.sampled_from(ALL))

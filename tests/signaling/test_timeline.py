@@ -19,7 +19,22 @@ from signaling.records import (
     RefusalRecorded,
     Stage,
 )
-from tests.support.facts import order, pictured, raised, recall, relayed, step, word
+from tests.support.facts import (
+    approved,
+    countersigned,
+    drafted,
+    order,
+    pictured,
+    raised,
+    recall,
+    relayed,
+    returned,
+    rostered,
+    step,
+    submitted,
+    superseded,
+    word,
+)
 from tests.support.places import (
     COUNTY,
     OTHER_TOWNSHIP,
@@ -48,6 +63,13 @@ RECORDS: list[AnyRecord] = [
     recall(),
     DirectiveClosed(node=COUNTY, at=UtcMs(1), directive=order().directive),
     DirectiveExpired(node=COUNTY, at=UtcMs(1), directive=order().directive),
+    superseded(),
+    countersigned(),
+    drafted(by=commander(TOWNSHIP)),
+    submitted(by=commander(TOWNSHIP)),
+    approved(by=commander(TOWNSHIP)),
+    returned(by=commander(TOWNSHIP)),
+    rostered(),
     word(Stage.SIGNED),
     relayed(),
     raised(),

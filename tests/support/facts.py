@@ -10,15 +10,23 @@ from signaling.records import (
     AlarmRaised,
     AlarmState,
     DeliveryAdvanced,
+    DirectiveApproved,
+    DirectiveCountersigned,
+    DirectiveDrafted,
     DirectiveIssued,
     DirectiveRecalled,
+    DirectiveRequest,
+    DirectiveReturned,
     DirectivesRelayed,
+    DirectiveSubmitted,
+    DirectiveSuperseded,
+    RosterSet,
     ScopeItem,
     Stage,
     Urgency,
 )
 
-from .places import COUNTY, TOWNSHIP, VILLAGE, commander, device, terminal
+from .places import COUNTY, TOWNSHIP, VILLAGE, commander, device, leader, terminal
 
 HOUR = 3_600_000
 PERSONAL = frozenset({Stage.SIGNED, Stage.FEEDBACK, Stage.DONE})
@@ -52,6 +60,93 @@ def recall(**changes: Any) -> DirectiveRecalled:
         "reason": "雨停",
     }
     return DirectiveRecalled(**(fields | changes))
+
+
+def superseded(**changes: Any) -> DirectiveSuperseded:
+    fields: dict[str, Any] = {
+        "node": COUNTY,
+        "at": UtcMs(5_000),
+        "directive": DirectiveId("d-1"),
+        "successor": DirectiveId("d-2"),
+        "by": commander(),
+    }
+    return DirectiveSuperseded(**(fields | changes))
+
+
+def countersigned(**changes: Any) -> DirectiveCountersigned:
+    fields: dict[str, Any] = {"node": COUNTY, "at": UtcMs(5_000), "directive": DirectiveId("d-1"), "by": leader()}
+    return DirectiveCountersigned(**(fields | changes))
+
+
+def request(**changes: Any) -> DirectiveRequest:
+    fields: dict[str, Any] = {
+        "click_id": "click-1",
+        "urgency": Urgency.P1,
+        "title": "转移群众",
+        "text": "立即转移",
+        "scope": (ScopeItem(node=VILLAGE),),
+    }
+    return DirectiveRequest(**(fields | changes))
+
+
+def drafted(**changes: Any) -> DirectiveDrafted:
+    fields: dict[str, Any] = {
+        "node": COUNTY,
+        "at": UtcMs(1_000),
+        "directive": DirectiveId("d-3"),
+        "by": commander(),
+        "request": request(),
+        "revision": 1,
+    }
+    return DirectiveDrafted(**(fields | changes))
+
+
+def submitted(**changes: Any) -> DirectiveSubmitted:
+    fields: dict[str, Any] = {
+        "node": COUNTY,
+        "at": UtcMs(1_100),
+        "directive": DirectiveId("d-3"),
+        "by": commander(),
+        "revision": 1,
+    }
+    return DirectiveSubmitted(**(fields | changes))
+
+
+def approved(**changes: Any) -> DirectiveApproved:
+    fields: dict[str, Any] = {
+        "node": COUNTY,
+        "at": UtcMs(1_200),
+        "directive": DirectiveId("d-3"),
+        "by": leader(),
+        "revision": 1,
+    }
+    return DirectiveApproved(**(fields | changes))
+
+
+def returned(**changes: Any) -> DirectiveReturned:
+    fields: dict[str, Any] = {
+        "node": COUNTY,
+        "at": UtcMs(1_200),
+        "directive": DirectiveId("d-3"),
+        "by": leader(),
+        "revision": 1,
+        "reason": "写明地点",
+    }
+    return DirectiveReturned(**(fields | changes))
+
+
+def rostered(**changes: Any) -> RosterSet:
+    fields: dict[str, Any] = {
+        "node": COUNTY,
+        "at": UtcMs(1_000),
+        "division": VILLAGE,
+        "post": "值班员",
+        "person": "周主任",
+        "starts_at": UtcMs(10_000),
+        "ends_at": UtcMs(10_000 + HOUR),
+        "by": commander(),
+    }
+    return RosterSet(**(fields | changes))
 
 
 def word(stage: Stage, recipient: NodeCode = VILLAGE, at: int = 2_000, **changes: Any) -> DeliveryAdvanced:

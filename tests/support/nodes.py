@@ -18,6 +18,7 @@ from gateway.circulars import Circulars
 from gateway.directives import Directives
 from gateway.escalations import Escalations
 from gateway.interchange import Interchange
+from gateway.issuing import Rules
 from gateway.journal import Journal
 from gateway.keys import NodeKeys
 from gateway.refusals import Refusals
@@ -37,9 +38,11 @@ from signaling.records import (
     DeliveryAdvanced,
     DirectiveAnnotated,
     DirectiveClosed,
+    DirectiveCountersigned,
     DirectiveIssued,
     DirectiveRecalled,
     DirectivesRelayed,
+    DirectiveSuperseded,
     EscalationAcknowledged,
     EscalationRaised,
     RefusalRecorded,
@@ -63,7 +66,10 @@ def keys_of(code: NodeCode, *others: NodeCode) -> NodeKeys:
 class Node:
     """One gateway's durable half.  Make it on a running loop."""
 
-    def __init__(self, code: NodeCode, directory: Path, clock: FakeClock | None = None) -> None:
+    def __init__(
+        self, code: NodeCode, directory: Path, clock: FakeClock | None = None, rules: Rules | None = None
+    ) -> None:
+        self.rules = rules or Rules("衡山应急令")
         self.code = code
         self.directory = directory / code
         self.clock = clock or FakeClock(serial=int(code))
@@ -75,7 +81,7 @@ class Node:
         common = SimpleNamespace(
             journal=self.journal, clock=self.clock, telemetry=self.telemetry, refusals=self.refusals
         )
-        self.directives = Directives(code, TREE, keys, **vars(common))
+        self.directives = Directives(code, TREE, keys, **vars(common), rules=self.rules)
         self.timers = Timers(code, TREE, keys, self.journal, self.clock, self.telemetry, self.directives)
         self.escalations = Escalations(code, TREE, keys, self.journal, self.clock, self.refusals, self.directives)
         self.alarms = Alarms(code, TREE, blobs=self.blobs, **vars(common))
@@ -96,6 +102,8 @@ class Node:
                 self.directives.receive(record, via)
             case EscalationRaised() | EscalationAcknowledged():
                 self.escalations.receive(record, via)
+            case DirectiveSuperseded() | DirectiveCountersigned():
+                self.directives.receive(record, via)
             case AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped():
                 self.alarms.receive(record, via)
             case CircularSent() | CircularAnswered():
@@ -140,7 +148,7 @@ class Node:
     async def restart(self) -> "Node":
         """Close, and open what the disk holds."""
         await self.close()
-        return Node(self.code, self.directory.parent, self.clock)
+        return Node(self.code, self.directory.parent, self.clock, self.rules)
 
 
 async def until_quiet(*chain: Node) -> None:

@@ -85,8 +85,8 @@ def judge(role: Role, action: Action, actor: str, target: str, places: Places) -
             )
         case Role.AUDITOR:  # reads its subtree, changes nothing
             return over and action in READS | {Action.JOIN}
-        case Role.ADMIN:  # keeps the node running: reads, and administers
-            return over and action in READS | {Action.JOIN, Action.ADMINISTER}
+        case Role.ADMIN:  # keeps the node running: reads, administers, and keeps its duty roster
+            return over and action in READS | {Action.JOIN, Action.ADMINISTER, Action.ROSTER}
 
 
 def _commander(action: Action, actor: str, target: str, places: Places) -> bool:

@@ -24,6 +24,11 @@ def commander(at: NodeCode = COUNTY) -> Actor:
     return Actor(name="王值班", role=Role.COMMANDER, division=at)
 
 
+def leader(at: NodeCode = COUNTY) -> Actor:
+    """Another commander: who approves and countersigns."""
+    return Actor(name="陈带班", role=Role.COMMANDER, division=at)
+
+
 def terminal(at: NodeCode = VILLAGE) -> Actor:
     return Actor(name="赵网格", role=Role.TERMINAL, division=at)
 

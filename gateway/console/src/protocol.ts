@@ -10,6 +10,7 @@ import type {
   ClockView,
   ConferenceView,
   DirectiveView,
+  DraftView,
   EscalationView,
   GatewayMessage,
   NodeView,
@@ -54,6 +55,8 @@ export interface State {
   readonly places: ReadonlyMap<string, Place>
   readonly conferences: ReadonlyMap<string, ConferenceView>
   readonly directives: ReadonlyMap<string, DirectiveView>
+  /** Directives that are not issued yet: mine, and those I may approve. */
+  readonly drafts: ReadonlyMap<string, DraftView>
   readonly alarms: ReadonlyMap<string, AlarmView>
   readonly circulars: ReadonlyMap<string, CircularView>
   /** 未叫醒名单 by id. */
@@ -68,6 +71,7 @@ export const EMPTY: State = {
   places: new Map(),
   conferences: new Map(),
   directives: new Map(),
+  drafts: new Map(),
   alarms: new Map(),
   circulars: new Map(),
   escalations: new Map(),
@@ -86,7 +90,7 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
   switch (message.type) {
     case "welcome":
       return {
-        ...state, welcome: message, conferences: new Map(), quality: null, seat: resumed(state.seat, message.participant),
+        ...state, welcome: message, conferences: new Map(), drafts: new Map(), quality: null, seat: resumed(state.seat, message.participant),
       }
     case "joined":
       return { ...state, seat: { conference: message.conference, self: message.participant, slots: message.slots }, quality: null }
@@ -104,6 +108,8 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
       return { ...state, directives: withDirective(state.directives, message) }
     case "directives":
       return { ...state, directives: message.directives.reduce(withDirective, state.directives) }
+    case "draft":
+      return { ...state, drafts: withDraft(state.drafts, message) }
     case "delivery":
       return withDelivery(state, message.directive, message.recipient)
     case "escalation":
@@ -177,6 +183,14 @@ function withDirective(
   const recipients = view.recipients.length > 0 ? view.recipients : (known?.recipients ?? [])
   const merged = new Map(directives).set(view.directive, { ...view, recipients })
   return newest(merged, MAX_DIRECTIVES, (one) => one.issued_at)
+}
+
+/** What is issued is a directive and no draft any more. */
+function withDraft(drafts: ReadonlyMap<string, DraftView>, view: DraftView): ReadonlyMap<string, DraftView> {
+  const merged = new Map(drafts)
+  if (view.state === "issued") merged.delete(view.directive)
+  else merged.set(view.directive, view)
+  return merged
 }
 
 /** An alarm that is on another's card has none of its own. */

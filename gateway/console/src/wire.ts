@@ -202,6 +202,9 @@ export interface RecipientView {
   done_at: number | null
   values: Readonly<Record<string, number>>
   note: string
+  answers: Readonly<Record<string, string>>
+  post: string
+  on_duty: string
 }
 
 /** What a tier between added for the places below it (转办批示). */
@@ -211,6 +214,30 @@ export interface AnnotationView {
   by: string
   at: number
   note: string
+}
+
+export type FieldKind = "int" | "choice" | "text"
+
+/** One field of a feedback form. ``label`` (Chinese) and ``label_en`` default to ``name``. ``low`` and ``high`` bound a number, ``choices`` are what a choice may be. ``sum``: numbers are added up over the recipients; choices are counted in any case. */
+export interface FieldSpec {
+  name: string
+  kind: FieldKind
+  label: string
+  label_en: string
+  unit: string
+  sum: boolean
+  low: number
+  high: number
+  choices: ReadonlyArray<string>
+  required: boolean
+}
+
+/** A file known by its SHA-256. ``media`` is its type, ``name`` what people call it. */
+export interface Attachment {
+  sha256: string
+  size: number
+  media: string
+  name: string
 }
 
 /** To a terminal: ring and show (``mine`` below ``shown``) or list it. To a console: header and matrix. */
@@ -234,6 +261,68 @@ export interface DirectiveView {
   mine: RecipientView | null
   annotations: ReadonlyArray<AnnotationView>
   copied: boolean
+  choices: Readonly<Record<string, Readonly<Record<string, number>>>>
+  number: string
+  capacity: string
+  plan: string
+  level: number
+  fields: ReadonlyArray<FieldSpec>
+  attachments: ReadonlyArray<Attachment>
+  texts: Readonly<Record<string, string>>
+  voice: string | null
+  approved_by: string
+  countersign_by: number | null
+  countersigned_by: string
+  supersedes: string | null
+  supersedes_number: string
+  successor: string | null
+  successor_number: string
+}
+
+/** Which places an entry of a scope means. */
+export type Mode = "self" | "subtree" | "children" | "tier"
+
+/** ``tier``: of the places meant by mode tier, 1 (province) .. 5 (village), at or below ``node``. ``post``: who is addressed at each place; "" is the place's terminal, whoever sits there. */
+export interface ScopeItem {
+  node: string
+  mode: Mode
+  tier: number
+  post: string
+}
+
+/** What an issuer asks for. The same ``click_id`` of the same issuer is the same directive. ``texts``: the same text in further languages, by name; ``files`` and ``voice`` are SHA-256 of what was uploaded; ``level``: response level 1 (highest) .. 4, 0 for none; ``supersedes``: the directive this one takes the place of. */
+export interface DirectiveRequest {
+  click_id: string
+  urgency: Urgency
+  title: string
+  text: string
+  scope: ReadonlyArray<ScopeItem>
+  exercise: boolean
+  expires_ms: number
+  capacity: string
+  template: string
+  plan: string
+  level: number
+  fields: ReadonlyArray<FieldSpec>
+  texts: Readonly<Record<string, string>>
+  files: ReadonlyArray<Attachment>
+  voice: string | null
+  supersedes: string | null
+}
+
+/** A directive that is not issued yet, to its author and those who may approve it; sent again on every change. ``state`` is draft, pending, or issued: then it is a directive and this the last word of the draft. */
+export interface DraftView {
+  type: "draft"
+  directive: string
+  state: string
+  revision: number
+  by: Actor
+  drafted_at: number
+  submitted_at: number | null
+  returned_by: string
+  returned_reason: string
+  recipients: number
+  request: DirectiveRequest
 }
 
 /** One row of a matrix moved. */
@@ -383,6 +472,7 @@ export type GatewayMessage =
   | Slots
   | ConferenceView
   | DirectiveView
+  | DraftView
   | DeliveryChanged
   | Ring
   | EscalationView

@@ -17,7 +17,7 @@ export function welcome(part: Partial<Welcome> = {}): Welcome {
 export function recipient(node: string, stage: Stage, part: Partial<RecipientView> = {}): RecipientView {
   return {
     node, name: node, stage, relayed_at: null, delivered_at: null, shown_at: null, signed_at: null,
-    signed_by: "", feedback_at: null, done_at: null, values: {}, note: "", ...part,
+    signed_by: "", feedback_at: null, done_at: null, values: {}, note: "", answers: {}, post: "", on_duty: "", ...part,
   }
 }
 
@@ -26,8 +26,10 @@ export function directive(part: Partial<DirectiveView> = {}): DirectiveView {
   return {
     type: "directive", directive: "d1", urgency: "P0", title: "转移群众", text: "立即转移", issuer,
     issuer_name: "衡山县", issued_at: 10, expires_at: 10_000_000, sign_by: 10_000, exercise: false, state: "issued",
-    recipients: [], total: 0, counts: {}, sums: {}, mine: null,
-    annotations: [], copied: false, ...part,
+    recipients: [], total: 0, counts: {}, sums: {}, mine: null, choices: {}, number: "", capacity: "", plan: "",
+    level: 0, fields: [], attachments: [], texts: {}, voice: null, approved_by: "", countersign_by: null,
+    countersigned_by: "", supersedes: null, supersedes_number: "", successor: null, successor_number: "", annotations: [],
+    copied: false, ...part,
   }
 }
 

@@ -50,6 +50,8 @@ class Notice:
     places: tuple[NodeCode, ...]
     people: tuple[str, ...] = ()
     exercise: bool = False
+    public: bool = False
+    """For everybody, by the ways that reach everybody; otherwise for ``people``, by the ways that reach persons."""
 
 
 class Adapter(Protocol):
@@ -57,6 +59,11 @@ class Adapter(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def public(self) -> bool:
+        """Whether everybody hears what goes this way: it is given public notices, and no others."""
+        ...
 
     async def send(self, notice: Notice) -> None:
         """Bring ``notice`` to the other side; raises CallFailed when it could not be, retries included."""
@@ -79,7 +86,13 @@ class Adapters:
 
     @property
     def names(self) -> Sequence[str]:
-        return [adapter.name for adapter in self._adapters]
+        """The ways that reach persons."""
+        return [adapter.name for adapter in self._adapters if not adapter.public]
+
+    @property
+    def public(self) -> Sequence[str]:
+        """The ways that reach everybody."""
+        return [adapter.name for adapter in self._adapters if adapter.public]
 
     def add(self, adapter: Adapter) -> None:
         """Send by ``adapter`` too."""
@@ -90,7 +103,7 @@ class Adapters:
         return self._outcomes.get(notice, {})
 
     async def send(self, notice: Notice) -> Mapping[str, str]:
-        """Send ``notice`` by every adapter that has not, and journal what comes of it; never raises for it.
+        """Send ``notice`` by every adapter of its kind that has not, and journal what comes of it; never raises for it.
 
         An exercise is sent by none.  Returns adapter name to ``sent`` or a code.
         """
@@ -98,7 +111,8 @@ class Adapters:
             await self._say(notice, "", EXERCISE)
             return {"": EXERCISE}
         known = self.outcome(notice.id)
-        await asyncio.gather(*(self._send(one, notice) for one in self._adapters if one.name not in known))
+        ways = [one for one in self._adapters if one.public == notice.public and one.name not in known]
+        await asyncio.gather(*(self._send(one, notice) for one in ways))
         return self.outcome(notice.id)
 
     async def _send(self, adapter: Adapter, notice: Notice) -> None:
@@ -138,6 +152,7 @@ class Webhook:
     """POSTs a notice as JSON, signed: ``X-Wuji-Signature: t=<ms>,v1=<hex>``, HMAC-SHA256 over ``<ms>.<body>``."""
 
     name = "webhook"
+    public = False
 
     def __init__(self, outbound: Outbound, url: str, secret: bytes, clock: Clock) -> None:
         self._outbound = outbound
@@ -168,6 +183,7 @@ class Sms:
     """
 
     name = "sms"
+    public = False
 
     def __init__(self, outbound: Outbound, url: str, token: str, contacts: Contacts) -> None:
         self._outbound = outbound

@@ -43,6 +43,7 @@ from .directives import Directives
 from .dispatch import Dispatch
 from .ending import end_all, end_process_within
 from .escalations import Escalations
+from .filedrop import FileDrop
 from .gauges import Gauges
 from .interchange import Interchange
 from .issuing import Rules
@@ -55,6 +56,7 @@ from .outbox import Outbox
 from .presence import Presence
 from .redial import Redial
 from .refusals import Refusals
+from .releases import Releases
 from .timers import Timers
 from .transfers import Transfers
 
@@ -171,6 +173,11 @@ class Node:
         for adapter in adapters.configured(outside, outbound, people, clock):
             ways_out.add(adapter)
         redial = Redial(journal, clock, telemetry.default, ways_out, people, directives)
+        releases = Releases(code, tree, directives, alarms, ways_out, journal, clock, telemetry.default, refusals)
+        if outside.filedrop_dir is not None:
+            drop = FileDrop(outside.filedrop_dir, releases.compose, outside.attempts)
+            ways_out.add(drop)
+            releases.drop(drop)
         dispatch = Dispatch(
             node=code,
             name=config.node.name or tree.name(code),
@@ -202,6 +209,7 @@ class Node:
             alarms=alarms,
             circulars=circulars,
             interchange=exchange,
+            releases=releases,
             audit=audit,
             conferences=conferences,
             presence=presence,

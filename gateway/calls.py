@@ -27,6 +27,7 @@ from .directives import Directives
 from .escalations import Escalations
 from .interchange import Interchange
 from .problems import ProblemError
+from .releases import Releases
 from .templates import Template
 
 BASE = "/api/v1"
@@ -72,6 +73,7 @@ class Services:
     alarms: Alarms
     circulars: Circulars
     interchange: Interchange
+    releases: Releases
     audit: Audit
     conferences: Conferences
     presence: Presence

@@ -38,6 +38,7 @@ EXAMPLES = {
     ("adapters", "sms_url"): "http://10.20.0.7:8080/send",
     ("adapters", "sms_token"): "what the gateway of short messages gave you",
     ("adapters", "contacts_file"): "contacts.toml",
+    ("adapters", "filedrop_dir"): "/var/lib/wuji/warnings",
     ("bus", "url"): "unix:///run/redis/redis.sock",
 }
 """Shown, commented out, where there is no default (node.code alone is required, and so not a comment)."""

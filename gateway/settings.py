@@ -332,6 +332,13 @@ class AdaptersSection(Section):
             "TOML of whom to call: [[contact]] ref, division, phone. Records name people by ref; numbers stay here."
         ),
     )
+    filedrop_dir: Path | None = Field(
+        default=None,
+        description=(
+            "Folder that gets, as CAP 1.2, what a commander releases to the public: NAME.xml, then NAME.json. Some "
+            "program hands it on to 12379 or 应急广播, and leaves receipts in receipts/."
+        ),
+    )
     timeout_s: float = Field(default=10.0, ge=0.5, le=120, description="Seconds one attempt may take.")
     attempts: int = Field(default=5, ge=1, le=20, description="Attempts per notice, at growing distances up to 8 s.")
     local: bool = Field(

@@ -54,11 +54,13 @@ from .records import (
     DirectiveSuperseded,
     EscalationAcknowledged,
     EscalationRaised,
+    NoticeAnswered,
     NoticeSent,
     ParticipantJoined,
     ParticipantLeft,
     RedialOrdered,
     RefusalRecorded,
+    Released,
     RosterSet,
     Stage,
     TimerFired,
@@ -182,6 +184,8 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
             | TimerFired()
             | RedialOrdered()
             | NoticeSent()
+            | NoticeAnswered()
+            | Released()
             | CapReceived()
         ):
             raise Refused("wrong-direction", f"{type(record).__name__} never crosses a link")

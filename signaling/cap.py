@@ -17,6 +17,7 @@ from . import cap_xml
 from .cap_terms import (
     DEFAULT_LANGUAGE,
     MAX_BYTES,
+    MAX_NAME,
     TOLERATED,
     Broken,
     CapError,
@@ -35,6 +36,7 @@ from .ids import UtcMs
 
 __all__ = [
     "MAX_BYTES",
+    "MAX_NAME",
     "TOLERATED",
     "Alert",
     "Area",

@@ -30,6 +30,8 @@ LISTED = 1_000
 NAMED = 8
 ALARM_KM = 0.5
 """How far about an alarm's position its message speaks of, km: positions are those of places."""
+PUBLIC = ".public"
+"""At the end of the identifier of what everybody is told: another message than the one for those who command."""
 RESTRICTION = "应急指挥体系内部 / emergency command only"
 EVENT_PREFIX = "cap:"
 
@@ -61,6 +63,8 @@ _MOVED: dict[AlarmState, tuple[MsgType, Certainty]] = {
     AlarmState.MERGED: (MsgType.CANCEL, Certainty.UNKNOWN),
 }
 """All other states are an Update of something observed."""
+_HANDLING = frozenset({AlarmState.CONFIRMED, AlarmState.DISPATCHED, AlarmState.ON_SITE, AlarmState.HANDLED})
+"""Who is on the way is not the public's affair: to it this is one Alert."""
 
 
 def urgency_of(when: When, severity: Severity) -> Urgency:
@@ -87,7 +91,7 @@ def of_directive(
         reason: Why it was recalled.
     """
     issued = header.issued
-    part = "" if within is None else f".{within}"
+    part = ("" if within is None else f".{within}") + (PUBLIC if public else "")
     first = Reference(
         sender=sender_of(issued.node), identifier=f"{issued.directive}{part}", sent=cap.time_of(issued.at)
     )
@@ -121,11 +125,14 @@ def of_directive(
 
 def of_alarm(state: Alarm, tree: Tree, *, public: bool) -> Alert:
     """Return the newest message about an alarm: what it was, and what it has come to."""
-    raised = state.raised
-    kind, certainty = _MOVED.get(state.state, (MsgType.UPDATE, Certainty.OBSERVED))
-    step = next((step for step in reversed(state.steps) if step.state is state.state), None)
+    raised, shown = state.raised, state.state
+    kind, certainty = _MOVED.get(shown, (MsgType.UPDATE, Certainty.OBSERVED))
+    if public and shown in _HANDLING:
+        kind, shown = MsgType.ALERT, AlarmState.CONFIRMED
+    step = next((step for step in reversed(state.steps) if step.state is shown), None)
+    later = None if kind is MsgType.ALERT else step
     when, severity = OUT[raised.urgency]
-    over = state.state in (AlarmState.HANDLED, AlarmState.CLOSED) or kind is MsgType.CANCEL
+    over = shown in (AlarmState.HANDLED, AlarmState.CLOSED) or kind is MsgType.CANCEL
     info = Info(
         language="zh-CN",
         category=(CATEGORIES.get(raised.kind, Category.SAFETY),),
@@ -136,18 +143,19 @@ def of_alarm(state: Alarm, tree: Tree, *, public: bool) -> Alert:
         sender_name=tree.name(raised.place),
         headline=f"【演练】{raised.kind}" if raised.exercise else raised.kind,
         description=raised.text,
-        instruction=(step.note or None) if step else None,
+        instruction=(step.note or None) if step and not public else None,  # notes are for those at work
         parameter=(
             Pair(value_name="wuji:urgency", value=raised.urgency),
-            Pair(value_name="wuji:state", value=state.state),
+            Pair(value_name="wuji:state", value=shown),
         ),
         area=(_spot(state, tree),),
     )
-    first = Reference(sender=sender_of(raised.node), identifier=raised.alarm, sent=cap.time_of(raised.at))
+    identifier = f"{raised.alarm}{PUBLIC if public else ''}"
+    first = Reference(sender=sender_of(raised.node), identifier=identifier, sent=cap.time_of(raised.at))
     return _message(
         first,
-        suffix="" if step is None else f".{step.state}",
-        at=None if step is None else step.at,
+        suffix="" if later is None else f".{later.state}",
+        at=None if later is None else later.at,
         kind=kind,
         exercise=raised.exercise,
         public=public,

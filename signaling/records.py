@@ -470,6 +470,25 @@ class NoticeSent(Record, frozen=True, tag="notice_sent", kw_only=True):
     people: tuple[str, ...]
 
 
+class NoticeAnswered(Record, frozen=True, tag="notice_answered", kw_only=True):
+    """What the far side says became of a notice.  Local.  ``status`` is its own word, as is ``detail``."""
+
+    notice: str
+    adapter: str
+    status: str
+    detail: str = ""
+
+
+class Released(Record, frozen=True, tag="released", kw_only=True):
+    """Somebody let a directive or an alarm out to the public.  Local; what later becomes of it goes out too."""
+
+    subject: str
+    """Id of the directive or the alarm."""
+    within: NodeCode | None
+    """Only for the places at or below this one; None: for all."""
+    by: Actor
+
+
 class CapReceived(Record, frozen=True, tag="cap_received", kw_only=True):
     """A CAP message of somebody else's came in by ``by``, and what came of it.  Local; said once for each message."""
 
@@ -520,6 +539,8 @@ AnyRecord = (
     | EscalationAcknowledged
     | RedialOrdered
     | NoticeSent
+    | NoticeAnswered
+    | Released
     | CapReceived
 )
 
@@ -646,6 +667,10 @@ def _key(record: AnyRecord) -> str:
             return f"escalation:{record.directive}:{record.superior}:{record.n}:acknowledged"
         case RedialOrdered():
             return f"redial:{record.notice}"
+        case NoticeAnswered():
+            return f"notice:{record.notice}:{record.adapter}:answered:{record.status}"
+        case Released():
+            return f"release:{record.subject}:{record.within or ''}"
         case CapReceived():
             return f"cap:{record.event}"
         case NoticeSent():

@@ -48,11 +48,13 @@ from .records import (
     DirectiveSuperseded,
     EscalationAcknowledged,
     EscalationRaised,
+    NoticeAnswered,
     NoticeSent,
     ParticipantJoined,
     ParticipantLeft,
     RedialOrdered,
     RefusalRecorded,
+    Released,
     RosterSet,
     TimerFired,
 )
@@ -156,6 +158,8 @@ class Router:
                 | TimerFired()
                 | RedialOrdered()
                 | NoticeSent()
+                | NoticeAnswered()
+                | Released()
                 | CapReceived()
             ):
                 return False

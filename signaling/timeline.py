@@ -42,11 +42,13 @@ from .records import (
     DirectiveSuperseded,
     EscalationAcknowledged,
     EscalationRaised,
+    NoticeAnswered,
     NoticeSent,
     ParticipantJoined,
     ParticipantLeft,
     RedialOrdered,
     RefusalRecorded,
+    Released,
     RosterSet,
     Stage,
     TimerFired,
@@ -142,6 +144,10 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
             return record.directive, record.by, f"{_name(record.superior, tree)}: {record.n} {record.note}".strip()
         case RedialOrdered():
             return record.directive, None, f"({len(record.places)})"
+        case NoticeAnswered():
+            return record.notice, None, f"{record.adapter}: {record.status} {record.detail}".strip()
+        case Released():
+            return record.subject, record.by, record.within or ""
         case CapReceived():
             return record.alarm or "", record.by, f"{record.sender},{record.identifier}: {record.effect}"
         case NoticeSent():
@@ -205,8 +211,10 @@ def _places(record: AnyRecord, tree: Tree, facts: Facts) -> Iterable[NodeCode]:
             return (record.superior,)
         case RedialOrdered() | NoticeSent():
             return record.places
-        case CapReceived():
+        case Released() | CapReceived():
             return (record.by.division,)
+        case NoticeAnswered():
+            return ()
         case _:
             assert_never(record)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway import bodies
+from gateway import bodies, forms
 from gateway.calls import BASE, ID, Call, Endpoint, as_json
 from signaling import cap
 from signaling.ids import AlarmId, DirectiveId
@@ -25,6 +25,16 @@ async def _take(call: Call) -> web.Response:
     return as_json(body, 201 if made else 200)
 
 
+async def _release_directive(call: Call) -> web.Response:
+    await call.form(forms.EmptyForm)
+    return as_json(await call.services.releases.directive(DirectiveId(call.id()), call.actor))
+
+
+async def _release_alarm(call: Call) -> web.Response:
+    await call.form(forms.EmptyForm)
+    return as_json(await call.services.releases.alarm(AlarmId(call.id()), call.actor))
+
+
 def _document(data: bytes) -> web.Response:
     return web.Response(body=data, content_type=bodies.CAP, charset="utf-8")
 
@@ -34,6 +44,24 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET", f"{BASE}/directives/{{id:{ID}}}/cap", "A directive as a CAP 1.2 message", _directive, gives=bodies.CAP
     ),
     Endpoint("GET", f"{BASE}/alarms/{{id:{ID}}}/cap", "An alarm as a CAP 1.2 message", _alarm, gives=bodies.CAP),
+    Endpoint(
+        "POST",
+        f"{BASE}/directives/{{id:{ID}}}/release",
+        "Let a directive out to the public",
+        _release_directive,
+        200,
+        forms.EmptyForm,
+        "identifier, outcome, receipts",
+    ),
+    Endpoint(
+        "POST",
+        f"{BASE}/alarms/{{id:{ID}}}/release",
+        "Let a confirmed alarm out to the public",
+        _release_alarm,
+        200,
+        forms.EmptyForm,
+        "identifier, outcome, receipts",
+    ),
     Endpoint(
         "POST",
         f"{BASE}/cap",

@@ -285,6 +285,7 @@ class Phone:
     """An adapter that remembers; ``broken``: it fails."""
 
     name = "phone"
+    public = False
 
     def __init__(self) -> None:
         self.sent: list[Notice] = []

@@ -1,0 +1,276 @@
+"""What a commander lets out to the public, and what later becomes of it.
+
+Nothing leaves by itself: a person releases one directive or one alarm.  From then on its newest message goes out by
+the public ways, so that what was recalled or found false is cancelled where it was told.  Which message has left is
+in the journal; after a restart the one that is due goes out, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.adapters import Adapters, Notice
+from gateway.alarms import Alarms
+from gateway.clock import Clock
+from gateway.directives import Directives
+from gateway.filedrop import FileDrop, Found
+from gateway.journal import Journal, Row
+from gateway.outbound import CallFailed
+from gateway.refusals import Refusals
+from gateway.telemetry import Telemetry
+from signaling import interchange, text
+from signaling.cap import Alert
+from signaling.directive import Directive
+from signaling.division import Tree
+from signaling.errors import Refused
+from signaling.ids import AlarmId, DirectiveId, NodeCode
+from signaling.permission import Action, permit, permitted
+from signaling.records import (
+    Actor,
+    AlarmAdvanced,
+    AlarmState,
+    DirectiveRecalled,
+    NoticeAnswered,
+    Released,
+    Urgency,
+)
+
+log = logging.getLogger(__name__)
+
+RECEIPTS_S = 5.0
+MAX_DETAIL = 500
+PREFIX = "release:"
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """The newest message of something released, and what to say beside it."""
+
+    alert: Alert
+    notice: Notice
+
+
+class Releases:
+    """Everything one node has let out.  Construct before anything is appended; run ``run`` in a task group."""
+
+    def __init__(
+        self,
+        node: NodeCode,
+        tree: Tree,
+        directives: Directives,
+        alarms: Alarms,
+        adapters: Adapters,
+        journal: Journal,
+        clock: Clock,
+        telemetry: Telemetry,
+        refusals: Refusals,
+    ) -> None:
+        self._node = node
+        self._tree = tree
+        self._directives = directives
+        self._alarms = alarms
+        self._adapters = adapters
+        self._journal = journal
+        self._clock = clock
+        self._telemetry = telemetry
+        self._refusals = refusals
+        self._released: dict[str, list[Released]] = {}
+        self._due: dict[str, Released] = {}
+        self._answers: dict[str, dict[str, str]] = {}
+        self._going: dict[str, Going] = {}
+        self._moved = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._drops: list[FileDrop] = []
+        journal.follow(self._fold, (PREFIX, "notice:"))
+
+    def _fold(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            match row.record:
+                case Released() as record:
+                    self._released.setdefault(record.subject, []).append(record)
+                    self._fall_due(record)
+                case NoticeAnswered() as record:
+                    self._answers.setdefault(record.notice, {})[record.adapter] = record.status
+                case DirectiveRecalled(directive=subject) | AlarmAdvanced(alarm=subject):
+                    for record in self._released.get(subject, ()):
+                        self._fall_due(record)
+                case _:
+                    pass
+
+    def _fall_due(self, record: Released) -> None:
+        self._due[f"{record.subject}:{record.within or ''}"] = record
+        self._moved.set()
+
+    # ---- asked for here --------------------------------------------------------------------------
+
+    def drop(self, drop: FileDrop) -> None:
+        """Read the receipts of ``drop``."""
+        self._drops.append(drop)
+
+    async def directive(self, directive_id: DirectiveId, actor: Actor) -> Mapping[str, object]:
+        """Let a directive out, or the part of it that is for the actor's places; say what became of it.
+
+        Raises:
+            Refused: ``unknown-directive``, ``not-permitted``, ``exercise``, ``no-public-way``.
+        """
+        try:
+            header = self._directives.order(directive_id, actor)
+            whole = permitted(actor, Action.ISSUE, header.issued.issuer.division, self._tree)
+            permit(actor, Action.ISSUE, actor.division, self._tree)
+            self._may_leave(header.issued.exercise)
+        except Refused as error:
+            self._refusals.answer(actor, Action.ISSUE, directive_id, error)
+            raise
+        return await self._release(directive_id, None if whole else actor.division, actor)
+
+    async def alarm(self, alarm_id: AlarmId, actor: Actor) -> Mapping[str, object]:
+        """Let an alarm out that somebody has confirmed, any of its card; say what became of it.
+
+        Raises:
+            Refused: ``unknown-alarm``, ``not-permitted``, ``exercise``, ``alarm-state``, ``no-public-way``.
+        """
+        try:
+            alarm_id = self._alarms.incidents.target(alarm_id)
+            state = self._alarms.incidents.state(alarm_id, actor)
+            permit(actor, Action.ADVANCE_ALARM, state.raised.place, self._tree)
+            self._may_leave(state.raised.exercise)
+            if state.state is AlarmState.TRIGGERED:
+                raise Refused("alarm-state", f"{alarm_id}: confirm it before the public is told")
+        except Refused as error:
+            self._refusals.answer(actor, Action.ADVANCE_ALARM, alarm_id, error)
+            raise
+        return await self._release(alarm_id, None, actor)
+
+    def _may_leave(self, exercise: bool) -> None:
+        if exercise:
+            raise Refused("exercise", "an exercise is never released")
+        if not self._adapters.public:
+            raise Refused("no-public-way", "no way to the public is configured here")
+
+    async def _release(self, subject: str, within: NodeCode | None, actor: Actor) -> Mapping[str, object]:
+        record = Released(node=self._node, at=self._clock.at(), subject=subject, within=within, by=actor)
+        await self._journal.append(record)
+        await self.send()
+        going = self._newest(record)
+        notice = going.notice.id if going else ""
+        return {
+            "identifier": going.alert.identifier if going else "",
+            "outcome": self._adapters.outcome(notice),
+            "receipts": self._answers.get(notice, {}),
+        }
+
+    # ---- going out -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Send what falls due, and look for receipts, until cancelled."""
+        while True:
+            await self.send()
+            await self.read_receipts()
+            try:
+                async with asyncio.timeout(RECEIPTS_S):
+                    await self._moved.wait()
+            except TimeoutError:
+                continue
+            self._moved.clear()
+
+    async def send(self) -> None:
+        """Send the newest message of everything that is due; return when each has its outcome."""
+        async with self._turn:
+            due, self._due = list(self._due.values()), {}
+            for record in due:
+                going = self._newest(record)
+                if going is not None and not self._told(going):
+                    self._going[going.notice.id] = going
+                    try:
+                        await self._adapters.send(going.notice)
+                    finally:
+                        del self._going[going.notice.id]
+
+    def _told(self, going: Going) -> bool:
+        outcome = self._adapters.outcome(going.notice.id)
+        return all(name in outcome for name in self._adapters.public)
+
+    def compose(self, notice: Notice) -> Alert:
+        """Return the message of a notice that is going out now; raises CallFailed for any other."""
+        going = self._going.get(notice.id)
+        if going is None:
+            raise CallFailed("not-released", f"{notice.id} was released by nobody")
+        return going.alert
+
+    def _newest(self, record: Released) -> Going | None:
+        header = self._directives.header(DirectiveId(record.subject))
+        if header is not None:
+            alert = interchange.of_directive(header, self._tree, public=True, within=record.within)
+            return Going(alert, self._of_directive(alert, header))
+        try:
+            state = self._alarms.incidents.state(AlarmId(record.subject), record.by)
+        except Refused as error:  # released by somebody whose division has gone from the table of places
+            log.error("released, and not found", extra={"subject": record.subject, "code": error.code})
+            return None
+        raised = state.raised
+        alert = interchange.of_alarm(state, self._tree, public=True)
+        notice = _notice(
+            alert, "alarm", record.subject, raised.urgency, raised.kind, (raised.place,), exercise=raised.exercise
+        )
+        return Going(alert, notice)
+
+    def _of_directive(self, alert: Alert, header: Directive) -> Notice:
+        issued = header.issued
+        places = tuple(NodeCode(pair.value) for area in alert.info[0].area for pair in area.geocode)
+        return _notice(
+            alert, "directive", issued.directive, issued.urgency, issued.title, places, exercise=issued.exercise
+        )
+
+    # ---- what the far side says ------------------------------------------------------------------
+
+    async def read_receipts(self) -> None:
+        """Write down the receipts that have come; a file that is none is put aside and counted."""
+        for drop in self._drops:
+            for found in await asyncio.to_thread(lambda drop=drop: list(drop.receipts())):  # type: ignore[misc]
+                await self._answered(drop, found)
+
+    async def _answered(self, drop: FileDrop, found: Found) -> None:
+        if found.receipt is None:
+            self._telemetry.count("receipts", adapter=drop.name, outcome="malformed")
+            log.warning("receipt not understood", extra={"file": found.path.name})
+        else:
+            record = NoticeAnswered(
+                node=self._node,
+                at=self._clock.at(),
+                notice=PREFIX + found.receipt.identifier,
+                adapter=drop.name,
+                status=interchange.clean(found.receipt.status, 40),
+                detail=text.shown(found.receipt.detail)[:MAX_DETAIL],
+            )
+            await self._journal.append(record)
+            self._telemetry.count("receipts", adapter=drop.name, outcome="ok")
+        try:
+            await asyncio.to_thread(drop.put_away, found)
+        except OSError as error:
+            log.error("receipt not put away", extra={"file": found.path.name, "error": str(error)})
+
+
+def _notice(
+    alert: Alert,
+    kind: str,
+    subject: str,
+    urgency: Urgency,
+    title: str,
+    places: tuple[NodeCode, ...],
+    *,
+    exercise: bool,
+) -> Notice:
+    return Notice(
+        id=PREFIX + alert.identifier,
+        kind=kind,
+        subject=subject,
+        urgency=urgency,
+        title=title,
+        text=alert.info[0].description or "",
+        places=places,
+        exercise=exercise,
+        public=True,
+    )

@@ -6,9 +6,10 @@ The facade over ``tokens`` (what a token says), ``signin`` (links), ``login`` (p
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from signaling.errors import Refused
 from signaling.ids import NodeCode, UtcMs
@@ -22,6 +23,9 @@ from .login import Accounts, read_accounts
 from .settings import Algorithm
 from .signin import SignInLinks
 from .tokens import Signer
+
+REMEMBERED = 1_000
+"""Tokens whose signature was found good and is not computed again; their times are looked at each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class Auth:
         self._link_signer = Signer(
             Algorithm.EDDSA, self.node, self.keys.private, {str(code): key for code, key in self.keys.public.items()}
         )
+        self._proved: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._links = SignInLinks(config.node.data_dir / "links.sqlite", clock, reusable=config.demo.reusable_links)
         self._accounts = Accounts(
             _accounts(config.auth.accounts_file),
@@ -96,18 +101,25 @@ class Auth:
         Raises:
             Refused: With a ``token-...`` code.
         """
-        return tokens.actor(
-            tokens.check(
-                self._signer, token, self._clock.at(), audience=self.node, issuer=self.node, typ=tokens.SIGN_IN
-            )
-        )
+        return tokens.actor(self._claims(token))
 
-    def expires_at(self, token: str) -> UtcMs:
-        """Return when ``token`` (valid now) ends, leeway not counted."""
+    def _claims(self, token: str) -> dict[str, Any]:
+        claims = self._proved.get(token)
+        if claims is not None:
+            tokens.check_times(claims, self._clock.at())
+            self._proved.move_to_end(token)
+            return claims
         claims = tokens.check(
             self._signer, token, self._clock.at(), audience=self.node, issuer=self.node, typ=tokens.SIGN_IN
         )
-        return UtcMs(int(claims["exp"]) * 1000)
+        self._proved[token] = claims
+        if len(self._proved) > REMEMBERED:
+            self._proved.popitem(last=False)
+        return claims
+
+    def expires_at(self, token: str) -> UtcMs:
+        """Return when ``token`` (valid now) ends, leeway not counted."""
+        return UtcMs(int(self._claims(token)["exp"]) * 1000)
 
     # ---- other gateways -------------------------------------------------------------------------
 

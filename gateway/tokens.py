@@ -75,12 +75,17 @@ def check(signer: Signer, token: str, at: UtcMs, *, audience: str, issuer: str, 
         raise Refused("token-signature", "the token was not signed by this gateway") from None
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
         raise Refused("token-malformed", "not a token") from None
-    _check_times(claims, at / 1000)
+    check_times(claims, at)
     return claims
 
 
-def _check_times(claims: Mapping[str, Any], now_s: float) -> None:
-    """Refuse a token that is over, or from the future, by more than ``LEEWAY_S`` (RFC 7519 section 4.1.4 to 4.1.6)."""
+def check_times(claims: Mapping[str, Any], at: UtcMs) -> None:
+    """Return if ``claims`` hold now, give or take ``LEEWAY_S`` (RFC 7519 section 4.1.4 to 4.1.6).
+
+    Raises:
+        Refused: ``token-claims``, ``token-expired`` or ``token-not-yet``.
+    """
+    now_s = at / 1000
     times = {name: claims[name] for name in ("exp", "nbf", "iat") if name in claims}
     if not all(type(value) in (int, float) and -FAR_S < value < FAR_S for value in times.values()):
         raise Refused("token-claims", "exp, nbf and iat are numbers of seconds")

@@ -11,6 +11,7 @@ import pytest
 from gateway.auth import Auth
 from gateway.keys import KeyFileError, NodeKeys
 from gateway.login import Patience, check_password, hash_password, read_accounts
+from gateway.tokens import LEEWAY_S
 from signaling.errors import Refused
 from signaling.ids import Monotonic
 from signaling.records import Actor, Role
@@ -51,6 +52,38 @@ def redeem(auth: Auth, code: str, address: str = "10.0.0.1") -> Actor:
 
 def login(auth: Auth, name: str, password: str, address: str = "10.0.0.1") -> Actor:
     return asyncio.run(auth.login(name, password, address)).who
+
+
+# ---- tokens --------------------------------------------------------------------------------------
+
+
+def test_a_token_seen_before_still_ends(auth: Auth, clock: FakeClock) -> None:
+    token = auth.mint(WHO, ttl_s=60)
+    assert auth.verify(token) == auth.verify(token) == WHO
+    clock.advance((60 + LEEWAY_S) * 1_000)
+    with pytest.raises(Refused) as refused:
+        auth.verify(token)
+    assert code_of(refused) == "token-expired"
+
+
+def test_a_token_like_one_seen_before_is_looked_at(auth: Auth) -> None:
+    token = auth.mint(WHO)
+    auth.verify(token)
+    head, claims, signature = token.split(".")
+    other = ("B" if signature[0] == "A" else "A") + signature[1:]
+    for forged in (f"{head}.{claims}.{other}", f"{head}.{auth.mint(WHO).split('.')[1]}.{signature}"):
+        with pytest.raises(Refused) as refused:
+            auth.verify(forged)
+        assert code_of(refused) == "token-signature"
+
+
+def test_no_more_tokens_are_remembered_than_said_and_the_forgotten_are_still_good(
+    auth: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.auth.REMEMBERED", 2)
+    made = [auth.mint(WHO) for _ in range(3)]
+    assert [auth.verify(token) for token in made * 2] == [WHO] * 6
+    assert len(auth._proved) == 2
 
 
 # ---- links ---------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ __all__ = ["Cursor", "Journal", "JournalError", "Listener", "Row", "Verification
 log = logging.getLogger(__name__)
 
 MAX_GROUP = 1_000
-"""Appends committed together at most: bounds how long the first of them waits."""
+"""Once so many appends are gathered no more are taken: bounds how long the first of them waits."""
 
 RECENT_ROWS = 4_096
 """Rows kept in memory, so that links that follow closely never touch the disk."""
@@ -58,7 +58,9 @@ class Journal:
         self._recent: deque[Row] = deque(maxlen=RECENT_ROWS)
         self._listeners: list[Listener] = []
         self._failure: asyncio.Future[BaseException] = self._loop.create_future()
-        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[list[_Request] | None] = queue.SimpleQueue()
+        self._gathered: list[_Request] = []
+        """Appended in this turn of the loop: handed to the writer together, and so written together."""
         self._thread = threading.Thread(target=self._write_forever, name="journal", daemon=True)
         self.epoch: Epoch = file.epoch
         self.head: Seq = file.head
@@ -89,8 +91,15 @@ class Journal:
             done.set_exception(JournalError("the journal has failed"))
             return done
         made = [Entry(records.key(record), via, records.encode(record), record) for record in entries]
-        self._requests.put(_Request(made, cursor, done))
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(_Request(made, cursor, done))
         return done
+
+    def _hand_over(self) -> None:
+        if self._gathered:
+            self._requests.put(self._gathered)
+            self._gathered = []
 
     def subscribe(self, listener: Listener) -> None:
         """Call ``listener`` with the durable rows of each commit, in order, from the next commit on."""
@@ -123,6 +132,7 @@ class Journal:
 
     async def close(self) -> None:
         """Write what was appended, then let go of the file."""
+        self._hand_over()
         self._requests.put(None)
         await asyncio.to_thread(self._thread.join)
         self._reader.close()
@@ -167,14 +177,13 @@ class Journal:
 
     def _gather(self) -> list[_Request]:
         """Return the requests waiting now, at least one; none when it is time to close."""
-        first = self._requests.get()
-        group = [] if first is None else [first]
+        group = list(self._requests.get() or ())
         while group and len(group) < MAX_GROUP and not self._requests.empty():
-            request = self._requests.get()
-            if request is None:
+            more = self._requests.get()
+            if more is None:
                 self._requests.put(None)
                 break
-            group.append(request)
+            group += more
         return group
 
     # ---- back on the loop ------------------------------------------------------------------------
@@ -195,11 +204,10 @@ class Journal:
 
     def _failed(self, error: Exception, group: Sequence[_Request]) -> None:
         self._failure.set_result(error)
+        self._hand_over()
         waiting = list(group)
         while not self._requests.empty():
-            request = self._requests.get()
-            if request is not None:
-                waiting.append(request)
+            waiting += self._requests.get() or ()
         for request in waiting:
             if not request.done.done():
                 request.done.set_exception(JournalError(str(error)))

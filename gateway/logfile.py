@@ -108,14 +108,14 @@ class LogFile:
         with self._connection as connection:
             connection.execute("BEGIN IMMEDIATE")
             for entry in entries:
-                if connection.execute("SELECT 1 FROM records WHERE key = ?", (entry.key,)).fetchone():
-                    continue
-                head, chain = Seq(head + 1), records.chain(chain, entry.data)
-                at = entry.record.at
-                connection.execute(
-                    "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)",
-                    (head, entry.key, at, entry.via, entry.data, chain),
+                after, at = records.chain(chain, entry.data), entry.record.at
+                written = connection.execute(
+                    "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+                    (head + 1, entry.key, at, entry.via, entry.data, after),
                 )
+                if not written.rowcount:
+                    continue
+                head, chain = Seq(head + 1), after
                 rows.append(Row(head, entry.key, at, entry.via, entry.data, entry.record))
             connection.executemany("INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)", cursors)
         self.head, self._chain = head, chain

@@ -49,6 +49,7 @@ from signaling.session import Close, CloseCode, Count
 from . import telemetry
 from .clock import Clock
 from .dialling import Dialling, Uplink
+from .express import Express
 from .journal import Journal, Row
 from .lines import line_of
 from .outgoing import Outgoing
@@ -149,6 +150,7 @@ class Links:
         self.tree = tree
         self.journal = journal
         self.router = router
+        self.express = Express(journal)
         self.proofs = proofs
         self.traffic = traffic
         self.refusals = refusals
@@ -282,6 +284,7 @@ class Wire:
         """The ``jti`` of our own token; the reply must answer it."""
         self._sent = Seq(0)
         self._told = Seq(0)
+        self._lane = links.express.lane()
         """The peer's cursor once it has acknowledged all we sent; ``_sent`` runs ahead over what concerns it not."""
         self._attached = False
         self._ended = False
@@ -404,10 +407,13 @@ class Wire:
         """Return the next records for the peer; None while the window is shut or nothing concerns it."""
         if not self.machine.window_open:
             return None
+        ahead = self._ahead()
+        if ahead:
+            return LinkRecords(epoch=self._links.journal.epoch, last=self._sent, items=ahead)
         items: list[str] = []
         size = 0
         for row in self._links.journal.read(self._sent, BATCH_ROWS):
-            if row.via != self.peer and self._links.router.concerns(row.record, self.peer):
+            if self._concerns(row) and not self._lane.overtook(row):
                 if items and size + len(row.data) > BATCH_BYTES:
                     break
                 items.append(row.data.decode())
@@ -418,6 +424,14 @@ class Wire:
         self._told = self._sent
         self.machine.sent(self._sent)
         return LinkRecords(epoch=self._links.journal.epoch, last=self._sent, items=tuple(items))
+
+    def _ahead(self) -> tuple[str, ...]:
+        """Return urgent records that overtake the others; the cursor stays, so that no acknowledgement is owed."""
+        rows = self._lane.ahead(self._sent, self._links.journal.head, self._concerns, BATCH_BYTES)
+        return tuple(row.data.decode() for row in rows)
+
+    def _concerns(self, row: Row) -> bool:
+        return row.via != self.peer and self._links.router.concerns(row.record, self.peer)
 
     def _receive(self, batch: LinkRecords) -> None:
         """Take the records in, in order; acknowledge when they and the cursor are durable."""

@@ -4,12 +4,11 @@ import asyncio
 import random
 from pathlib import Path
 
-from gateway.directives import DirectiveRequest
 from gateway.express import BEHIND_ROWS, CLASSES, Express
 from gateway.journal import Journal, Row
 from signaling.ids import DirectiveId, Seq
 from signaling.link import BATCH_BYTES
-from signaling.records import DirectiveIssued, DirectiveRecalled, ScopeItem, Stage, Urgency
+from signaling.records import DirectiveIssued, DirectiveRecalled, DirectiveRequest, ScopeItem, Stage, Urgency
 from tests.support.clock import FakeClock
 from tests.support.cluster import Cluster, cluster, until
 from tests.support.facts import order, recall, word

@@ -20,20 +20,24 @@ from gateway.journal import Journal, Row
 from gateway.refusals import Refusals
 from gateway.telemetry import Telemetry
 from gateway.tentative import Tentative
-from signaling import admission, alarm
+from signaling import admission, alarm, alarm_words
 from signaling.alarm import Alarm, AlarmRecord
 from signaling.division import Tree
 from signaling.effects import Deny, Repeat
 from signaling.errors import Refused
-from signaling.ids import AlarmId, NodeCode, Seq, Sha256
+from signaling.ids import AlarmId, NodeCode, Seq, Sha256, UtcMs
 from signaling.permission import Action, permit
 from signaling.records import (
     Actor,
     AlarmAdvanced,
+    AlarmDispatched,
     AlarmGrouped,
     AlarmPictured,
     AlarmRaised,
     AlarmState,
+    Unit,
+    UnitReported,
+    UnitState,
     Urgency,
 )
 
@@ -65,6 +69,9 @@ class AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exercise: bool = False
     event: str = ""
 
+
+Asked = AlarmAdvanced | AlarmGrouped | AlarmDispatched | UnitReported
+"""What people say of an alarm after it was raised."""
 
 Event = tuple[str, NodeCode, str, str]
 
@@ -140,7 +147,7 @@ class Alarms(admission.Facts):
                 exercise=request.exercise,
                 event=request.event,
             )
-            admission.check_alarm(raised, self._tree)
+            alarm_words.check_alarm(raised, self._tree)
         except Refused as error:
             self._refusals.answer(actor, Action.RAISE_ALARM, place, error)
             raise
@@ -165,7 +172,7 @@ class Alarms(admission.Facts):
             thumbnail=await self._blobs.put(picture.thumbnail),
             thumbnail_bytes=len(picture.thumbnail),
         )
-        admission.check_picture(record)
+        alarm_words.check_picture(record)
         durable = self._carry_out(record, alarm.decide(self._known(alarm_id), record), via=None)
         if durable is not None:
             await durable
@@ -214,18 +221,73 @@ class Alarms(admission.Facts):
         )
         await self._ask(actor, record, known)
 
-    async def _ask(self, actor: Actor, record: AlarmAdvanced | AlarmGrouped, known: Alarm) -> None:
+    async def dispatch(
+        self, actor: Actor, alarm_id: AlarmId, lead: Unit, assist: tuple[Unit, ...], within_ms: int, note: str = ""
+    ) -> None:
+        """Send units to a card's event: that confirms it.  More may be sent later.
+
+        Raises:
+            Refused: ``unknown-alarm``, ``not-permitted``, ``alarm-state``, ``unit-elsewhere``, ``bad-record``,
+                ``bad-text``.
+        """
+        known = self._known(self.incidents.target(alarm_id))
+        at = self._clock.at()
+        record = AlarmDispatched(
+            node=self._node,
+            at=at,
+            alarm=known.raised.alarm,
+            place=known.raised.place,
+            lead=lead,
+            assist=assist,
+            by=actor,
+            deadline=UtcMs(at + within_ms),
+            note=note,
+        )
+        await self._ask(actor, record, known)
+
+    async def report(
+        self, actor: Actor, alarm_id: AlarmId, unit: str, unit_place: NodeCode, state: UnitState, note: str = ""
+    ) -> None:
+        """A unit that was sent says how far it is.  The same again changes nothing.
+
+        Raises:
+            Refused: ``unknown-alarm``, ``unknown-unit``, ``unit-state``, ``not-permitted``, ``bad-text``.
+        """
+        known = self._known(self.incidents.sent(alarm_id, unit))
+        record = UnitReported(
+            node=self._node,
+            at=self._clock.at(),
+            alarm=known.raised.alarm,
+            place=known.raised.place,
+            unit=unit,
+            unit_place=unit_place,
+            state=state,
+            by=actor,
+            note=note,
+        )
+        await self._ask(actor, record, known)
+
+    async def _ask(self, actor: Actor, record: Asked, known: Alarm) -> None:
+        action = Action.REPORT_ALARM if isinstance(record, UnitReported) else Action.ADVANCE_ALARM
         try:
-            if isinstance(record, AlarmAdvanced):
-                admission.check_step(record, self._tree, known.raised)
-            else:
-                admission.check_grouped(record, self._tree, self)
+            self._check(record, known)
             durable = self._carry_out(record, alarm.decide(known, record), via=None)
         except Refused as error:
-            self._refusals.answer(actor, Action.ADVANCE_ALARM, record.alarm, error)
+            self._refusals.answer(actor, action, record.alarm, error)
             raise
         if durable is not None:
             await durable
+
+    def _check(self, record: Asked, known: Alarm) -> None:
+        match record:
+            case AlarmAdvanced():
+                alarm_words.check_step(record, self._tree, known.raised)
+            case AlarmGrouped():
+                alarm_words.check_grouped(record, self._tree, self)
+            case AlarmDispatched():
+                alarm_words.check_dispatched(record, self._tree)
+            case UnitReported():
+                alarm_words.check_unit_report(record, self._tree)
 
     # ---- told by a neighbour ---------------------------------------------------------------------
 
@@ -283,7 +345,7 @@ class Alarms(admission.Facts):
                         self._events[(record.by.name, record.by.division, record.source, record.event)] = record
                 case AlarmPictured() as record:
                     self._learn(record, row.via)
-                case AlarmAdvanced() | AlarmGrouped() as record:
+                case AlarmAdvanced() | AlarmGrouped() | AlarmDispatched() | UnitReported() as record:
                     pass
                 case _:
                     continue

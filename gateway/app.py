@@ -25,7 +25,7 @@ from signaling.ids import NodeCode, Sha256
 from signaling.records import Urgency
 from signaling.routing import Router
 
-from . import adapters, api, contacts, http, telemetry, templates
+from . import adapters, api, contacts, http, telemetry, templates, units
 from .adapters import Adapters
 from .addresses import reachable
 from .alarms import Alarms
@@ -214,6 +214,7 @@ class Node:
             conferences=conferences,
             presence=presence,
             templates=_templates(config),
+            units=units.read(config.tree.units_file, tree),
         )
         return cls(
             config=config,

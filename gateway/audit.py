@@ -14,7 +14,7 @@ import msgspec
 from gateway.clock import Clock
 from gateway.journal import Journal, Row
 from gateway.refusals import Refusals
-from signaling import admission, text, timeline
+from signaling import admission, text, timeline, vouching
 from signaling.admission import Facts
 from signaling.division import Tree
 from signaling.errors import Refused
@@ -161,7 +161,7 @@ class Audit(Facts):
             permit(actor, Action.READ_AUDIT, actor.division, self._tree)
             if len(reason.strip()) < 2:
                 raise Refused("reason-needed", "say why, in 2 characters or more")
-            text.line(reason, "reason", admission.MAX_NOTE)
+            text.line(reason, "reason", vouching.MAX_NOTE)
         except Refused as error:
             self._refusals.record(actor, Action.READ_AUDIT, what, error)
             raise

@@ -29,6 +29,7 @@ from .interchange import Interchange
 from .problems import ProblemError
 from .releases import Releases
 from .templates import Template
+from .units import Units
 
 BASE = "/api/v1"
 ID = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,79}"
@@ -78,6 +79,7 @@ class Services:
     conferences: Conferences
     presence: Presence
     templates: tuple[Template, ...] = ()
+    units: Units = field(default_factory=Units)
 
     @property
     def node(self) -> NodeCode:

@@ -54,6 +54,7 @@ from signaling.permission import Action, permitted
 from signaling.records import (
     Actor,
     AlarmAdvanced,
+    AlarmDispatched,
     AlarmGrouped,
     AlarmPictured,
     AlarmRaised,
@@ -83,6 +84,7 @@ from signaling.records import (
     Stage,
     TimerFired,
     TimerKind,
+    UnitReported,
 )
 
 from .alarms import Alarms
@@ -142,6 +144,8 @@ RECORDS: Mapping[type, str] = {
     CircularSent: "circulars",
     CircularAnswered: "circulars",
     AlarmGrouped: "alarms",
+    AlarmDispatched: "alarms",
+    UnitReported: "alarms",
     ConferenceConvened: "conferences",
     ConferenceEnded: "conferences",
     AuditRead: "audit",
@@ -385,7 +389,9 @@ class Dispatch:
                 self._ring(DirectiveId(record.subject), int(record.timer.rpartition(":")[2]))
             case CircularSent() | CircularAnswered():
                 self._circular_changed(record.circular)
-            case AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped():
+            case (
+                AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped() | AlarmDispatched() | UnitReported()
+            ):
                 self._alarm_pace.ring()
             case _:
                 pass

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from signaling.messages import Text
-from signaling.records import AlarmState, DirectiveRequest, ScopeItem, Urgency
+from signaling.records import AlarmState, DirectiveRequest, ScopeItem, UnitState, Urgency
 
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -99,6 +99,20 @@ class ReturnForm(Form, frozen=True, kw_only=True):
 
 class AdvanceForm(Form, frozen=True, kw_only=True):
     state: AlarmState
+    note: Note = ""
+
+
+class DispatchForm(Form, frozen=True, kw_only=True):
+    """Units by their id; ``within_ms``: by then they should be on the spot."""
+
+    lead: Code
+    assist: Annotated[tuple[Code, ...], msgspec.Meta(max_length=16)] = ()
+    within_ms: Annotated[int, msgspec.Meta(ge=10_000, le=86_400_000)] = 180_000
+    note: Note = ""
+
+
+class UnitForm(Form, frozen=True, kw_only=True):
+    state: UnitState
     note: Note = ""
 
 

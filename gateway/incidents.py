@@ -15,9 +15,18 @@ from signaling.errors import Refused
 from signaling.handling import VERDICTS, Handling, handling
 from signaling.ids import AlarmId, UtcMs
 from signaling.incident import Board, Card
-from signaling.messages import AlarmView, ClockView
+from signaling.messages import AlarmView, ClockView, DispatchView
 from signaling.permission import Action, permit, permitted
-from signaling.records import Actor, AlarmGrouped, AlarmRaised, AlarmState
+from signaling.records import (
+    Actor,
+    AlarmDispatched,
+    AlarmGrouped,
+    AlarmRaised,
+    AlarmState,
+    Unit,
+    UnitReported,
+    UnitState,
+)
 from signaling.scorecard import Scorecard, scorecard
 
 
@@ -28,6 +37,8 @@ class Incidents:
         self._tree = tree
         self._alarms: dict[AlarmId, Alarm] = {}
         self._board = Board(tree)
+        self._calls: dict[str, list[AlarmId]] = {}
+        """Alarms each unit was sent to, in order."""
 
     def fold(self, record: AlarmRecord) -> None:
         """Take in a durable record, in the journal's order."""
@@ -37,6 +48,10 @@ class Incidents:
                 self._board.note(record)
             case AlarmGrouped():
                 self._board.move(record)
+            case AlarmDispatched():
+                for unit in (record.lead, *record.assist):
+                    self._calls.setdefault(unit.unit, []).append(record.alarm)
+                self._board.touch(record.alarm)
             case _:
                 self._board.touch(record.alarm)
 
@@ -129,6 +144,7 @@ class Incidents:
         pictures = (p for alarm_id in self._board.told(card) for p in self._alarms[alarm_id].pictures)
         first = min(pictures, key=lambda picture: (picture.at, picture.picture), default=None)
         raised = card.lead
+        last = stands.steps[-1] if stands.state in VERDICTS and stands.steps else None
         return AlarmView(
             alarm=raised.alarm,
             source=raised.source,
@@ -149,8 +165,55 @@ class Incidents:
             sources=len(card.sources),
             newest_at=card.newest.at,
             reopened=stands.reopened,
+            dispatches=self._dispatches(card),
+            outcome=last.note if last else "",
+            outcome_by=last.by if last else None,
             clocks=tuple(ClockView(clock=c.clock, due=c.due, met_at=c.met_at) for c in stands.clocks()),
         )
+
+    def _dispatches(self, card: Card) -> tuple[DispatchView, ...]:
+        """Return the units that were sent, in order; of one sent twice, the last time."""
+        states = [self._alarms[alarm_id] for alarm_id in self._board.told(card)]
+        sent = sorted((d for state in states for d in state.dispatches), key=lambda d: (d.at, d.node))
+        found: dict[str, DispatchView] = {}
+        for dispatch in sent:
+            for unit in (dispatch.lead, *dispatch.assist):
+                reports = [r for state in states for r in state.reports if r.unit == unit.unit]
+                found[unit.unit] = self._dispatch_view(dispatch, unit, reports)
+        return tuple(found.values())
+
+    def _dispatch_view(self, sent: AlarmDispatched, unit: Unit, reports: Sequence[UnitReported]) -> DispatchView:
+        last = max(reports, key=lambda report: list(UnitState).index(report.state), default=None)
+        return DispatchView(
+            unit=unit.unit,
+            name=unit.name,
+            place=unit.place,
+            place_name=self._tree.name(unit.place),
+            lead=unit.unit == sent.lead.unit,
+            called_at=sent.at,
+            deadline=sent.deadline,
+            state=last.state if last else None,
+            times={report.state: report.at for report in reports},
+            note=last.note if last else sent.note,
+        )
+
+    def sent(self, alarm_id: AlarmId, unit: str) -> AlarmId:
+        """Return the alarm on the card of ``alarm_id`` that ``unit`` was sent to; itself if there is none."""
+        card = self._board.card(alarm_id)
+        told = self._board.told(card) if card is not None else ()
+        for other in told:
+            if any(unit == u.unit for d in self._alarms[other].dispatches for u in (d.lead, *d.assist)):
+                return other
+        return alarm_id
+
+    def busy(self, unit: str) -> tuple[AlarmId, UnitState | None] | None:
+        """Return where a unit is needed and how far it is; None: it stands by."""
+        for alarm_id in reversed(self._calls.get(unit, ())):
+            state = self._alarms[alarm_id]
+            said = max((r.state for r in state.reports if r.unit == unit), key=list(UnitState).index, default=None)
+            if state.state not in VERDICTS and said is not UnitState.RETURNED:
+                return alarm_id, said
+        return None
 
     def _member_view(self, state: Alarm, card: Card) -> AlarmView:
         raised, first = state.raised, state.pictures[0] if state.pictures else None

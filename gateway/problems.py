@@ -62,6 +62,8 @@ _BY_CODE: Mapping[str, int] = {
     "empty-scope": 422,
     "bad-record": 422,
     "reason-needed": 422,
+    "note-needed": 422,
+    "unit-elsewhere": 422,
     "blob-too-large": 413,
     "blob-space": 503,
     "not-a-recipient": 403,

@@ -31,6 +31,7 @@ EXAMPLES = {
     ("uplink", "parent"): "430400000000",
     ("uplink", "ca"): "ca.pem",
     ("tree", "templates_file"): "templates.toml",
+    ("tree", "units_file"): "units.toml",
     ("keys", "token_secret"): "draw one: openssl rand -base64 48",
     ("auth", "accounts_file"): "accounts.toml",
     ("adapters", "webhook_url"): "https://alerts.example/wuji",

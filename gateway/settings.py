@@ -236,6 +236,10 @@ class TreeSection(Section):
     templates_file: Path | None = Field(
         default=None, description="TOML of one-click directive templates ([[template]] id, title, text, urgency)."
     )
+    units_file: Path | None = Field(
+        default=None,
+        description="TOML of departments and teams that can be sent to alarms ([[unit]] id, name, place, kind, phone).",
+    )
 
 
 class Algorithm(enum.StrEnum):

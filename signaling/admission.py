@@ -12,8 +12,14 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from . import circular, text
-from .alarm import MAX_PICTURE_BYTES, MAX_TEXT_BYTES, MAX_THUMBNAIL_BYTES
-from .attachment import is_sha256
+from .alarm_words import (
+    check_alarm,
+    check_dispatched,
+    check_grouped,
+    check_picture,
+    check_step,
+    check_unit_report,
+)
 from .clocks import LEVELS, LEVELS_ABOVE
 from .content import MAX_POST, check_content
 from .delivery import NEEDS
@@ -26,12 +32,11 @@ from .ids import AlarmId, CircularId, ConferenceId, DirectiveId, NodeCode
 from .permission import Action, permit
 from .records import (
     MAX_TOGETHER,
-    Actor,
     AlarmAdvanced,
+    AlarmDispatched,
     AlarmGrouped,
     AlarmPictured,
     AlarmRaised,
-    AlarmState,
     AnyRecord,
     AuditRead,
     CapReceived,
@@ -64,11 +69,10 @@ from .records import (
     RosterSet,
     Stage,
     TimerFired,
+    UnitReported,
 )
+from .vouching import MAX_ID, MAX_NAME, MAX_NOTE, identity, vouched
 
-MAX_ID = 64
-MAX_NAME = 60
-MAX_NOTE = 500
 MAX_VALUES = 32
 MAX_VALUE_NAME = 32
 MAX_VALUE = 1_000_000_000
@@ -81,12 +85,6 @@ TOLD_BY: Mapping[type[Told], Action] = {
     DirectiveCountersigned: Action.APPROVE,
 }
 """What somebody must be allowed who has the issuing node say this; the rest is closing."""
-
-ALARM_ACTIONS = {AlarmState.ON_SITE: Action.REPORT_ALARM, AlarmState.HANDLED: Action.REPORT_ALARM}
-"""Those on the spot report arrival and handling; every other step is the command centre's."""
-
-TAKEN_BACK = frozenset({AlarmState.FALSE, AlarmState.MERGED})
-"""What the one who raised an alarm may say of it before anybody confirms it."""
 
 
 class Facts:
@@ -152,6 +150,10 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
             _answered(record, via, tree, facts)
         case AlarmGrouped():
             check_grouped(record, tree, facts)
+        case AlarmDispatched():
+            check_dispatched(record, tree)
+        case UnitReported():
+            check_unit_report(record, tree)
         case ConferenceConvened():
             check_conference(record, tree)
         case ConferenceEnded():
@@ -215,17 +217,6 @@ def _audience(place: NodeCode, here: NodeCode, tree: Tree) -> None:
 # ---- who and what --------------------------------------------------------------------------------
 
 
-def vouched(actor: Actor, node: NodeCode, tree: Tree) -> None:
-    """Return if ``node`` may speak for ``actor``: a node signs in people of its own subtree only.
-
-    Raises:
-        Refused: ``not-permitted`` or ``bad-text``.
-    """
-    text.line(actor.name, "name", MAX_NAME)
-    if not tree.is_within(actor.division, node):
-        raise Refused("not-permitted", f"{node[:20]} does not vouch for people of {actor.division[:20]}")
-
-
 def check_directive(record: DirectiveIssued, tree: Tree) -> None:
     """Return if the order is well formed and its issuer commands every recipient.
 
@@ -233,9 +224,9 @@ def check_directive(record: DirectiveIssued, tree: Tree) -> None:
         Refused: ``bad-text``, ``bad-record``, ``bad-field``, ``bad-attachment``, ``scope-too-large``,
             ``not-permitted``.
     """
-    _identity(record.directive)
+    identity(record.directive)
     if record.supersedes is not None:
-        _identity(record.supersedes)
+        identity(record.supersedes)
     text.line(record.click_id, "click_id", MAX_CLICK_ID)
     text.line(record.title, "title", MAX_TITLE)
     text.body(record.text, "text", MAX_TEXT)
@@ -264,7 +255,7 @@ def check_told(record: Told, issued: DirectiveIssued, tree: Tree) -> None:
     if isinstance(record, DirectiveRecalled):
         text.line(record.reason, "reason", MAX_REASON)
     if isinstance(record, DirectiveSuperseded):
-        _identity(record.successor)
+        identity(record.successor)
     if record.by is not None:
         vouched(record.by, record.node, tree)
         permit(record.by, TOLD_BY.get(type(record), Action.CLOSE), issued.issuer.division, tree)
@@ -320,77 +311,13 @@ def check_report(record: DeliveryAdvanced, tree: Tree) -> None:
         raise Refused("bad-record", f"by: nobody named for {record.stage}")
 
 
-def check_alarm(record: AlarmRaised, tree: Tree) -> None:
-    """Return if the alarm is well formed and raised by somebody who may.
-
-    Raises:
-        Refused: ``bad-record``, ``bad-text`` or ``not-permitted``.
-    """
-    _identity(record.alarm)
-    text.line(record.source, "source", MAX_NAME, empty=True)
-    text.line(record.kind, "kind", MAX_NAME)
-    text.line(record.event, "event", MAX_ID, empty=True)
-    text.body(record.text, "text", MAX_TEXT_BYTES, empty=True)
-    if len(record.text.encode()) > MAX_TEXT_BYTES:
-        raise Refused("bad-text", f"text: {len(record.text.encode())} bytes, limit {MAX_TEXT_BYTES}")
-    _degrees(record.longitude, 180.0, "longitude")
-    _degrees(record.latitude, 90.0, "latitude")
-    vouched(record.by, record.node, tree)
-    permit(record.by, Action.RAISE_ALARM, record.place, tree)
-
-
-def check_step(record: AlarmAdvanced, tree: Tree, raised: AlarmRaised | None) -> None:
-    """Return if the step is well formed and taken by somebody who may; who raised an alarm may take it back.
-
-    Raises:
-        Refused: ``bad-text`` or ``not-permitted``.
-    """
-    text.body(record.note, "note", MAX_NOTE, empty=True)
-    vouched(record.by, record.node, tree)
-    taken_back = raised is not None and raised.by == record.by and record.state in TAKEN_BACK
-    action = Action.RAISE_ALARM if taken_back else ALARM_ACTIONS.get(record.state, Action.ADVANCE_ALARM)
-    permit(record.by, action, record.place, tree)
-
-
-def check_grouped(record: AlarmGrouped, tree: Tree, facts: Facts) -> None:
-    """Return if somebody who may puts the alarm beside others that the same people are told of.
-
-    Raises:
-        Refused: ``bad-record``, ``bad-text``, ``not-permitted`` or ``alarm-elsewhere``.
-    """
-    _identity(record.incident)
-    vouched(record.by, record.node, tree)
-    permit(record.by, Action.ADVANCE_ALARM, record.place, tree)
-    one, other = facts.raised(record.alarm), facts.raised(record.incident)
-    if one is None or other is None:
-        return  # shown apart, until both are known
-    if tree.audience(one.place) != tree.audience(other.place) or one.exercise != other.exercise:
-        raise Refused("alarm-elsewhere", f"{record.alarm} is not told to whom {record.incident} is")
-
-
-def check_picture(record: AlarmPictured) -> None:
-    """Return if hashes and sizes are possible.
-
-    Raises:
-        Refused: ``bad-record``.
-    """
-    for name, sha256, size, limit in (
-        ("picture", record.picture, record.picture_bytes, MAX_PICTURE_BYTES),
-        ("thumbnail", record.thumbnail, record.thumbnail_bytes, MAX_THUMBNAIL_BYTES),
-    ):
-        if not is_sha256(sha256):
-            raise Refused("bad-record", f"{name}: not 64 lower-case hexadecimal digits")
-        if not 0 < size <= limit:
-            raise Refused("bad-record", f"{name}: {size} bytes, not in 1..{limit}")
-
-
 def check_circular(record: CircularSent, tree: Tree) -> None:
     """Return if the circular is well formed, told by somebody who may, to places beside it.
 
     Raises:
         Refused: ``bad-record``, ``bad-text``, ``scope-too-large`` or ``not-permitted``.
     """
-    _identity(record.circular)
+    identity(record.circular)
     text.line(record.click_id, "click_id", MAX_CLICK_ID)
     text.line(record.title, "title", circular.MAX_TITLE)
     text.body(record.text, "text", circular.MAX_TEXT)
@@ -422,7 +349,7 @@ def check_conference(record: ConferenceConvened, tree: Tree) -> None:
     Raises:
         Refused: ``bad-record``, ``bad-text``, ``scope-too-large`` or ``not-permitted``.
     """
-    _identity(record.conference)
+    identity(record.conference)
     text.line(record.title, "title", MAX_TITLE)
     if len(record.scope) > MAX_SCOPE_ITEMS or len(record.sites) > MAX_RECIPIENTS:
         raise Refused("scope-too-large", f"{len(record.scope)} entries, {len(record.sites)} sites")
@@ -465,7 +392,7 @@ def _delivery(record: DeliveryAdvanced, via: NodeCode, here: NodeCode, tree: Tre
 
 def _escalation(record: EscalationRaised, via: NodeCode, here: NodeCode, tree: Tree, facts: Facts) -> None:
     """From above: of a directive known here, on its way to a superior at or below.  From below: for us, and urgent."""
-    _identity(record.directive)
+    identity(record.directive)
     text.line(record.title, "title", MAX_TITLE)
     places = record.not_reached
     if not 1 <= record.n <= LEVELS or not 0 < len(places) <= MAX_RECIPIENTS or len(set(places)) != len(places):
@@ -540,11 +467,6 @@ def _refusal(record: RefusalRecorded, via: NodeCode, here: NodeCode, tree: Tree)
     text.line(record.via, "via", MAX_ID, empty=True)
     if record.by is not None:
         text.line(record.by.name, "name", MAX_NAME)
-
-
-def _identity(value: str) -> None:
-    if not (0 < len(value) <= MAX_ID and value.isascii() and value.replace("-", "").isalnum()):
-        raise Refused("bad-record", f"id: {value[:20]!r} is not 1..{MAX_ID} letters, digits and dashes")
 
 
 def _values(values: dict[str, int]) -> None:

@@ -15,14 +15,24 @@ from typing import assert_never
 from .effects import Deny, Repeat
 from .errors import LocalError
 from .ids import AlarmId, NodeCode, UtcMs
-from .records import AlarmAdvanced, AlarmGrouped, AlarmPictured, AlarmRaised, AlarmState, encode
+from .records import (
+    AlarmAdvanced,
+    AlarmDispatched,
+    AlarmGrouped,
+    AlarmPictured,
+    AlarmRaised,
+    AlarmState,
+    UnitReported,
+    UnitState,
+    encode,
+)
 
 MAX_TEXT_BYTES = 1_024
 MAX_PICTURES = 8
 MAX_PICTURE_BYTES = 4 << 20
 MAX_THUMBNAIL_BYTES = 64 << 10
 
-AlarmRecord = AlarmRaised | AlarmPictured | AlarmAdvanced | AlarmGrouped
+AlarmRecord = AlarmRaised | AlarmPictured | AlarmAdvanced | AlarmGrouped | AlarmDispatched | UnitReported
 
 TRANSITIONS: Mapping[AlarmState, frozenset[AlarmState]] = {
     AlarmState.TRIGGERED: frozenset({AlarmState.FALSE, AlarmState.MERGED, AlarmState.CONFIRMED}),
@@ -35,6 +45,9 @@ TRANSITIONS: Mapping[AlarmState, frozenset[AlarmState]] = {
     AlarmState.CLOSED: frozenset(),
 }
 """What may be asked for.  The diagram in PROTOCOL.md is drawn from this table."""
+
+SENDABLE = frozenset({AlarmState.TRIGGERED, AlarmState.CONFIRMED, AlarmState.DISPATCHED, AlarmState.ON_SITE})
+"""Units may be sent while it is not handled; sending confirms, and more may follow."""
 
 RANK: Mapping[AlarmState, int] = {
     state: rank
@@ -59,6 +72,8 @@ class Alarm:
     state: AlarmState = AlarmState.TRIGGERED
     steps: tuple[AlarmAdvanced, ...] = ()
     pictures: tuple[AlarmPictured, ...] = ()
+    dispatches: tuple[AlarmDispatched, ...] = ()
+    reports: tuple[UnitReported, ...] = ()
     grouped: AlarmGrouped | None = None
     """The last word of a person about which card it is in."""
 
@@ -87,8 +102,11 @@ def evolve(alarm: Alarm | None, record: AlarmRecord) -> Alarm:
         case AlarmPictured():
             return replace(alarm, pictures=(*alarm.pictures, record))
         case AlarmAdvanced():
-            state = max(alarm.state, record.state, key=RANK.__getitem__)
-            return replace(alarm, state=state, steps=(*alarm.steps, record))
+            return _stepped(alarm, record)
+        case AlarmDispatched():
+            return _stepped(replace(alarm, dispatches=(*alarm.dispatches, record)), step_of(alarm, record))
+        case UnitReported():
+            return _stepped(replace(alarm, reports=(*alarm.reports, record)), step_of(alarm, record))
         case AlarmGrouped():
             said = alarm.grouped
             return replace(alarm, grouped=record if said is None or _said(record) > _said(said) else said)
@@ -96,16 +114,71 @@ def evolve(alarm: Alarm | None, record: AlarmRecord) -> Alarm:
             assert_never(record)
 
 
+def _stepped(alarm: Alarm, step: AlarmAdvanced | None) -> Alarm:
+    if step is None or any(taken.state is step.state for taken in alarm.steps):
+        return alarm
+    state = max(alarm.state, step.state, key=RANK.__getitem__)
+    return replace(alarm, state=state, steps=(*alarm.steps, step))
+
+
+def step_of(alarm: Alarm, record: AlarmDispatched | UnitReported) -> AlarmAdvanced | None:
+    """Return the step that sending units, or the word of one, is for the alarm; None if it is none.
+
+    Whoever arrives first is on the spot; that it is handled the lead says.
+    """
+    if isinstance(record, AlarmDispatched):
+        state = AlarmState.DISPATCHED
+    elif record.state is UnitState.ON_SITE:
+        state = AlarmState.ON_SITE
+    elif record.state is UnitState.HANDLED and any(d.lead.unit == record.unit for d in alarm.dispatches):
+        state = AlarmState.HANDLED
+    else:
+        return None
+    return AlarmAdvanced(
+        node=record.node,
+        at=record.at,
+        alarm=record.alarm,
+        place=record.place,
+        state=state,
+        by=record.by,
+        note=record.note,
+    )
+
+
 def decide(alarm: Alarm | None, record: AlarmRecord) -> tuple[Effect, ...]:
     """Return what to do about somebody here asking for ``record``."""
     effects = accept(alarm, record)
     if isinstance(record, AlarmGrouped) and alarm is not None and alarm.grouped is not None:
         return (Repeat(),) if alarm.grouped.incident == record.incident else effects
-    if alarm is None or not isinstance(record, AlarmAdvanced) or not isinstance(effects[0], Append):
+    if alarm is None or not isinstance(effects[0], Append):
+        return effects
+    if isinstance(record, AlarmDispatched):
+        return effects if alarm.state in SENDABLE else _not_now(alarm, "units cannot be sent")
+    if isinstance(record, UnitReported):
+        return _unit_said(alarm, record)
+    if not isinstance(record, AlarmAdvanced):
         return effects
     if record.state in TRANSITIONS[alarm.state]:
+        if record.state is AlarmState.CLOSED and not record.note.strip():
+            return (Deny("note-needed", "say what was done before closing it"),)
         return effects
-    return (Deny("alarm-state", f"{record.alarm} is {alarm.state}: it cannot become {record.state}"),)
+    return _not_now(alarm, f"it cannot become {record.state}")
+
+
+def _not_now(alarm: Alarm, why: str) -> tuple[Effect, ...]:
+    return (Deny("alarm-state", f"{alarm.raised.alarm} is {alarm.state}: {why}"),)
+
+
+def _unit_said(alarm: Alarm, record: UnitReported) -> tuple[Effect, ...]:
+    """A unit was sent from its own place, and does not go back to an earlier state."""
+    units = {unit.unit: unit for sent in alarm.dispatches for unit in (sent.lead, *sent.assist)}
+    unit = units.get(record.unit)
+    if unit is None or unit.place != record.unit_place:
+        return (Deny("unknown-unit", f"{record.unit} was not sent to {record.alarm}"),)
+    order = list(UnitState)
+    if any(said.unit == record.unit and order.index(said.state) > order.index(record.state) for said in alarm.reports):
+        return (Deny("unit-state", f"{record.unit} is further than {record.state}"),)
+    return (Append(record),)
 
 
 def accept(alarm: Alarm | None, record: AlarmRecord) -> tuple[Effect, ...]:
@@ -120,9 +193,18 @@ def accept(alarm: Alarm | None, record: AlarmRecord) -> tuple[Effect, ...]:
         return _pictured(alarm, record)
     if isinstance(record, AlarmGrouped):
         return (Append(record),) if alarm.grouped is None or _said(alarm.grouped) != _said(record) else (Repeat(),)
+    if isinstance(record, AlarmDispatched):
+        return (Repeat(),) if any(_sent(one) == _sent(record) for one in alarm.dispatches) else (Append(record),)
+    if isinstance(record, UnitReported):
+        said = any(one.unit == record.unit and one.state is record.state for one in alarm.reports)
+        return (Repeat(),) if said else (Append(record),)
     if record.state is AlarmState.TRIGGERED or any(step.state is record.state for step in alarm.steps):
         return (Repeat(),)
     return (Append(record),)
+
+
+def _sent(record: AlarmDispatched) -> tuple[UtcMs, NodeCode, str]:
+    return record.at, record.node, record.lead.unit
 
 
 def _said(record: AlarmGrouped) -> tuple[UtcMs, NodeCode, AlarmId]:

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from . import cap, geodesy, text
-from .admission import MAX_NAME, MAX_NOTE
 from .alarm import MAX_TEXT_BYTES, Alarm
 from .cap import Alert, Area, Category, Certainty, Circle, Info, MsgType, Pair, Reference, Scope, Severity, Status, When
 from .directive import Directive, Header
@@ -22,6 +21,7 @@ from .division import Tree
 from .errors import Refused
 from .ids import NodeCode, UtcMs
 from .records import AlarmState, Mode, ScopeItem, Urgency
+from .vouching import MAX_NAME, MAX_NOTE
 
 GEOCODE = "行政区划代码"
 """What we name a 12-digit division code; read under any name."""

@@ -26,7 +26,7 @@ from .ids import (
     TrackId,
     UtcMs,
 )
-from .records import Actor, AlarmState, DirectiveRequest, Stage, Urgency
+from .records import Actor, AlarmState, DirectiveRequest, Stage, UnitState, Urgency
 
 VERSION = 1
 MAX_MESSAGE_BYTES = 65_536
@@ -384,6 +384,23 @@ class ClockView(msgspec.Struct, frozen=True, kw_only=True):
     """When it was stopped; None while it runs."""
 
 
+class DispatchView(msgspec.Struct, frozen=True, kw_only=True):
+    """One unit that was sent.  ``times``: when it said each of its states."""
+
+    unit: str
+    name: str
+    place: NodeCode
+    place_name: str
+    lead: bool
+    called_at: UtcMs
+    deadline: UtcMs
+    """By then it should be on the spot."""
+    state: UnitState | None = None
+    """None until it has answered."""
+    times: dict[UnitState, UtcMs] = {}
+    note: str = ""
+
+
 class AlarmView(Message, frozen=True, tag="alarm", kw_only=True):
     """A card of one alarm or many; sent again whole when anything on it changes.  Pictures are fetched by hash.
 
@@ -414,6 +431,10 @@ class AlarmView(Message, frozen=True, tag="alarm", kw_only=True):
     reopened: int = 0
     """How often alarms came after all before were settled."""
     clocks: tuple[ClockView, ...] = ()
+    dispatches: tuple[DispatchView, ...] = ()
+    outcome: str = ""
+    """What was done, in the words of who closed it or found it false."""
+    outcome_by: Actor | None = None
 
 
 class CircularAnswer(msgspec.Struct, frozen=True, kw_only=True):

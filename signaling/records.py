@@ -355,6 +355,48 @@ class CircularAnswered(Record, frozen=True, tag="circular_answered", kw_only=Tru
     text: str = ""
 
 
+class UnitState(enum.StrEnum):
+    """How far a unit that was sent has come: 已接警, 出动, 到场, 处置完, 返回."""
+
+    ACKNOWLEDGED = "acknowledged"
+    OUT = "out"
+    ON_SITE = "on_site"
+    HANDLED = "handled"
+    RETURNED = "returned"
+
+
+class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A department or team that can be sent, and the place it belongs to."""
+
+    unit: str
+    name: str
+    place: NodeCode
+
+
+class AlarmDispatched(Record, frozen=True, tag="alarm_dispatched", kw_only=True):
+    """Units are sent: one leads (主办), others assist (协办); they should be there by ``deadline``."""
+
+    alarm: AlarmId
+    place: NodeCode
+    lead: Unit
+    assist: tuple[Unit, ...] = ()
+    by: Actor
+    deadline: UtcMs
+    note: str = ""
+
+
+class UnitReported(Record, frozen=True, tag="unit_reported", kw_only=True):
+    """A unit that was sent says how far it is."""
+
+    alarm: AlarmId
+    place: NodeCode
+    unit: str
+    unit_place: NodeCode
+    state: UnitState
+    by: Actor
+    note: str = ""
+
+
 class AlarmGrouped(Record, frozen=True, tag="alarm_grouped", kw_only=True):
     """A person put ``alarm`` into the card that ``incident`` is in; with ``incident`` = ``alarm``, apart from all."""
 
@@ -528,6 +570,8 @@ AnyRecord = (
     | CircularSent
     | CircularAnswered
     | AlarmGrouped
+    | AlarmDispatched
+    | UnitReported
     | ConferenceConvened
     | ConferenceEnded
     | ParticipantJoined
@@ -646,7 +690,11 @@ def _key(record: AnyRecord) -> str:
         case CircularAnswered():
             return f"circular:{record.circular}:answered:{record.place}:{record.at}:{_digest(record.text)}"
         case AlarmGrouped():
-            return f"alarm:{record.alarm}:grouped:{record.at}:{record.node}"
+            return f"alarm:{record.alarm}:grouped:{record.at}:{record.node}:{record.incident}"
+        case AlarmDispatched():
+            return f"alarm:{record.alarm}:dispatched:{record.at}:{record.node}:{record.lead.unit}"
+        case UnitReported():
+            return f"alarm:{record.alarm}:unit:{record.unit}:{record.state}"
         case ConferenceConvened():
             return f"conference:{record.conference}:convened"
         case ConferenceEnded():

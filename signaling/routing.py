@@ -23,6 +23,7 @@ from .division import Tree
 from .ids import CircularId, ConferenceId, DirectiveId, NodeCode
 from .records import (
     AlarmAdvanced,
+    AlarmDispatched,
     AlarmGrouped,
     AlarmPictured,
     AlarmRaised,
@@ -57,6 +58,7 @@ from .records import (
     Released,
     RosterSet,
     TimerFired,
+    UnitReported,
 )
 
 
@@ -128,7 +130,9 @@ class Router:
                 return self._goes_up(record.directive, neighbour)
             case DirectivesRelayed():
                 return self._goes_up(record.directives[0], neighbour)  # all were issued at one node
-            case AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped():
+            case (
+                AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped() | AlarmDispatched() | UnitReported()
+            ):
                 return any(self._beyond(place, neighbour) for place in self._tree.audience(record.place))
             case CircularSent():
                 circular = self._circulars.get(record.circular)

@@ -17,6 +17,7 @@ from .ids import NodeCode, Seq, UtcMs
 from .records import (
     Actor,
     AlarmAdvanced,
+    AlarmDispatched,
     AlarmGrouped,
     AlarmPictured,
     AlarmRaised,
@@ -52,6 +53,7 @@ from .records import (
     RosterSet,
     Stage,
     TimerFired,
+    UnitReported,
 )
 
 
@@ -124,6 +126,10 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
             return record.circular, record.by, f"{_name(record.place, tree)}: {record.text}".rstrip(": ")
         case AlarmGrouped():
             return record.alarm, record.by, record.incident
+        case AlarmDispatched():
+            return record.alarm, record.by, ", ".join(unit.name for unit in (record.lead, *record.assist))
+        case UnitReported():
+            return record.alarm, record.by, f"{record.unit}: {record.state} {record.note}".strip()
         case ConferenceConvened():
             return record.conference, record.by, f"{record.title} ({len(record.sites)})"
         case ConferenceEnded():
@@ -186,7 +192,7 @@ def _places(record: AnyRecord, tree: Tree, facts: Facts) -> Iterable[NodeCode]:
         case DirectivesRelayed():
             orders = (facts.issued(directive) for directive in record.directives)
             return (r for order in orders if order for r in order.recipients if tree.is_within(r, record.child))
-        case AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped():
+        case AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped() | AlarmDispatched() | UnitReported():
             return (record.place,)
         case CircularSent():
             return (record.by.division, *record.to)

@@ -48,6 +48,39 @@ async def _group_alarm(call: Call) -> web.Response:
     return await _alarm(call)
 
 
+async def _dispatch_alarm(call: Call) -> web.Response:
+    form, units = await call.form(forms.DispatchForm), call.services.units
+    lead, assist = units.get(form.lead).unit, tuple(units.get(unit).unit for unit in form.assist)
+    await call.services.alarms.dispatch(call.actor, AlarmId(call.id()), lead, assist, form.within_ms, form.note)
+    return await _alarm(call)
+
+
+async def _unit_reports(call: Call) -> web.Response:
+    """A unit speaks for its own place, wherever its node's own file of units knows it from."""
+    form, unit = await call.form(forms.UnitForm), call.id("unit")
+    alarm, incidents = AlarmId(call.id()), call.services.alarms.incidents
+    sent = next((d for d in incidents.view(alarm, call.actor).dispatches if d.unit == unit), None)
+    if sent is None:
+        raise Refused("unknown-unit", f"{unit[:40]} was not sent there")
+    await call.services.alarms.report(call.actor, alarm, unit, sent.place, form.state, form.note)
+    return await _alarm(call)
+
+
+async def _units(call: Call) -> web.Response:
+    """The units this node can send to what the asker commands, and where each is needed now."""
+    services = call.services
+    rows = []
+    for team in services.units.all():
+        if not services.tree.is_within(team.place, call.actor.division) and not services.tree.is_within(
+            call.actor.division, team.place
+        ):
+            continue
+        busy = services.alarms.incidents.busy(team.id)
+        state = "standby" if busy is None else busy[1] or "called"
+        rows.append({**msgspec.to_builtins(team), "state": state, "alarm": busy[0] if busy else None})
+    return as_json({"units": rows})
+
+
 async def _members(call: Call) -> web.Response:
     after, limit = call.number("after", 0, 2**53), call.number("limit", 100, MAX_PAGE)
     found, count = call.services.alarms.incidents.members(AlarmId(call.id()), call.actor, after, limit)
@@ -128,6 +161,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint("GET", f"{_ALARM}/members", "Every alarm of a card", _members, gives="alarms, count", query=_PART),
     Endpoint("POST", f"{_ALARM}/group", "Put an alarm on another card", _group_alarm, 200, forms.GroupForm, "the card"),
+    Endpoint("POST", f"{_ALARM}/dispatch", "Send units", _dispatch_alarm, 200, forms.DispatchForm, "the card"),
+    Endpoint(
+        "POST",
+        f"{_ALARM}/units/{{unit:{ID}}}",
+        "A unit says how far it is",
+        _unit_reports,
+        200,
+        forms.UnitForm,
+        "the card",
+    ),
+    Endpoint("GET", f"{BASE}/units", "Units that can be sent, and their state", _units, gives="units"),
     Endpoint("GET", f"{BASE}/blobs/{{sha256:[0-9a-f]{{64}}}}", "A picture", _blob, gives="image/jpeg"),
     Endpoint(
         "POST",

@@ -12,7 +12,7 @@ import pytest
 from gateway.alarms import AlarmRequest
 from signaling.errors import Refused
 from signaling.ids import AlarmId, NodeCode, Sha256, UtcMs
-from signaling.records import Actor, AlarmRaised, AlarmState, RefusalRecorded, Urgency
+from signaling.records import Actor, AlarmRaised, AlarmState, RefusalRecorded, Unit, UnitState, Urgency
 from tests.support.facts import pictured, raised, step
 from tests.support.loop import on_loop
 from tests.support.nodes import Node, until_quiet
@@ -295,7 +295,7 @@ async def test_what_comes_after_a_card_was_closed_opens_it_again(tmp_path: Path)
     line = (AlarmState.CONFIRMED, AlarmState.DISPATCHED, AlarmState.ON_SITE, AlarmState.HANDLED, AlarmState.CLOSED)
     for state in line:
         township.clock.advance(1_000)
-        await township.alarms.advance(commander(TOWNSHIP), first.alarm, state)
+        await township.alarms.advance(commander(TOWNSHIP), first.alarm, state, "扑灭")
     township.clock.advance(1_000)
     await township.alarms.raise_alarm(device(TOWNSHIP), request(text="复燃"))
     (card,) = township.alarms.incidents.list(commander(TOWNSHIP))
@@ -341,3 +341,84 @@ async def test_an_alarm_is_taken_out_of_a_card_everywhere(tmp_path: Path) -> Non
 
 def refused_rows(node: Node) -> list[RefusalRecorded]:
     return [row.record for row in node.journal.replay() if isinstance(row.record, RefusalRecorded)]
+
+
+# ---- units ---------------------------------------------------------------------------------------
+
+FIRE = Unit(unit="county-fire", name="县消防大队", place=COUNTY)
+STATION = Unit(unit="station", name="镇救援站", place=TOWNSHIP)
+MILITIA = Unit(unit="militia", name="村民兵排", place=VILLAGE)
+
+
+@on_loop
+async def test_units_are_sent_and_say_how_far_they_are_at_every_tier(tmp_path: Path) -> None:
+    county, _, village = chain = tuple(Node(c, tmp_path) for c in (COUNTY, TOWNSHIP, VILLAGE))
+    alarm, _ = await village.alarms.raise_alarm(device(), request())
+    await until_quiet(*chain)
+    await county.alarms.dispatch(commander(), alarm.alarm, FIRE, (STATION, MILITIA), 180_000, "带排烟机")
+    await until_quiet(*chain)
+    card = village.alarms.incidents.view(alarm.alarm, terminal())
+    assert card.state is AlarmState.DISPATCHED
+    assert [(d.unit, d.lead, d.state) for d in card.dispatches] == [
+        ("county-fire", True, None),
+        ("station", False, None),
+        ("militia", False, None),
+    ]
+    assert card.dispatches[0].deadline == card.dispatches[0].called_at + 180_000
+    for state in (UnitState.ACKNOWLEDGED, UnitState.ON_SITE, UnitState.HANDLED):
+        await village.alarms.report(terminal(), alarm.alarm, "militia", VILLAGE, state)
+    await until_quiet(*chain)
+    card = county.alarms.incidents.view(alarm.alarm, commander())
+    assert (card.state, card.dispatches[2].state) == (AlarmState.ON_SITE, UnitState.HANDLED)
+    assert county.alarms.incidents.busy("militia") == (alarm.alarm, UnitState.HANDLED)
+    await county.alarms.report(terminal(COUNTY), alarm.alarm, "county-fire", COUNTY, UnitState.HANDLED, "明火已灭")
+    await county.alarms.report(terminal(COUNTY), alarm.alarm, "county-fire", COUNTY, UnitState.RETURNED)
+    assert county.alarms.incidents.busy("county-fire") is None
+    with pytest.raises(Refused) as refused:
+        await county.alarms.advance(commander(), alarm.alarm, AlarmState.CLOSED, "  ")
+    assert refused.value.code == "note-needed"
+    await county.alarms.advance(commander(), alarm.alarm, AlarmState.CLOSED, "换下老化线路")
+    await until_quiet(*chain)
+    for node in chain:
+        node = await node.restart()
+        card = node.alarms.incidents.view(alarm.alarm, commander(node.code))
+        assert (card.state, card.outcome, card.outcome_by) == (AlarmState.CLOSED, "换下老化线路", commander())
+        assert refusals(node) == []
+        assert node.alarms.incidents.busy("militia") is None
+        await node.close()
+
+
+@on_loop
+async def test_units_that_may_not_be_sent_or_say_what_they_may_not_are_refused(tmp_path: Path) -> None:
+    township = Node(TOWNSHIP, tmp_path)
+    alarm, _ = await township.alarms.raise_alarm(device(TOWNSHIP), request(place=VILLAGE))
+    stray = Unit(unit="far", name="外镇队伍", place=OTHER_TOWNSHIP)
+    twice = (STATION, msgspec.structs.replace(FIRE, name="同名"))
+    for actor, lead, assist, code in (
+        (terminal(VILLAGE), FIRE, (), "not-permitted"),
+        (commander(SIBLING), FIRE, (), "not-permitted"),
+        (commander(TOWNSHIP), stray, (), "unit-elsewhere"),
+        (commander(TOWNSHIP), FIRE, twice, "bad-record"),
+        (commander(TOWNSHIP), msgspec.structs.replace(FIRE, unit="a b"), (), "bad-record"),
+        (commander(TOWNSHIP), msgspec.structs.replace(FIRE, name="x\n"), (), "bad-text"),
+    ):
+        with pytest.raises(Refused) as refused:
+            await township.alarms.dispatch(actor, alarm.alarm, lead, assist, 180_000)
+        assert refused.value.code == code
+    await township.alarms.dispatch(commander(TOWNSHIP), alarm.alarm, STATION, (MILITIA,), 180_000)
+    await township.alarms.report(terminal(TOWNSHIP), alarm.alarm, "station", TOWNSHIP, UnitState.OUT)
+    for actor, unit, place, state, code in (
+        (terminal(VILLAGE), "station", TOWNSHIP, UnitState.ON_SITE, "not-permitted"),
+        (terminal(TOWNSHIP), "station", VILLAGE, UnitState.ON_SITE, "unknown-unit"),
+        (terminal(TOWNSHIP), "county-fire", TOWNSHIP, UnitState.ON_SITE, "unknown-unit"),
+        (terminal(TOWNSHIP), "station", TOWNSHIP, UnitState.ACKNOWLEDGED, "unit-state"),
+    ):
+        with pytest.raises(Refused) as refused:
+            await township.alarms.report(actor, alarm.alarm, unit, place, state)
+        assert refused.value.code == code
+    await township.alarms.advance(commander(TOWNSHIP), alarm.alarm, AlarmState.ON_SITE)
+    await township.alarms.advance(commander(TOWNSHIP), alarm.alarm, AlarmState.HANDLED)
+    with pytest.raises(Refused) as refused:
+        await township.alarms.dispatch(commander(TOWNSHIP), alarm.alarm, FIRE, (), 180_000)
+    assert refused.value.code == "alarm-state"
+    await township.close()

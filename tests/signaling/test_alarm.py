@@ -41,7 +41,7 @@ def alarm(*states: AlarmState) -> Alarm:
 def test_an_alarm_runs_its_course() -> None:
     state = alarm()
     for each in LINE:
-        assert decide(state, step(each)) == (Append(step(each)),)
+        assert decide(state, step(each, note="扑灭")) == (Append(step(each, note="扑灭")),)
         state = evolve(state, step(each))
     assert state.state is AlarmState.CLOSED
     assert [s.state for s in state.steps] == list(LINE)
@@ -52,7 +52,7 @@ def test_only_the_steps_of_the_table_may_be_asked_for(have: AlarmState, asked: A
     way = {AlarmState.FALSE: (AlarmState.FALSE,), AlarmState.MERGED: (AlarmState.MERGED,), AlarmState.TRIGGERED: ()}
     state = alarm(*way.get(have, LINE[: LINE.index(have) + 1] if have in LINE else ()))
     assert state.state is have
-    (effect,) = decide(state, step(asked))
+    (effect,) = decide(state, step(asked, note="扑灭"))
     if asked in TRANSITIONS[have]:
         assert isinstance(effect, Append)
     elif asked is AlarmState.TRIGGERED or asked in [s.state for s in state.steps]:
@@ -112,3 +112,9 @@ def test_what_belongs_to_no_alarm_is_denied_and_never_folded() -> None:
             evolve(None, record)
     with pytest.raises(LocalError):
         evolve(alarm(), raised())
+
+
+def test_nothing_is_closed_without_a_word_of_what_was_done() -> None:
+    (effect,) = decide(alarm(*LINE[:-1]), step(AlarmState.CLOSED, note=" "))
+    assert isinstance(effect, Deny)
+    assert effect.code == "note-needed"

@@ -113,7 +113,11 @@ def running(folder: Path, code: NodeCode = COUNTY, *, files: int = 0, **sections
     file = folder / "node.toml"
     given = {
         "node": {"code": code, "data_dir": str(config.node.data_dir)},
-        "tree": {"file": str(config.tree.file), "templates_file": str(config.tree.file.with_name("templates.toml"))},
+        "tree": {
+            "file": str(config.tree.file),
+            "templates_file": str(config.tree.file.with_name("templates.toml")),
+            "units_file": str(config.tree.file.with_name("units.toml")),
+        },
         "keys": {
             "private_key_file": str(config.keys.private_key_file),
             "public_keys_file": str(config.keys.public_keys_file),

@@ -28,6 +28,7 @@ from signaling import records
 from signaling.ids import NodeCode, Seq
 from signaling.records import (
     AlarmAdvanced,
+    AlarmDispatched,
     AlarmGrouped,
     AlarmPictured,
     AlarmRaised,
@@ -46,6 +47,7 @@ from signaling.records import (
     EscalationAcknowledged,
     EscalationRaised,
     RefusalRecorded,
+    UnitReported,
 )
 from signaling.routing import Router
 
@@ -104,7 +106,9 @@ class Node:
                 self.escalations.receive(record, via)
             case DirectiveSuperseded() | DirectiveCountersigned():
                 self.directives.receive(record, via)
-            case AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped():
+            case (
+                AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped() | AlarmDispatched() | UnitReported()
+            ):
                 self.alarms.receive(record, via)
             case CircularSent() | CircularAnswered():
                 self.circulars.receive(record, via)

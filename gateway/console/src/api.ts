@@ -1,7 +1,7 @@
 /** The HTTP interface, typed. Every call has a deadline; every error is an `ApiError` with a stable code. */
 import type { Place } from "./protocol"
 import type { ScopeItem } from "./scope"
-import type { Actor, AlarmState, AlarmView, DirectiveView, RecipientView, Urgency } from "./wire"
+import type { Actor, AlarmState, AlarmView, DirectiveView, RecipientView, UnitState, Urgency } from "./wire"
 
 const DEADLINE_MS = 15_000
 const UPLOAD_DEADLINE_MS = 60_000
@@ -75,6 +75,17 @@ export interface AlarmReport {
   readonly text: string
   readonly urgency: Urgency
   readonly exercise: boolean
+}
+
+/** A department or team that can be sent. `state` is standby, called, or the last it said; `alarm` where it is needed. */
+export interface Team {
+  readonly id: string
+  readonly name: string
+  readonly place: string
+  readonly kind: string
+  readonly phone: string
+  readonly state: "standby" | "called" | UnitState
+  readonly alarm: string | null
 }
 
 /** One alarm of a card, as it was raised. */
@@ -196,6 +207,20 @@ export class Api {
 
   advanceAlarm(alarm: string, state: AlarmState, note: string): Promise<unknown> {
     return this.post(`alarms/${encodeURIComponent(alarm)}/advance`, { state, note })
+  }
+
+  async units(): Promise<readonly Team[]> {
+    return (await this.get<{ units: Team[] }>("units")).units
+  }
+
+  /** Send units to a card's event; they should be there within `withinMs`. */
+  dispatchAlarm(alarm: string, lead: string, assist: readonly string[], withinMs: number, note: string): Promise<unknown> {
+    return this.post(`alarms/${encodeURIComponent(alarm)}/dispatch`, { lead, assist, within_ms: withinMs, note })
+  }
+
+  /** A unit says how far it is. */
+  reportUnit(alarm: string, unit: string, state: UnitState, note: string): Promise<unknown> {
+    return this.post(`alarms/${encodeURIComponent(alarm)}/units/${encodeURIComponent(unit)}`, { state, note })
   }
 
   /** The alarms of a card, oldest first: the first hundred. */

@@ -18,6 +18,7 @@ import type {
   RecipientView,
   SlotView,
   Stage,
+  UnitState,
   Urgency,
   Welcome,
 } from "./wire"
@@ -317,6 +318,13 @@ export function alarmsByTime(state: State): AlarmView[] {
 /** Whether a verdict was given on everything on the card. */
 export function settled(view: AlarmView): boolean {
   return ["false", "merged", "closed"].includes(view.state)
+}
+
+const UNIT_STATES: readonly UnitState[] = ["acknowledged", "out", "on_site", "handled", "returned"]
+
+/** What a unit says after `state`; null when it is back. */
+export function nextState(state: UnitState | null): UnitState | null {
+  return UNIT_STATES[state === null ? 0 : UNIT_STATES.indexOf(state) + 1] ?? null
 }
 
 /** A clock of an alarm at `now`, UTC milliseconds: stopped in time, or too late or not at all, or still running. */

@@ -377,6 +377,23 @@ export interface ClockView {
   met_at: number | null
 }
 
+/** How far a unit that was sent has come: 已接警, 出动, 到场, 处置完, 返回. */
+export type UnitState = "acknowledged" | "out" | "on_site" | "handled" | "returned"
+
+/** One unit that was sent. ``times``: when it said each of its states. */
+export interface DispatchView {
+  unit: string
+  name: string
+  place: string
+  place_name: string
+  lead: boolean
+  called_at: number
+  deadline: number
+  state: UnitState | null
+  times: Readonly<Record<string, number>>
+  note: string
+}
+
 /** A card of one alarm or many; sent again whole when anything on it changes. Pictures are fetched by hash. ``urgency`` is the highest of its alarms, ``text`` the newest. Ring when ``urgency`` rises to P0 or P1, and when ``reopened`` grows. */
 export interface AlarmView {
   type: "alarm"
@@ -400,6 +417,9 @@ export interface AlarmView {
   newest_at: number
   reopened: number
   clocks: ReadonlyArray<ClockView>
+  dispatches: ReadonlyArray<DispatchView>
+  outcome: string
+  outcome_by: Actor | null
 }
 
 /** A told place has read a circular (``text`` is empty), or answers it. */

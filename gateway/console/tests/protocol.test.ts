@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest"
 import {
-  alarmsByTime, circularsFor, clockState, EMPTY, isUnread, MAX_ALARMS, MAX_CIRCULARS, notReached, numbers, overdue,
+  alarmsByTime, circularsFor, clockState, EMPTY, isUnread, MAX_ALARMS, MAX_CIRCULARS, nextState, notReached, numbers, overdue,
   reduce, tally, totals, unsigned, type PageEvent, type State,
 } from "../src/protocol"
-import type { GatewayMessage } from "../src/wire"
+import type { GatewayMessage, UnitState } from "../src/wire"
 import { alarm, circular, conference, COUNTY, directive, escalation, place, recipient, TOWN, VILLAGE, welcome } from "./views"
 
 function fold(messages: readonly (GatewayMessage | PageEvent)[], from: State = EMPTY): State {
@@ -195,6 +195,12 @@ describe("a card of many alarms", () => {
   test("is unmoved by an alarm that never had a card", () => {
     const state = fold([alarm({ alarm: "a" })])
     expect(fold([alarm({ alarm: "b", card: "a" })], state).alarms).toBe(state.alarms)
+  })
+
+  test("names what a unit says next", () => {
+    expect([null, "acknowledged", "out", "on_site", "handled", "returned"].map((one) => nextState(one as UnitState | null))).toEqual(
+      ["acknowledged", "out", "on_site", "handled", "returned", null],
+    )
   })
 
   test("has clocks that are met, missed or running", () => {

@@ -3,9 +3,9 @@ import { html, nothing, type TemplateResult } from "lit-html"
 import { Press } from "../clickid"
 import { t, tOr } from "../i18n"
 import { fromFile, fromVideo } from "../photo"
-import { alarmsByTime } from "../protocol"
+import { alarmsByTime, nextState } from "../protocol"
 import { beijing } from "../time"
-import type { AlarmView } from "../wire"
+import type { AlarmView, UnitState } from "../wire"
 import { explain } from "../i18n"
 import { inExercise } from "../tiles"
 import type { Page, Report } from "./page"
@@ -41,8 +41,31 @@ function card(page: Page, view: AlarmView): TemplateResult {
       </p>
       <p>${tOr(`alarm.kind.${view.kind}`, view.kind)}: ${view.text}</p>
       <p class="stage">${t(`alarm.state.${view.state}`)}</p>
+      ${mine(page, view)}
     </div>
   </li>`
+}
+
+/** Units of this place that were sent: what they say next. */
+function mine(page: Page, view: AlarmView): TemplateResult[] {
+  const here = view.dispatches.filter((one) => one.place === page.station.credentials.who.division)
+  return here.map((one) => {
+    const next = nextState(one.state)
+    return html`<p class="unit" data-testid="unit" data-unit=${one.unit}>
+      <strong>${t(one.lead ? "unit.lead" : "unit.assist")}</strong> ${one.name}: ${t(`unit.state.${one.state ?? "called"}`)}
+      ${next === null
+        ? nothing
+        : html`<button class="primary" @click=${() => void say(page, view, one.unit, next)} data-testid=${`unit-${next}`}>${t(`unit.do.${next}`)}</button>`}
+    </p>`
+  })
+}
+
+async function say(page: Page, view: AlarmView, unit: string, state: UnitState): Promise<void> {
+  try {
+    await page.station.api.reportUnit(view.alarm, unit, state, "")
+  } catch (error) {
+    page.complain(error)
+  }
 }
 
 function thumbnail(url: string | null): TemplateResult {

@@ -20,7 +20,7 @@ from gateway.demo import main as run_demo
 from gateway.keys import KeyFileError
 from signaling.errors import SignalingError
 from signaling.ids import NodeCode
-from signaling.records import Actor, Role
+from signaling.records import Actor, Role, Urgency
 
 MISTAKE = 2
 """Exit code for what the caller can put right: settings, arguments, key files."""
@@ -255,6 +255,49 @@ def config_reference() -> None:
     from gateway.reference import render
 
     typer.echo(render(), nl=False)
+
+
+@app.command()
+def drill(
+    config: Annotated[Path | None, typer.Option("--config", help="Settings of the gateway on this machine.")] = None,
+    to: Annotated[str, typer.Option(help="Or: a gateway's address, http(s)://HOST:PORT.")] = "",
+    token: Annotated[str, typer.Option(envvar="WUJI_TOKEN", help="With --to: a commander's token.")] = "",
+    ca: Annotated[Path | None, typer.Option(help="With --to: PEM certificates that vouch for it.")] = None,
+    urgency: Annotated[Urgency, typer.Option(help="P0 needs a countersignature, as a real one does.")] = Urgency.P1,
+    wait: Annotated[str, typer.Option(help="How long villages may take: 90s, 5m, 1h.")] = "5m",
+    at: Annotated[str, typer.Option(help="Begin at HH:MM (Beijing) or at an ISO 8601 time with its offset.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Send an exercise to every village below and say who did not answer; exit code 1 if somebody did not."""
+    import ssl
+
+    from gateway import drill as drills
+    from gateway.drill_report import lines, plain
+
+    if (config is None) == (not to) or (to and not token):
+        _fail("drill: give --config FILE, or --to URL with --token")
+    wait_s, clock = seconds(wait), Clock()
+    settings = _load(config) if config else None
+    try:
+        begin = drills.moment(at, clock.at()) if at else None
+        trust = ssl.create_default_context(cafile=ca) if ca else None
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+
+    def target() -> drills.Target:
+        return drills.own_gateway(settings, clock, wait_s + 600) if settings else drills.Target(to, token, trust)
+
+    try:
+        with _blame_caller():
+            found = asyncio.run(drills.main(target, urgency, wait_s, begin, typer.echo))
+    except drills.DrillError as error:
+        _fail(str(error))
+    for line in lines(found):
+        typer.echo(line)
+    if as_json:
+        typer.echo(json.dumps(plain(found), ensure_ascii=False))
+    if not found.complete:
+        raise typer.Exit(1)
 
 
 @cap_app.command("check")

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+from gateway.__main__ import app, seconds
 from gateway.embedded import find_binary
 from signaling.records import Role
 from tests.support.node import Node, running
@@ -127,3 +129,19 @@ def test_the_unit_starts_what_exists_and_stops_in_time() -> None:
     assert int(service["TimeoutStopSec"]) >= 10
     assert service["NoNewPrivileges"] == "yes"
     assert int(service["LimitNOFILE"]) >= 4096
+
+
+def test_the_drills_timer_starts_a_command_that_exists() -> None:
+    units = {}
+    for name in ("wuji-drill.service", "wuji-drill.timer"):
+        units[name] = configparser.ConfigParser(strict=False, interpolation=None)
+        units[name].optionxform = str  # type: ignore[assignment,method-assign]
+        units[name].read(DEPLOY / name)
+    assert units["wuji-drill.timer"]["Timer"]["Unit"] == "wuji-drill.service"
+    service = units["wuji-drill.service"]["Service"]
+    arguments = service["ExecStart"].split()[1:]
+    assert arguments[0] == "drill"
+    known = {option for parameter in get_command(app).commands["drill"].params for option in parameter.opts}  # type: ignore[attr-defined]
+    assert {argument for argument in arguments if argument.startswith("--")} <= known
+    wait_s = seconds(arguments[arguments.index("--wait") + 1])
+    assert seconds(service["TimeoutStartSec"].replace("min", "m")) > wait_s

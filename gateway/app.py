@@ -22,13 +22,13 @@ from media.peer import Peers
 from signaling import division
 from signaling.division import Tree
 from signaling.ids import NodeCode, Sha256
-from signaling.records import Urgency
+from signaling.records import Actor, Role, Urgency
 from signaling.routing import Router
 
 from . import adapters, api, contacts, http, telemetry, templates, units
 from .adapters import Adapters
 from .addresses import reachable
-from .alarms import Alarms
+from .alarms import AlarmRequest, Alarms
 from .audit import Audit
 from .auth import Auth
 from .blobs import Blobs
@@ -57,6 +57,8 @@ from .presence import Presence
 from .redial import Redial
 from .refusals import Refusals
 from .releases import Releases
+from .reserve import Reserve
+from .space import Space
 from .timers import Timers
 from .transfers import Transfers
 
@@ -114,6 +116,7 @@ class Node:
     alarms: Alarms
     conferences: Conferences
     presence: Presence
+    space: Space
     transfers: Transfers
     timers: Timers
     redial: Redial
@@ -139,8 +142,9 @@ class Node:
         uplink = _uplink(config, tree)
         config.node.data_dir.mkdir(parents=True, exist_ok=True)
         auth = Auth(config, clock)
+        reserve = _reserve(config)
         try:
-            journal = Journal.open(config.node.data_dir / "journal.sqlite", code, clock)
+            journal = Journal.open(config.node.data_dir / "journal.sqlite", code, clock, reserve)
         except JournalError as error:
             raise ConfigError((str(error),)) from None
         router = Router(code, tree)
@@ -150,7 +154,10 @@ class Node:
             engine, reachable(config), port=config.media.advertise_port, max_peers=config.media.max_transports
         )
         refusals = Refusals(code, journal, clock, telemetry.default)
-        blobs = Blobs(config.node.data_dir / "blobs")
+        space = Space(
+            config.node.data_dir, reserve, telemetry.default, lambda left: _tell_short(alarms, code, clock, left)
+        )
+        blobs = Blobs(config.node.data_dir / "blobs", admits=space.admits)
         bus = Bus(code, config.bus.url, config.node.data_dir, telemetry.default)
         outbox = Outbox(journal, bus)
         directives = Directives(
@@ -227,6 +234,7 @@ class Node:
             alarms=alarms,
             conferences=conferences,
             presence=presence,
+            space=space,
             transfers=transfers,
             timers=timers,
             redial=redial,
@@ -264,6 +272,7 @@ class Node:
                         ("qualities", self.conferences.qualities.run()),
                         ("loads", self.loads.run()),
                         ("presence", self.presence.run()),
+                        ("space", self.space.run()),
                         ("transfers", self.transfers.run()),
                         ("links", self.links.run()),
                     )
@@ -302,6 +311,7 @@ class Node:
         checks = {
             "journal": "a write has failed" if self.journal.failed else "",
             "bus": "" if self.bus.up else "Redis does not answer",
+            "disk": self.space.problem,
         }
         if self.links.uplink_up is not None:
             checks["uplink"] = "" if self.links.uplink_up else "the parent is not linked"
@@ -331,11 +341,26 @@ class Node:
         self.auth.close()
         if not self.journal.failed:
             await self.journal.close()
+        self.space.close()
 
 
 def _note(router: Router, rows: Sequence[Row]) -> None:
     for row in rows:
         router.note(row.record)
+
+
+def _reserve(config: Config) -> Reserve:
+    try:
+        return Reserve(config.node.data_dir / "reserve", config.node.reserve_bytes)
+    except OSError as error:
+        raise ConfigError((f"node.reserve_bytes: {config.node.data_dir}: {error}",)) from None
+
+
+async def _tell_short(alarms: Alarms, code: NodeCode, clock: Clock, left: int) -> None:
+    """Raise an alarm that goes up to the root: this node's disk is full."""
+    text = f"网关磁盘将满，剩余 {left // 1024} KB；图片已停存，指令和告警继续保存。"
+    who = Actor("网关", Role.DEVICE, code)
+    await alarms.raise_alarm(who, AlarmRequest(kind="disk-full", text=text, event=f"disk:{clock.at()}"))
 
 
 def _may_have(alarms: Alarms, router: Router, sha256: Sha256, peer: NodeCode) -> bool:

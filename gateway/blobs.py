@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.reserve import FULL
 from signaling.attachment import is_sha256
 from signaling.errors import Refused
 from signaling.ids import NodeCode, Sha256
@@ -40,10 +41,17 @@ class Blobs:
     Args:
         directory: Made if missing.
         space_bytes: All blobs together; beyond, ``put`` is refused.
+        admits: Whether the disk has room for so many bytes of something that can be done without.
     """
 
-    def __init__(self, directory: Path, space_bytes: int = DEFAULT_SPACE_BYTES) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        space_bytes: int = DEFAULT_SPACE_BYTES,
+        admits: Callable[[int], bool] = lambda _: True,
+    ) -> None:
         self._directory = directory
+        self._admits = admits
         self._space = space_bytes
         self._sizes: dict[Sha256, int] = _scan(directory)
         self._used = sum(self._sizes.values())
@@ -76,16 +84,22 @@ class Blobs:
     def _start(self, sha256: Sha256, data: bytes) -> asyncio.Task[None]:
         if self._used + len(data) > self._space:
             raise Refused("blob-space", f"{self._used} of {self._space} bytes used")
+        if not self._admits(len(data)):
+            raise Refused("blob-space", "the disk is nearly full")
         self._used += len(data)
         writing = self._writing[sha256] = asyncio.create_task(self._keep(sha256, data), name="blob write")
         return writing
 
     async def _keep(self, sha256: Sha256, data: bytes) -> None:
         """Write the file; only then is the blob here."""
+        part = self._part(sha256)
         try:
-            await asyncio.to_thread(self._write, sha256, data, self._part(sha256))
-        except BaseException:
+            await asyncio.to_thread(self._write, sha256, data, part)
+        except BaseException as error:
             self._used -= len(data)
+            part.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise Refused("blob-space", "the disk is full") from error
             raise
         else:
             self._sizes[sha256] = len(data)

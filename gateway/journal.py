@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from typing import NoReturn
 from gateway import logfile
 from gateway.clock import Clock
 from gateway.logfile import Cursor, Entry, JournalError, LogFile, Row, Verification
+from gateway.reserve import Reserve
 from signaling import records
 from signaling.ids import Epoch, NodeCode, Seq
 from signaling.records import AnyRecord
@@ -50,8 +52,9 @@ class _Request:
 class Journal:
     """Make it with ``Journal.open`` on the running loop that will use it; ``close`` writes what was appended."""
 
-    def __init__(self, file: LogFile) -> None:
+    def __init__(self, file: LogFile, reserve: Reserve | None = None) -> None:
         self._file = file
+        self._reserve = reserve
         self._loop = asyncio.get_running_loop()
         self._reader = logfile.connect(file.path)
         self._cursors = {peer: (epoch, seq) for peer, epoch, seq in file.cursors()}
@@ -67,13 +70,13 @@ class Journal:
         self._thread.start()
 
     @classmethod
-    def open(cls, path: Path, node: NodeCode, clock: Clock) -> Journal:
-        """Open or make the journal of ``node``.
+    def open(cls, path: Path, node: NodeCode, clock: Clock, reserve: Reserve | None = None) -> Journal:
+        """Open or make the journal of ``node``; ``reserve`` is given up piece by piece when the disk is full.
 
         Raises:
             JournalError: Another process holds it, it is another node's, or it is damaged.
         """
-        return cls(LogFile(path, node, clock))
+        return cls(LogFile(path, node, clock), reserve)
 
     # ---- writing ---------------------------------------------------------------------------------
 
@@ -168,12 +171,22 @@ class Journal:
         group: list[_Request] = []
         try:
             while group := self._gather():
-                cursors = [request.cursor for request in group if request.cursor is not None]
-                rows = self._file.commit((entry for request in group for entry in request.entries), cursors)
-                self._loop.call_soon_threadsafe(self._committed, rows, group)
+                self._loop.call_soon_threadsafe(self._committed, self._commit(group), group)
         except Exception as error:
             log.exception("journal write failed", extra={"path": str(self._file.path)})
             self._loop.call_soon_threadsafe(self._failed, error, group)
+
+    def _commit(self, group: Sequence[_Request]) -> list[Row]:
+        """Write ``group``, with room from the reserve when there is none else."""
+        cursors = [request.cursor for request in group if request.cursor is not None]
+        while True:
+            try:
+                return self._file.commit((entry for request in group for entry in request.entries), cursors)
+            except sqlite3.OperationalError as error:
+                full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+                if self._reserve is None or not full or not self._reserve.release():
+                    raise
+                log.error("disk full; written from the reserve", extra={"reserve": self._reserve.held})
 
     def _gather(self) -> list[_Request]:
         """Return the requests waiting now, at least one; none when it is time to close."""

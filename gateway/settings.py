@@ -36,6 +36,15 @@ class NodeSection(Section):
             "honours fsync."
         ),
     )
+    reserve_bytes: int = Field(
+        default=16_777_216,
+        ge=0,
+        le=17_179_869_184,
+        description=(
+            "Bytes kept in data_dir for directives, alarms and audit when the disk is full; 16 MiB is some 5000 "
+            "directives. While less than as much again is free, no pictures are kept."
+        ),
+    )
 
 
 class DirectivesSection(Section):

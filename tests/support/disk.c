@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define REAL(name) ((__typeof__(&name))real(#name))
@@ -207,3 +208,18 @@ int unlink(const char *path) {
   }
   return done;
 }
+
+/* Of the directory itself: what is left of the room we were given, in blocks of one byte. */
+#define ROOM(name)                                              \
+  int name(const char *path, struct name *found) {              \
+    int done = REAL(name)(path, found);                         \
+    if (done == 0 && room >= 0 && ours(path)) {                 \
+      long long left = room - taken();                          \
+      found->f_frsize = 1;                                      \
+      found->f_blocks = (fsblkcnt64_t)room;                     \
+      found->f_bavail = found->f_bfree = left > 0 ? (fsblkcnt64_t)left : 0; \
+    }                                                           \
+    return done;                                                \
+  }
+ROOM(statvfs)
+ROOM(statvfs64)

@@ -21,10 +21,10 @@ DIVISIONS = Path(__file__).parents[2] / "configs" / "demo" / "divisions.csv"
 
 
 def settings(folder: Path, node: NodeCode = COUNTY, **sections: Mapping[str, Any]) -> Config:
-    """Return settings of ``node`` with keys and data in ``folder``; ``sections`` override."""
+    """Return settings of ``node`` with keys and data in ``folder``; ``sections`` override, ``own`` is [node]."""
     public = pki.make_node_keys(folder / "keys", NODES)
     table: dict[str, dict[str, Any]] = {
-        "node": {"code": node, "data_dir": str(folder / node)},
+        "node": {"code": node, "data_dir": str(folder / node), "reserve_bytes": 0},
         "http": {"port": 0},
         "load": {"lag_ms": 60_000},  # the machine of these tests may be busy with something else
         "tree": {"file": str(DIVISIONS)},
@@ -33,7 +33,8 @@ def settings(folder: Path, node: NodeCode = COUNTY, **sections: Mapping[str, Any
             "public_keys_file": str(public),
         },
     }
-    for name, values in sections.items():
+    for given, values in sections.items():
+        name = "node" if given == "own" else given
         table[name] = {**table.get(name, {}), **values}
     return build(table, "test", folder)
 

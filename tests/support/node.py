@@ -48,13 +48,15 @@ class Answer:
 class Node:
     """A running gateway; its log is in ``log_file``."""
 
-    def __init__(self, folder: Path, config: Config, arguments: list[str]) -> None:
+    def __init__(
+        self, folder: Path, config: Config, arguments: list[str], environment: Mapping[str, str] | None = None
+    ) -> None:
         self.config = config
         self.port = config.http.port
         self.log_file = folder / "node.log"
         self._auth = Auth(config, Clock())
         with self.log_file.open("wb") as log:
-            self.process = subprocess.Popen(arguments, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(arguments, stdout=log, stderr=log, start_new_session=True, env=environment)
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -105,14 +107,21 @@ class Node:
 
 
 @contextlib.contextmanager
-def running(folder: Path, code: NodeCode = COUNTY, *, files: int = 0, **sections: Mapping[str, Any]) -> Iterator[Node]:
+def running(
+    folder: Path,
+    code: NodeCode = COUNTY,
+    *,
+    files: int = 0,
+    environment: Mapping[str, str] | None = None,
+    **sections: Mapping[str, Any],
+) -> Iterator[Node]:
     """Run a gateway of ``code`` without uplink until the block ends; it may open so many ``files``, 0: the usual."""
     table = {name: dict(values) for name, values in sections.items()}
     table["http"] = {"port": free_ports(), **table.get("http", {})}
     config = settings(folder, code, **table)
     file = folder / "node.toml"
-    given = {
-        "node": {"code": code, "data_dir": str(config.node.data_dir)},
+    given: dict[str, dict[str, Any]] = {
+        "node": {"code": code, "data_dir": str(config.node.data_dir), "reserve_bytes": config.node.reserve_bytes},
         "tree": {
             "file": str(config.tree.file),
             "templates_file": str(config.tree.file.with_name("templates.toml")),
@@ -123,11 +132,12 @@ def running(folder: Path, code: NodeCode = COUNTY, *, files: int = 0, **sections
             "public_keys_file": str(config.keys.public_keys_file),
         },
     }
+    table.pop("own", None)
     file.write_text(to_toml({**given, **{n: {**given.get(n, {}), **v} for n, v in table.items()}}), encoding="utf-8")
     line = [sys.executable, "-m", "gateway", "node", "--config", str(file)]
     if files:
         line = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *line]
-    node = Node(folder, config, line)
+    node = Node(folder, config, line, environment)
     try:
         node.wait_ready()
         yield node

@@ -78,7 +78,12 @@ class Interchange:
         header = self._directives.order(directive_id, actor)
         whole = permitted(actor, Action.READ_DIRECTIVE, header.issued.issuer.division, self._tree)
         within = None if whole else actor.division
-        return cap.render(interchange.of_directive(header, self._tree, public=False, within=within))
+        replaced = header.issued.supersedes
+        earlier = None if replaced is None else self._directives.issued(replaced)
+        if earlier is not None and not self._directives.may_read(earlier.directive, actor):
+            earlier = None
+        alert = interchange.of_directive(header, self._tree, public=False, within=within, earlier=earlier)
+        return cap.render(alert)
 
     def alarm(self, alarm_id: AlarmId, actor: Actor) -> bytes:
         """Return the newest message about an alarm.

@@ -32,7 +32,9 @@ from signaling.records import (
     Actor,
     AlarmAdvanced,
     AlarmState,
+    DirectiveIssued,
     DirectiveRecalled,
+    DirectiveSuperseded,
     NoticeAnswered,
     Released,
     Urgency,
@@ -94,7 +96,11 @@ class Releases:
                     self._fall_due(record)
                 case NoticeAnswered() as record:
                     self._answers.setdefault(record.notice, {})[record.adapter] = record.status
-                case DirectiveRecalled(directive=subject) | AlarmAdvanced(alarm=subject):
+                case (
+                    DirectiveRecalled(directive=subject)
+                    | DirectiveSuperseded(directive=subject)
+                    | AlarmAdvanced(alarm=subject)
+                ):
                     for record in self._released.get(subject, ()):
                         self._fall_due(record)
                 case _:
@@ -203,7 +209,9 @@ class Releases:
     def _newest(self, record: Released) -> Going | None:
         header = self._directives.header(DirectiveId(record.subject))
         if header is not None:
-            alert = interchange.of_directive(header, self._tree, public=True, within=record.within)
+            alert = interchange.of_directive(
+                header, self._tree, public=True, within=record.within, earlier=self._told_earlier(record, header)
+            )
             return Going(alert, self._of_directive(alert, header))
         try:
             state = self._alarms.incidents.state(AlarmId(record.subject), record.by)
@@ -216,6 +224,13 @@ class Releases:
             alert, "alarm", record.subject, raised.urgency, raised.kind, (raised.place,), exercise=raised.exercise
         )
         return Going(alert, notice)
+
+    def _told_earlier(self, record: Released, header: Directive) -> DirectiveIssued | None:
+        """Return the directive this one takes the place of, if the same public was told of that."""
+        replaced = header.issued.supersedes
+        if replaced is None or all(one.within != record.within for one in self._released.get(replaced, ())):
+            return None
+        return self._directives.issued(replaced)
 
     def _of_directive(self, alert: Alert, header: Directive) -> Notice:
         issued = header.issued

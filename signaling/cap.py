@@ -31,7 +31,7 @@ from .cap_terms import (
     Status,
     When,
 )
-from .cap_values import instant
+from .cap_values import LANGUAGE, instant
 from .ids import UtcMs
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "Status",
     "When",
     "broken",
+    "is_language",
     "parse",
     "render",
     "time_of",
@@ -199,6 +200,11 @@ def render(alert: Alert) -> bytes:
     if found := broken(data):
         raise CapError(found)
     return data
+
+
+def is_language(tag: str) -> bool:
+    """Return whether ``tag`` can stand for a language."""
+    return bool(tag) and not LANGUAGE.value(tag)[1]
 
 
 def time_of(at: UtcMs) -> str:

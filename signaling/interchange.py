@@ -20,18 +20,20 @@ from .directive import Directive, Header
 from .division import Tree
 from .errors import Refused
 from .ids import NodeCode, UtcMs
-from .records import AlarmState, Mode, ScopeItem, Urgency
+from .records import AlarmState, DirectiveIssued, Mode, ScopeItem, Urgency
 from .vouching import MAX_NAME, MAX_NOTE
 
 GEOCODE = "行政区划代码"
 """What we name a 12-digit division code; read under any name."""
 LISTED = 1_000
-"""Recipients named one by one; beyond that the places of the scope are named."""
+"""Places named one by one in a message, in all its languages together; beyond that those above them are named."""
 NAMED = 8
 ALARM_KM = 0.5
 """How far about an alarm's position its message speaks of, km: positions are those of places."""
 PUBLIC = ".public"
 """At the end of the identifier of what everybody is told: another message than the one for those who command."""
+_OVER = {Header.RECALLED: "已撤回", Header.SUPERSEDED: "已由新指令取代"}
+"""Ends that others must hear of: what they were told no longer holds."""
 RESTRICTION = "应急指挥体系内部 / emergency command only"
 EVENT_PREFIX = "cap:"
 
@@ -81,45 +83,65 @@ def sender_of(node: NodeCode) -> str:
 
 
 def of_directive(
-    header: Directive, tree: Tree, *, public: bool, within: NodeCode | None = None, reason: str = ""
+    header: Directive,
+    tree: Tree,
+    *,
+    public: bool,
+    within: NodeCode | None = None,
+    earlier: DirectiveIssued | None = None,
 ) -> Alert:
     """Return the newest message about a directive.
 
     Args:
         public: For everybody; otherwise restricted to those who command.
         within: Whose part of it this is: only recipients at or below are named, and it is a message of its own.
-        reason: Why it was recalled.
+        earlier: The directive it takes the place of, if those who read this were told of that.
     """
     issued = header.issued
-    part = ("" if within is None else f".{within}") + (PUBLIC if public else "")
-    first = Reference(
-        sender=sender_of(issued.node), identifier=f"{issued.directive}{part}", sent=cap.time_of(issued.at)
-    )
-    recalled = header.state is Header.RECALLED
+    first = _first(issued, within, public=public)
+    said = _OVER.get(header.state)
     recipients = [r for r in issued.recipients if within is None or tree.is_within(r, within)]
+    texts = {"zh-CN": issued.text, **issued.texts} if said is None else {"zh-CN": said}
+    spoken = [language for language in texts if cap.is_language(language)]
+    area = _places(recipients, issued.scope, tree, LISTED // len(spoken))
+    info = tuple(_info(issued, language, texts[language], area, tree, over=said is not None) for language in spoken)
+    kind = MsgType.ALERT if earlier is None else MsgType.UPDATE
+    return _message(
+        first,
+        suffix="" if said is None else f".{header.state}",
+        at=None if said is None else header.ended_at,
+        kind=kind if said is None else MsgType.CANCEL,
+        exercise=issued.exercise,
+        public=public,
+        info=info,
+        about=first if earlier is None or said is not None else _first(earlier, within, public=public),
+    )
+
+
+def _first(issued: DirectiveIssued, within: NodeCode | None, *, public: bool) -> Reference:
+    """Return the name of a directive's first message."""
+    part = ("" if within is None else f".{within}") + (PUBLIC if public else "")
+    identifier = f"{issued.directive}{part}"
+    return Reference(sender=sender_of(issued.node), identifier=identifier, sent=cap.time_of(issued.at))
+
+
+def _info(issued: DirectiveIssued, language: str, words: str, area: Area, tree: Tree, *, over: bool) -> Info:
+    """Return one language's block.  Titles are written in one language only."""
     when, severity = OUT[issued.urgency]
-    info = Info(
-        language="zh-CN",
+    number = (Pair(value_name="文号", value=issued.number),) if issued.number else ()
+    return Info(
+        language=language,
         category=(Category.SAFETY,),
         event=issued.title,
-        urgency=When.PAST if recalled else when,
+        urgency=When.PAST if over else when,
         severity=severity,
         certainty=Certainty.LIKELY,
         expires=cap.time_of(issued.expires_at),
-        sender_name=tree.name(issued.issuer.division),
+        sender_name=issued.capacity or tree.name(issued.issuer.division),
         headline=f"【演练】{issued.title}" if issued.exercise else issued.title,
-        description=f"已撤回：{reason}" if recalled and reason else "已撤回" if recalled else issued.text,
-        parameter=(Pair(value_name="wuji:urgency", value=issued.urgency),),
-        area=(_places(recipients, issued.scope, tree),),
-    )
-    return _message(
-        first,
-        suffix=".recalled" if recalled else "",
-        at=header.ended_at if recalled else None,
-        kind=MsgType.CANCEL if recalled else MsgType.ALERT,
-        exercise=issued.exercise,
-        public=public,
-        info=(info,),
+        description=words,
+        parameter=(Pair(value_name="wuji:urgency", value=issued.urgency), *number),
+        area=(area,),
     )
 
 
@@ -154,6 +176,7 @@ def of_alarm(state: Alarm, tree: Tree, *, public: bool) -> Alert:
     first = Reference(sender=sender_of(raised.node), identifier=identifier, sent=cap.time_of(raised.at))
     return _message(
         first,
+        about=first,
         suffix="" if later is None else f".{later.state}",
         at=None if later is None else later.at,
         kind=kind,
@@ -166,15 +189,15 @@ def of_alarm(state: Alarm, tree: Tree, *, public: bool) -> Alert:
 def _message(
     first: Reference,
     *,
+    about: Reference,
     suffix: str,
     at: UtcMs | None,
     kind: MsgType,
     exercise: bool,
     public: bool,
     info: tuple[Info, ...],
-    also: tuple[Reference, ...] = (),
 ) -> Alert:
-    """Return a message; one that is not an Alert names ``first``, or ``also`` where that is what it is about."""
+    """Return a message of what ``first`` names; one that is not an Alert refers to ``about``."""
     return Alert(
         identifier=f"{first.identifier}{suffix}",
         sender=first.sender,
@@ -184,18 +207,20 @@ def _message(
         scope=Scope.PUBLIC if public else Scope.RESTRICTED,
         restriction=None if public else RESTRICTION,
         note=f"演练 exercise {first.identifier}" if exercise else None,
-        references=() if kind is MsgType.ALERT else also or (first,),
+        references=() if kind is MsgType.ALERT else (about,),
         info=info,
     )
 
 
-def _places(recipients: Sequence[NodeCode], scope: Iterable[ScopeItem], tree: Tree) -> Area:
-    codes = recipients if len(recipients) <= LISTED else [item.node for item in scope]
+def _places(recipients: Sequence[NodeCode], scope: Sequence[ScopeItem], tree: Tree, limit: int) -> Area:
+    """Return the area of ``recipients``: each of them, or the places of the scope, or what is above them all."""
+    meant = list(dict.fromkeys(item.node for item in scope))
+    codes = next((list(some) for some in (recipients, meant) if len(some) <= limit), _common(meant, tree)[-1:])
     named = dict.fromkeys(item.node for item in scope if item.mode is not Mode.SELF) or dict.fromkeys(codes)
     names = [tree.name(code) for code in list(named)[:NAMED]]
     return Area(
         area_desc="、".join(names) + ("等" if len(named) > NAMED else ""),
-        geocode=tuple(Pair(value_name=GEOCODE, value=code) for code in dict.fromkeys(codes)),
+        geocode=tuple(Pair(value_name=GEOCODE, value=code) for code in codes),
     )
 
 
@@ -307,9 +332,14 @@ def _text(alert: Alert, info: Info | None) -> str:
 def _place(areas: Iterable[Area], tree: Tree, within: NodeCode) -> NodeCode:
     """Return the lowest place that has all places the message names at or below ``within``, or ``within``."""
     codes = {_division(pair.value.strip(), tree) for area in areas for pair in area.geocode}
-    paths = [tree.path_up(code)[::-1] for code in codes if code is not None and tree.is_within(code, within)]
-    common = [steps[0] for steps in zip(*paths, strict=False) if len(set(steps)) == 1]
-    return common[-1] if common and tree.is_within(common[-1], within) else within
+    common = _common([code for code in codes if code is not None and tree.is_within(code, within)], tree)
+    return common[-1] if common else within
+
+
+def _common(codes: Iterable[NodeCode], tree: Tree) -> list[NodeCode]:
+    """Return the places that have all of ``codes`` at or below them, the uppermost first."""
+    paths = [tree.path_up(code)[::-1] for code in codes]
+    return [steps[0] for steps in zip(*paths, strict=False) if len(set(steps)) == 1]
 
 
 def _division(value: str, tree: Tree) -> NodeCode | None:

@@ -72,6 +72,19 @@ async def test_a_directive_goes_out_and_its_recall_cancels_that_message(tmp_path
 
 
 @on_loop
+async def test_what_takes_a_directives_place_updates_its_message(tmp_path: Path) -> None:
+    county = Node(COUNTY, tmp_path)
+    old, _ = await county.directives.issue(commander(), order())
+    first = cap.parse(county.interchange.directive(old.directive, commander()))
+    new, _ = await county.directives.issue(commander(), order(click_id="d", supersedes=old.directive))
+    update = cap.parse(county.interchange.directive(new.directive, commander()))
+    assert (update.msg_type, update.references) == (MsgType.UPDATE, (first.reference,))
+    cancelled = cap.parse(county.interchange.directive(old.directive, commander()))
+    assert (cancelled.msg_type, cancelled.references) == (MsgType.CANCEL, (first.reference,))
+    await county.close()
+
+
+@on_loop
 async def test_each_reads_the_part_that_is_theirs(tmp_path: Path) -> None:
     county, township = Node(COUNTY, tmp_path), Node(TOWNSHIP, tmp_path)
     scope = (ScopeItem(VILLAGE), ScopeItem(SIBLING))

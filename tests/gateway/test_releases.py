@@ -173,6 +173,23 @@ async def test_what_was_released_and_is_recalled_is_cancelled(tmp_path: Path) ->
 
 
 @on_loop
+async def test_what_takes_its_place_leaves_only_when_released_and_names_it_then(tmp_path: Path) -> None:
+    async with office(tmp_path) as county:
+        old = await issue(county.node)
+        await county.releases.directive(old, commander())
+        new = await issue(county.node, click_id="d", supersedes=old)
+        await county.releases.send()
+        assert county.message(f"{old}.public.superseded").msg_type is MsgType.CANCEL
+        assert not any(new in name for name in county.files())
+        await county.releases.directive(new, commander())
+        update = county.message(f"{new}.public")
+        assert (update.msg_type, update.references) == (
+            MsgType.UPDATE,
+            (county.message(f"{old}.public").reference,),
+        )
+
+
+@on_loop
 async def test_a_recall_while_the_node_was_ending_goes_out_when_it_is_back(tmp_path: Path) -> None:
     async with office(tmp_path) as county:
         directive = await issue(county.node)

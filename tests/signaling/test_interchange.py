@@ -112,6 +112,33 @@ def test_a_recalled_directive_is_a_cancellation_that_names_the_first_message() -
     assert cap.parse(cap.render(alert)) == alert
 
 
+def test_a_superseded_directive_is_cancelled_and_its_successor_updates_it() -> None:
+    old, new = issued(), issued(directive=DirectiveId("d-2"), at=LATER, supersedes=DirectiveId("d-1"))
+    first = interchange.of_directive(Directive(old), TREE, public=False)
+    over = replace(Directive(old), state=Header.SUPERSEDED, ended_at=LATER)
+    cancelled = interchange.of_directive(over, TREE, public=False)
+    update = interchange.of_directive(Directive(new), TREE, public=False, earlier=old)
+    assert (cancelled.msg_type, cancelled.identifier) == (MsgType.CANCEL, "d-1.superseded")
+    assert (update.msg_type, update.identifier) == (MsgType.UPDATE, "d-2")
+    assert cancelled.references == update.references == (first.reference,)
+    alone = interchange.of_directive(Directive(new), TREE, public=False)
+    assert (alone.msg_type, alone.references) == (MsgType.ALERT, ())
+
+
+def test_each_language_of_a_directive_is_a_block_of_its_own() -> None:
+    texts = {"en": "Move people to high ground", "bo": "བོད་ཡིག", "not a language": "x"}
+    numbered = issued(texts=texts, number="衡山应急令〔2026〕0001号", capacity="衡山县防汛抗旱指挥部")
+    alert = interchange.of_directive(Directive(numbered), TREE, public=True)
+    assert cap.parse(cap.render(alert)) == alert
+    assert [(info.language, info.description) for info in alert.info] == [
+        ("zh-CN", "立即转移低洼处群众"),
+        ("en", "Move people to high ground"),
+        ("bo", "བོད་ཡིག"),
+    ]
+    assert {info.sender_name for info in alert.info} == {"衡山县防汛抗旱指挥部"}
+    assert Pair(value_name="文号", value="衡山应急令〔2026〕0001号") in alert.info[0].parameter
+
+
 def test_an_exercise_is_one_in_every_message() -> None:
     drill = Directive(issued(exercise=True))
     alerts = [
@@ -134,10 +161,21 @@ def test_a_part_of_a_directive_names_no_place_outside_it_and_is_a_message_of_its
     assert part.identifier == f"d-1.{VILLAGE}" != whole.identifier
 
 
-def test_a_directive_to_more_places_than_fit_names_those_of_its_scope() -> None:
+def test_a_directive_to_more_places_than_fit_names_those_above_them() -> None:
     scope = (ScopeItem(PROVINCE, Mode.SUBTREE),)
     many = issued(scope=scope, recipients=tuple(NodeCode(f"{n:012d}") for n in range(1_001)))
     assert codes(interchange.of_directive(Directive(many), TREE, public=False)) == [PROVINCE]
+    villages = tuple(code for code in TREE.subtree(COUNTY) if TREE.tier(code) == 5)
+    each = tuple(ScopeItem(code) for code in villages)
+    assert codes(interchange.of_directive(Directive(issued(scope=each, recipients=villages)), TREE, public=False)) == [
+        *villages
+    ]
+    spoken = {f"x-{n}": "&" * 4_000 for n in range(7)}
+    told = interchange.of_directive(
+        Directive(issued(scope=each, recipients=villages, texts=spoken)), TREE, public=False
+    )
+    assert codes(told) == [COUNTY]
+    assert cap.parse(cap.render(told)) == told
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,35 @@ def node(config: ConfigFile) -> None:
 
 
 @app.command()
+def auditor(
+    config: ConfigFile,
+    once: Annotated[bool, typer.Option("--once", help="Look once and say what is wrong, instead of watching.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Recompute a node's timers from its journal; exit code 1 when something is wrong at the end."""
+    settings = _load(config)
+    from gateway import auditor as audits
+
+    try:
+        if not once:
+            from gateway.telemetry import start_logging
+
+            start_logging(settings.log.level, settings.log.format)
+            raise typer.Exit(0 if asyncio.run(audits.run(settings, Clock())) else 1)
+        looking = audits.make(settings, Clock())
+        report = looking.look()
+    except (OSError, ValueError) as error:
+        _fail(f"{settings.tree.file}: {error}")
+    looking.close()
+    findings = [finding._asdict() for finding in (*report.faults, *report.missed)]
+    lines = [report.unreadable] if report.unreadable else [" ".join(map(str, row.values())) for row in findings]
+    summary = {"ok": report.clean, "seq": report.seq, "counts": report.counts, "findings": findings}
+    _result(summary, "\n".join(lines) or f"{report.seq} rows, all timers as they should be", as_json)
+    if not report.clean:
+        raise typer.Exit(1)
+
+
+@app.command()
 def demo(
     directory: Annotated[Path, typer.Option("--dir", help="Where keys, journals and logs go.")] = Path(".demo"),
     base_port: Annotated[

@@ -45,6 +45,7 @@ from .ending import end_all, end_process_within
 from .escalations import Escalations
 from .filedrop import FileDrop
 from .gauges import Gauges
+from .heartbeat import AuditorWatch
 from .interchange import Interchange
 from .issuing import Rules
 from .journal import Journal, JournalError, Row
@@ -120,6 +121,7 @@ class Node:
     transfers: Transfers
     timers: Timers
     redial: Redial
+    auditor: AuditorWatch | None
     outbound: Outbound
     dispatch: Dispatch
     links: Links
@@ -203,6 +205,9 @@ class Node:
         )
         links = Links(code, tree, journal, router, auth, dispatch, refusals, clock, uplink)
         outbox.on_record(dispatch.on_record)
+        watch = _auditor(config, clock)
+        if watch is not None:
+            dispatch.watch(watch)
         blobs.on_blob(dispatch.on_blob)
         gauges = Gauges(engine, journal, dispatch.sessions, links, conferences, loads)
         telemetry.on_scrape(gauges.read)
@@ -238,6 +243,7 @@ class Node:
             transfers=transfers,
             timers=timers,
             redial=redial,
+            auditor=watch,
             outbound=outbound,
             dispatch=dispatch,
             links=links,
@@ -277,6 +283,8 @@ class Node:
                         ("links", self.links.run()),
                     )
                 ]
+                if self.auditor is not None:
+                    running.append(tasks.create_task(self.auditor.run(), name="auditor"))
                 if started is not None:
                     started.set_result(self)
                 await self.stop.wait()
@@ -315,6 +323,8 @@ class Node:
         }
         if self.links.uplink_up is not None:
             checks["uplink"] = "" if self.links.uplink_up else "the parent is not linked"
+        if self.auditor is not None:
+            checks["auditor"] = self.auditor.complaint
         return checks
 
     async def _goodbye(self) -> None:
@@ -378,6 +388,12 @@ def _tree(config: Config) -> Tree:
     if config.node.code not in tree:
         raise ConfigError((f"{config.tree.file}: no division {config.node.code}, which is node.code",))
     return tree
+
+
+def _auditor(config: Config, clock: Clock) -> AuditorWatch | None:
+    if not config.auditor.watched:
+        return None
+    return AuditorWatch(config.node.data_dir, clock, config.auditor.silent_s, telemetry.default)
 
 
 def _contacts(config: Config) -> contacts.Contacts:

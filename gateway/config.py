@@ -54,6 +54,7 @@ class Config(BaseSettings):
     auth: settings.AuthSection = Field(default_factory=settings.AuthSection)
     bus: settings.BusSection = Field(default_factory=settings.BusSection)
     adapters: settings.AdaptersSection = Field(default_factory=settings.AdaptersSection)
+    auditor: settings.AuditorSection = Field(default_factory=settings.AuditorSection)
     log: settings.LogSection = Field(default_factory=settings.LogSection)
     demo: settings.DemoSection = Field(default_factory=settings.DemoSection)
 

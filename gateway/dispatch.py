@@ -45,6 +45,7 @@ from signaling.messages import (
     Restart,
     Restarted,
     Ring,
+    Silence,
     Sizes,
     Speaking,
     Watch,
@@ -95,6 +96,7 @@ from .clock import Clock
 from .conferences import Conferences
 from .directives import Directives
 from .escalations import Escalations, identity
+from .heartbeat import AuditorWatch
 from .journal import Row
 from .links import Port
 from .pace import Pace
@@ -184,6 +186,7 @@ class Dispatch:
         self._refusals = refusals
         self._directives = directives
         self._escalations = escalations
+        self._watched: AuditorWatch | None = None
         self._alarms = alarms
         self._circulars = circulars
         self._conferences = conferences
@@ -207,6 +210,17 @@ class Dispatch:
         conferences.on_view = self._conference_changed
         conferences.on_speaker = self._speaker_changed
         presence.on_change = self._place_changed
+
+    def watch(self, watched: AuditorWatch) -> None:
+        """Tell consoles when the auditor falls silent, and when it is heard again."""
+        self._watched = watched
+
+        def changed() -> None:
+            for visitor in self.sessions:
+                if visitor.who.role is not Role.TERMINAL:
+                    visitor.say(Silence(of="auditor", seconds=round(watched.silent_s)), ("silence", "auditor"))
+
+        watched.on_change = changed
 
     # ---- links ----------------------------------------------------------------------------------
 
@@ -291,6 +305,8 @@ class Dispatch:
             for listed in self._directives.list(who, LISTED):
                 yield self._directives.view(listed.directive, who)
             yield from self._escalations.list(who, LISTED)
+            if self._watched is not None and self._watched.silent_s:
+                yield Silence(of="auditor", seconds=round(self._watched.silent_s))
             yield from self._directives.drafts(who)
         yield from self._alarms.incidents.list(who, LISTED)
         yield from self._circulars.list(who, LISTED)

@@ -360,6 +360,17 @@ class AdaptersSection(Section):
     )
 
 
+class AuditorSection(Section):
+    """`wuji auditor`: a process of its own that recomputes every timer, and watches this gateway as it is watched."""
+
+    watched: bool = Field(
+        default=False, description="This gateway has an auditor beside it: /readyz and consoles say when it is silent."
+    )
+    silent_s: float = Field(default=10.0, ge=2, le=3600, description="Seconds without a heartbeat until it is said.")
+    grace_s: float = Field(default=5.0, ge=0.5, le=600, description="Seconds a timer may be late until it is missed.")
+    notify: bool = Field(default=False, description="The auditor's alarms also go to adapters.webhook_url.")
+
+
 class LogSection(Section):
     """What is written to standard error."""
 

@@ -69,7 +69,7 @@ class _Running:
 
     issued: DirectiveIssued
     dues: tuple[UtcMs, ...]
-    """Instants that are yet to come, ascending."""
+    """Instants that are yet to come, ascending; the expiry, which is the last, until it is said."""
     done: UtcMs
     """Everything due up to here has fired or means nothing any more."""
     frame: float = 0.0
@@ -209,7 +209,7 @@ class Timers:
                     running = self._running.get(DirectiveId(fired.subject))
                     if running is not None and fired.due > running.done:
                         running.done = fired.due
-                        running.dues = tuple(due for due in running.dues if due > fired.due)
+                        running.dues = _after(running.dues, fired.due)
                 case _:
                     pass
 
@@ -234,3 +234,8 @@ class Timers:
 
     def _wall_ahead(self) -> float:
         return self._clock.at() - self._clock.now() * 1_000
+
+
+def _after(dues: tuple[UtcMs, ...], done: UtcMs) -> tuple[UtcMs, ...]:
+    """Return the instants left when everything up to ``done`` has fired: that it expired may still be unsaid."""
+    return (*(due for due in dues[:-1] if due > done), dues[-1])

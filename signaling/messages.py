@@ -464,6 +464,13 @@ class CircularView(Message, frozen=True, tag="circular", kw_only=True):
     answers: tuple[CircularAnswer, ...] = ()
 
 
+class Silence(Message, frozen=True, tag="silence", kw_only=True):
+    """To a console: what should keep watch (``of``: auditor) has said nothing for so long; 0: it is heard again."""
+
+    of: str
+    seconds: int
+
+
 class NodeView(Message, frozen=True, tag="node", kw_only=True):
     """A place of this node's subtree came or went (a gateway link or a terminal session)."""
 
@@ -524,6 +531,7 @@ GatewayMessage = (
     | DeliveryChanged
     | Ring
     | EscalationView
+    | Silence
     | AlarmView
     | CircularView
     | NodeView

@@ -145,3 +145,13 @@ def test_the_drills_timer_starts_a_command_that_exists() -> None:
     assert {argument for argument in arguments if argument.startswith("--")} <= known
     wait_s = seconds(arguments[arguments.index("--wait") + 1])
     assert seconds(service["TimeoutStartSec"].replace("min", "m")) > wait_s
+
+
+def test_the_auditors_unit_starts_what_exists_beside_the_gateway() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(DEPLOY / "wuji-auditor.service")
+    assert unit["Service"]["ExecStart"].split()[1:] == ["auditor", "--config", "/etc/wuji/node.toml"]
+    assert unit["Service"]["Restart"] == "always"
+    assert unit["Service"]["NoNewPrivileges"] == "yes"
+    assert unit["Unit"]["After"] == "wuji.service"

@@ -12,6 +12,7 @@ from gateway.contacts import Contact, Contacts
 from gateway.journal import Row
 from gateway.outbound import CallFailed
 from gateway.redial import STALE_MS, Redial
+from signaling import clocks
 from signaling.directive import SIGN_LIMIT_MS
 from signaling.errors import Refused
 from signaling.ids import NodeCode
@@ -30,7 +31,18 @@ from signaling.records import (
 from tests.gateway.test_directives import request
 from tests.support.loop import eventually, on_loop
 from tests.support.nodes import Node, until_quiet
-from tests.support.places import CITY, COUNTY, OTHER_VILLAGE, SIBLING, TOWNSHIP, VILLAGE, auditor, commander, terminal
+from tests.support.places import (
+    CITY,
+    COUNTY,
+    OTHER_VILLAGE,
+    SIBLING,
+    TOWNSHIP,
+    TREE,
+    VILLAGE,
+    auditor,
+    commander,
+    terminal,
+)
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -132,6 +144,21 @@ async def test_what_fell_due_while_the_node_was_away_fires_once_in_order_and_wit
         county = await county.restart()
         await county.timers.fire()
     assert county.journal.head == before
+    await county.close()
+
+
+@on_loop
+async def test_a_power_cut_between_the_limit_and_the_expiry_at_one_instant_loses_neither(tmp_path: Path) -> None:
+    """Found by the proof: the limit of a directive that expires first falls due together with its expiry."""
+    county = Node(COUNTY, tmp_path)
+    order = await issue(county, VILLAGE, urgency=Urgency.P3, expires_ms=MINUTE)
+    at = order.expires_at
+    timers = clocks.due(order, order.recipients, COUNTY, TREE, order.at, at)
+    await county.journal.append(*clocks.fire(order, timers, COUNTY, at))
+    county.clock.advance(MINUTE)
+    county = await county.restart()
+    await county.timers.fire()
+    assert (kinds(county), len(of(county, DirectiveExpired))) == (["escalate", "limit", "redial"], 1)
     await county.close()
 
 

@@ -6,6 +6,7 @@ export const en: Readonly<Record<TextKey, string>> = {
   "app.language": "中文",
   "app.sign_out": "Sign out",
   "app.exercise": "Exercise",
+  "app.auditor_silent": "The auditor of the clocks is silent: check wuji auditor",
 
   "signin.name": "Name",
   "signin.password": "Password",

@@ -62,6 +62,8 @@ export interface State {
   readonly circulars: ReadonlyMap<string, CircularView>
   /** 未叫醒名单 by id. */
   readonly escalations: ReadonlyMap<string, EscalationView>
+  /** What should keep watch over the gateway and is not heard: name to seconds. */
+  readonly silent: ReadonlyMap<string, number>
   readonly seat: Seat | null
   /** How well our connection of the meeting works, and those it shows; null until the gateway has said. */
   readonly quality: Quality | null
@@ -76,6 +78,7 @@ export const EMPTY: State = {
   alarms: new Map(),
   circulars: new Map(),
   escalations: new Map(),
+  silent: new Map(),
   seat: null,
   quality: null,
 }
@@ -91,7 +94,7 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
   switch (message.type) {
     case "welcome":
       return {
-        ...state, welcome: message, conferences: new Map(), drafts: new Map(), quality: null, seat: resumed(state.seat, message.participant),
+        ...state, welcome: message, silent: new Map(), conferences: new Map(), drafts: new Map(), quality: null, seat: resumed(state.seat, message.participant),
       }
     case "joined":
       return { ...state, seat: { conference: message.conference, self: message.participant, slots: message.slots }, quality: null }
@@ -115,6 +118,8 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
       return withDelivery(state, message.directive, message.recipient)
     case "escalation":
       return { ...state, escalations: withEscalation(state.escalations, message) }
+    case "silence":
+      return { ...state, silent: withSilence(state.silent, message.of, message.seconds) }
     case "alarm":
       return { ...state, alarms: withAlarm(state.alarms, message) }
     case "alarms":
@@ -200,6 +205,13 @@ function withAlarm(alarms: ReadonlyMap<string, AlarmView>, view: AlarmView): Rea
   if (view.card === view.alarm) merged.set(view.alarm, view)
   else if (!merged.delete(view.alarm)) return alarms
   return newest(merged, MAX_ALARMS, (one) => one.newest_at)
+}
+
+function withSilence(silent: ReadonlyMap<string, number>, of: string, seconds: number): ReadonlyMap<string, number> {
+  const merged = new Map(silent)
+  if (seconds > 0) merged.set(of, seconds)
+  else merged.delete(of)
+  return merged
 }
 
 function withEscalation(

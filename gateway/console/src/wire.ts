@@ -368,6 +368,13 @@ export interface EscalationView {
   note: string
 }
 
+/** To a console: what should keep watch (``of``: auditor) has said nothing for so long; 0: it is heard again. */
+export interface Silence {
+  type: "silence"
+  of: string
+  seconds: number
+}
+
 export type AlarmState = "triggered" | "false" | "merged" | "confirmed" | "dispatched" | "on_site" | "handled" | "closed"
 
 /** One of the 1-3-5 clocks: ``response`` within 1 minute, ``on_site`` within 3, ``handled`` within 5. */
@@ -496,6 +503,7 @@ export type GatewayMessage =
   | DeliveryChanged
   | Ring
   | EscalationView
+  | Silence
   | AlarmView
   | CircularView
   | NodeView

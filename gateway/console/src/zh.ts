@@ -4,6 +4,7 @@ export const zh = {
   "app.language": "English",
   "app.sign_out": "退出",
   "app.exercise": "演练",
+  "app.auditor_silent": "计时审计进程没有响应：请检查 wuji auditor",
 
   "signin.name": "姓名",
   "signin.password": "口令",

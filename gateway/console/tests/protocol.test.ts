@@ -211,3 +211,10 @@ describe("a card of many alarms", () => {
     expect(clockState({ ...clock, met_at: 101 }, 101)).toBe("missed")
   })
 })
+
+test("whoever should keep watch and is silent is named until it is heard again", () => {
+  const silent = fold([{ type: "silence", of: "auditor", seconds: 12 }])
+  expect([...silent.silent.keys()]).toEqual(["auditor"])
+  expect(fold([{ type: "silence", of: "auditor", seconds: 0 }], silent).silent.size).toBe(0)
+  expect(fold([welcome()], silent).silent.size).toBe(0)
+})

@@ -22,6 +22,7 @@ from gateway.telemetry import Telemetry
 from gateway.tentative import Tentative
 from signaling import admission, alarm, alarm_words
 from signaling.alarm import Alarm, AlarmRecord
+from signaling.directive import SIGN_LIMIT_MS
 from signaling.division import Tree
 from signaling.effects import Deny, Repeat
 from signaling.errors import Refused
@@ -35,6 +36,8 @@ from signaling.records import (
     AlarmPictured,
     AlarmRaised,
     AlarmState,
+    CallAnswered,
+    CallRaised,
     Unit,
     UnitReported,
     UnitState,
@@ -70,7 +73,7 @@ class AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     event: str = ""
 
 
-Asked = AlarmAdvanced | AlarmGrouped | AlarmDispatched | UnitReported
+Asked = AlarmAdvanced | AlarmGrouped | AlarmDispatched | UnitReported | CallRaised | CallAnswered
 """What people say of an alarm after it was raised."""
 
 Event = tuple[str, NodeCode, str, str]
@@ -267,8 +270,54 @@ class Alarms(admission.Facts):
         )
         await self._ask(actor, record, known)
 
+    async def call(self, actor: Actor, alarm_id: AlarmId, to: NodeCode, department: str, note: str) -> str:
+        """Call a department above about a card (吹哨); return the call's id.  It has the urgency's time to answer.
+
+        Raises:
+            Refused: ``unknown-alarm``, ``unknown-node``, ``not-permitted``, ``not-above``, ``too-many-calls``,
+                ``bad-text``.
+        """
+        known, at = self._known(self.incidents.target(alarm_id)), self._clock.at()
+        self._tree.get(to)
+        record = CallRaised(
+            node=self._node,
+            at=at,
+            alarm=known.raised.alarm,
+            place=known.raised.place,
+            call=self._clock.new_id("w"),
+            to=to,
+            department=department,
+            by=actor,
+            deadline=UtcMs(at + SIGN_LIMIT_MS[self.incidents.urgency(alarm_id) or known.raised.urgency]),
+            note=note,
+        )
+        await self._ask(actor, record, known)
+        return record.call
+
+    async def answer(self, actor: Actor, call: str, note: str) -> None:
+        """Say what the department that was called does.  A second answer changes nothing.
+
+        Raises:
+            Refused: ``unknown-call``, ``not-permitted``, ``bad-text``.
+        """
+        called = self.incidents.called(call)
+        if called is None:
+            raise Refused("unknown-call", f"no call {call[:64]!r} here")
+        record = CallAnswered(
+            node=self._node,
+            at=self._clock.at(),
+            alarm=called.alarm,
+            place=called.place,
+            call=call,
+            to=called.to,
+            by=actor,
+            note=note,
+        )
+        await self._ask(actor, record, self._known(called.alarm))
+
     async def _ask(self, actor: Actor, record: Asked, known: Alarm) -> None:
-        action = Action.REPORT_ALARM if isinstance(record, UnitReported) else Action.ADVANCE_ALARM
+        reported = isinstance(record, UnitReported | CallRaised | CallAnswered)
+        action = Action.REPORT_ALARM if reported else Action.ADVANCE_ALARM
         try:
             self._check(record, known)
             durable = self._carry_out(record, alarm.decide(known, record), via=None)
@@ -288,6 +337,10 @@ class Alarms(admission.Facts):
                 alarm_words.check_dispatched(record, self._tree)
             case UnitReported():
                 alarm_words.check_unit_report(record, self._tree)
+            case CallRaised():
+                alarm_words.check_call(record, self._tree)
+            case CallAnswered():
+                alarm_words.check_call_answer(record, self._tree)
 
     # ---- told by a neighbour ---------------------------------------------------------------------
 
@@ -345,7 +398,14 @@ class Alarms(admission.Facts):
                         self._events[(record.by.name, record.by.division, record.source, record.event)] = record
                 case AlarmPictured() as record:
                     self._learn(record, row.via)
-                case AlarmAdvanced() | AlarmGrouped() | AlarmDispatched() | UnitReported() as record:
+                case (
+                    AlarmAdvanced()
+                    | AlarmGrouped()
+                    | AlarmDispatched()
+                    | UnitReported()
+                    | CallRaised()
+                    | CallAnswered() as record
+                ):
                     pass
                 case _:
                     continue

@@ -61,6 +61,8 @@ from signaling.records import (
     AlarmRaised,
     AnyRecord,
     AuditRead,
+    CallAnswered,
+    CallRaised,
     CircularAnswered,
     CircularSent,
     ConferenceConvened,
@@ -148,6 +150,8 @@ RECORDS: Mapping[type, str] = {
     AlarmGrouped: "alarms",
     AlarmDispatched: "alarms",
     UnitReported: "alarms",
+    CallRaised: "alarms",
+    CallAnswered: "alarms",
     ConferenceConvened: "conferences",
     ConferenceEnded: "conferences",
     AuditRead: "audit",
@@ -406,7 +410,14 @@ class Dispatch:
             case CircularSent() | CircularAnswered():
                 self._circular_changed(record.circular)
             case (
-                AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped() | AlarmDispatched() | UnitReported()
+                AlarmRaised()
+                | AlarmPictured()
+                | AlarmAdvanced()
+                | AlarmGrouped()
+                | AlarmDispatched()
+                | UnitReported()
+                | CallRaised()
+                | CallAnswered()
             ):
                 self._alarm_pace.ring()
             case _:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from signaling.ids import NodeCode
 from signaling.messages import Text
 from signaling.records import AlarmState, DirectiveRequest, ScopeItem, UnitState, Urgency
 
@@ -109,6 +110,18 @@ class DispatchForm(Form, frozen=True, kw_only=True):
     assist: Annotated[tuple[Code, ...], msgspec.Meta(max_length=16)] = ()
     within_ms: Annotated[int, msgspec.Meta(ge=10_000, le=86_400_000)] = 180_000
     note: Note = ""
+
+
+class CallForm(Form, frozen=True, kw_only=True):
+    """``to``: a division above the caller's; ``department``: whom there it is for."""
+
+    to: NodeCode
+    department: Annotated[str, msgspec.Meta(max_length=60)] = ""
+    note: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
+
+class CallAnswerForm(Form, frozen=True, kw_only=True):
+    note: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
 class UnitForm(Form, frozen=True, kw_only=True):

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 from signaling import alarm
 from signaling.alarm import Alarm, AlarmRecord
+from signaling.deadlines import Deadline, deadlines
 from signaling.division import Tree
 from signaling.errors import Refused
 from signaling.handling import VERDICTS, Handling, handling
 from signaling.ids import AlarmId, UtcMs
 from signaling.incident import Board, Card
-from signaling.messages import AlarmView, ClockView, DispatchView
+from signaling.messages import AlarmView, CallView, ClockView, DispatchView
 from signaling.permission import Action, permit, permitted
 from signaling.records import (
     Actor,
@@ -23,9 +24,12 @@ from signaling.records import (
     AlarmGrouped,
     AlarmRaised,
     AlarmState,
+    CallAnswered,
+    CallRaised,
     Unit,
     UnitReported,
     UnitState,
+    Urgency,
 )
 from signaling.scorecard import Scorecard, scorecard
 
@@ -39,6 +43,7 @@ class Incidents:
         self._board = Board(tree)
         self._calls: dict[str, list[AlarmId]] = {}
         """Alarms each unit was sent to, in order."""
+        self._called: dict[str, CallRaised] = {}
 
     def fold(self, record: AlarmRecord) -> None:
         """Take in a durable record, in the journal's order."""
@@ -48,6 +53,9 @@ class Incidents:
                 self._board.note(record)
             case AlarmGrouped():
                 self._board.move(record)
+            case CallRaised():
+                self._called[record.call] = record
+                self._board.touch(record.alarm)
             case AlarmDispatched():
                 for unit in (record.lead, *record.assist):
                     self._calls.setdefault(unit.unit, []).append(record.alarm)
@@ -73,6 +81,11 @@ class Incidents:
         """Return the alarm a step with the card of ``alarm_id`` is about; itself while it is on none."""
         card = self._board.card(alarm_id)
         return self._stands(card).target if card is not None else alarm_id
+
+    def urgency(self, alarm_id: AlarmId) -> Urgency | None:
+        """Return the urgency of the card ``alarm_id`` is on, None while it is on none."""
+        card = self._board.card(alarm_id)
+        return card.urgency if card is not None else None
 
     # ---- views -----------------------------------------------------------------------------------
 
@@ -127,6 +140,18 @@ class Incidents:
         stood = ((self._stands(card), card.count) for card in told if self.may_read(card.lead.alarm, actor))
         return scorecard(((stands, count) for stands, count in stood if stands.opened.at >= since), now)
 
+    def overdue(self, actor: Actor, now: UtcMs) -> Sequence[tuple[AlarmId, Deadline]]:
+        """Return what ran out on the open cards ``actor`` is told of, oldest first."""
+        found: list[tuple[AlarmId, Deadline]] = []
+        for card in self._board.cards():
+            stands = self._stands(card)
+            if stands.state in VERDICTS or not self.may_read(card.lead.alarm, actor):
+                continue
+            more = (self._alarms[alarm_id] for alarm_id in self._board.told(card))
+            due = deadlines(card.lead.alarm, stands, more)
+            found += [(card.lead.alarm, one) for one in due if one.due < now]
+        return sorted(found, key=lambda pair: (pair[1], pair[0]))
+
     def card_of(self, alarm_id: AlarmId) -> AlarmView:
         """Return what is shown of a known alarm."""
         card = self._board.card(alarm_id)
@@ -166,6 +191,7 @@ class Incidents:
             newest_at=card.newest.at,
             reopened=stands.reopened,
             dispatches=self._dispatches(card),
+            calls=self._calls_of(card),
             outcome=last.note if last else "",
             outcome_by=last.by if last else None,
             clocks=tuple(ClockView(clock=c.clock, due=c.due, met_at=c.met_at) for c in stands.clocks()),
@@ -196,6 +222,31 @@ class Incidents:
             times={report.state: report.at for report in reports},
             note=last.note if last else sent.note,
         )
+
+    def _calls_of(self, card: Card) -> tuple[CallView, ...]:
+        states = [self._alarms[alarm_id] for alarm_id in self._board.told(card)]
+        answers = {answer.call: answer for state in states for answer in state.answers}
+        calls = sorted((call for state in states for call in state.calls), key=lambda call: (call.at, call.call))
+        return tuple(self._call_view(call, answers.get(call.call)) for call in calls)
+
+    def _call_view(self, call: CallRaised, answer: CallAnswered | None) -> CallView:
+        return CallView(
+            call=call.call,
+            to=call.to,
+            to_name=self._tree.name(call.to),
+            department=call.department,
+            by=call.by,
+            raised_at=call.at,
+            deadline=call.deadline,
+            note=call.note,
+            answered_at=answer.at if answer else None,
+            answered_by=answer.by if answer else None,
+            answer=answer.note if answer else "",
+        )
+
+    def called(self, call: str) -> CallRaised | None:
+        """Return a call about an alarm that is known here."""
+        return self._called.get(call)
 
     def sent(self, alarm_id: AlarmId, unit: str) -> AlarmId:
         """Return the alarm on the card of ``alarm_id`` that ``unit`` was sent to; itself if there is none."""

@@ -64,6 +64,7 @@ _BY_CODE: Mapping[str, int] = {
     "reason-needed": 422,
     "note-needed": 422,
     "unit-elsewhere": 422,
+    "not-above": 422,
     "blob-too-large": 413,
     "blob-space": 503,
     "not-a-recipient": 403,

@@ -14,6 +14,8 @@ from typing import assert_never
 from . import circular, text
 from .alarm_words import (
     check_alarm,
+    check_call,
+    check_call_answer,
     check_dispatched,
     check_grouped,
     check_picture,
@@ -39,6 +41,8 @@ from .records import (
     AlarmRaised,
     AnyRecord,
     AuditRead,
+    CallAnswered,
+    CallRaised,
     CapReceived,
     CircularAnswered,
     CircularSent,
@@ -154,6 +158,10 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
             check_dispatched(record, tree)
         case UnitReported():
             check_unit_report(record, tree)
+        case CallRaised():
+            check_call(record, tree)
+        case CallAnswered():
+            check_call_answer(record, tree)
         case ConferenceConvened():
             check_conference(record, tree)
         case ConferenceEnded():

@@ -22,6 +22,8 @@ from .records import (
     AlarmPictured,
     AlarmRaised,
     AlarmState,
+    CallAnswered,
+    CallRaised,
     UnitReported,
     UnitState,
     encode,
@@ -29,11 +31,20 @@ from .records import (
 
 MAX_TEXT_BYTES = 1_024
 MAX_PICTURES = 8
+MAX_CALLS = 32
 MAX_PICTURE_BYTES = 4 << 20
 MAX_THUMBNAIL_BYTES = 64 << 10
 
-AlarmRecord = AlarmRaised | AlarmPictured | AlarmAdvanced | AlarmGrouped | AlarmDispatched | UnitReported
-
+AlarmRecord = (
+    AlarmRaised
+    | AlarmPictured
+    | AlarmAdvanced
+    | AlarmGrouped
+    | AlarmDispatched
+    | UnitReported
+    | CallRaised
+    | CallAnswered
+)
 TRANSITIONS: Mapping[AlarmState, frozenset[AlarmState]] = {
     AlarmState.TRIGGERED: frozenset({AlarmState.FALSE, AlarmState.MERGED, AlarmState.CONFIRMED}),
     AlarmState.CONFIRMED: frozenset({AlarmState.DISPATCHED}),
@@ -74,6 +85,8 @@ class Alarm:
     pictures: tuple[AlarmPictured, ...] = ()
     dispatches: tuple[AlarmDispatched, ...] = ()
     reports: tuple[UnitReported, ...] = ()
+    calls: tuple[CallRaised, ...] = ()
+    answers: tuple[CallAnswered, ...] = ()
     grouped: AlarmGrouped | None = None
     """The last word of a person about which card it is in."""
 
@@ -107,6 +120,10 @@ def evolve(alarm: Alarm | None, record: AlarmRecord) -> Alarm:
             return _stepped(replace(alarm, dispatches=(*alarm.dispatches, record)), step_of(alarm, record))
         case UnitReported():
             return _stepped(replace(alarm, reports=(*alarm.reports, record)), step_of(alarm, record))
+        case CallRaised():
+            return replace(alarm, calls=(*alarm.calls, record))
+        case CallAnswered():
+            return replace(alarm, answers=(*alarm.answers, record))
         case AlarmGrouped():
             said = alarm.grouped
             return replace(alarm, grouped=record if said is None or _said(record) > _said(said) else said)
@@ -156,6 +173,12 @@ def decide(alarm: Alarm | None, record: AlarmRecord) -> tuple[Effect, ...]:
         return effects if alarm.state in SENDABLE else _not_now(alarm, "units cannot be sent")
     if isinstance(record, UnitReported):
         return _unit_said(alarm, record)
+    if isinstance(record, CallRaised):
+        full = len(alarm.calls) >= MAX_CALLS
+        return (Deny("too-many-calls", f"{record.alarm} has {MAX_CALLS} calls"),) if full else effects
+    if isinstance(record, CallAnswered):
+        called = any(call.call == record.call and call.to == record.to for call in alarm.calls)
+        return effects if called else (Deny("unknown-call", f"{record.to} was not called to {record.alarm}"),)
     if not isinstance(record, AlarmAdvanced):
         return effects
     if record.state in TRANSITIONS[alarm.state]:
@@ -195,6 +218,10 @@ def accept(alarm: Alarm | None, record: AlarmRecord) -> tuple[Effect, ...]:
         return (Append(record),) if alarm.grouped is None or _said(alarm.grouped) != _said(record) else (Repeat(),)
     if isinstance(record, AlarmDispatched):
         return (Repeat(),) if any(_sent(one) == _sent(record) for one in alarm.dispatches) else (Append(record),)
+    if isinstance(record, CallRaised):
+        return (Repeat(),) if any(call.call == record.call for call in alarm.calls) else (Append(record),)
+    if isinstance(record, CallAnswered):
+        return (Repeat(),) if any(one.call == record.call for one in alarm.answers) else (Append(record),)
     if isinstance(record, UnitReported):
         said = any(one.unit == record.unit and one.state is record.state for one in alarm.reports)
         return (Repeat(),) if said else (Append(record),)

@@ -22,6 +22,8 @@ from .records import (
     AlarmPictured,
     AlarmRaised,
     AlarmState,
+    CallAnswered,
+    CallRaised,
     UnitReported,
 )
 from .vouching import MAX_ID, MAX_NAME, MAX_NOTE, identity, vouched
@@ -125,6 +127,35 @@ def check_dispatched(record: AlarmDispatched, tree: Tree) -> None:
         text.line(unit.name, "unit", MAX_NAME)
         if unit.place not in tree.audience(record.place):
             raise Refused("unit-elsewhere", f"{unit.place[:20]} is not told of alarms at {record.place}")
+
+
+def check_call(record: CallRaised, tree: Tree) -> None:
+    """Return if somebody of the alarm's place, or above it, calls a tier above the caller's own.
+
+    Raises:
+        Refused: ``bad-record``, ``bad-text``, ``not-permitted`` or ``not-above``.
+    """
+    identity(record.call)
+    text.line(record.department, "department", MAX_NAME, empty=True)
+    text.body(record.note, "note", MAX_NOTE)
+    vouched(record.by, record.node, tree)
+    permit(record.by, Action.REPORT_ALARM, record.place, tree)
+    if record.to == record.by.division or not tree.is_within(record.by.division, record.to):
+        raise Refused("not-above", f"{record.to[:20]} is not above {record.by.division}")
+    if record.deadline <= record.at:
+        raise Refused("bad-record", "deadline: not after at")
+
+
+def check_call_answer(record: CallAnswered, tree: Tree) -> None:
+    """Return if somebody of the division that was called, or above it, answers.
+
+    Raises:
+        Refused: ``bad-record``, ``bad-text`` or ``not-permitted``.
+    """
+    identity(record.call)
+    text.body(record.note, "note", MAX_NOTE)
+    vouched(record.by, record.node, tree)
+    permit(record.by, Action.REPORT_ALARM, record.to, tree)
 
 
 def check_unit_report(record: UnitReported, tree: Tree) -> None:

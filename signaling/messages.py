@@ -401,6 +401,22 @@ class DispatchView(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class CallView(msgspec.Struct, frozen=True, kw_only=True):
+    """A department above that was called, and what it answered; overdue when ``deadline`` is over and it has not."""
+
+    call: str
+    to: NodeCode
+    to_name: str
+    department: str
+    by: Actor
+    raised_at: UtcMs
+    deadline: UtcMs
+    note: str
+    answered_at: UtcMs | None = None
+    answered_by: Actor | None = None
+    answer: str = ""
+
+
 class AlarmView(Message, frozen=True, tag="alarm", kw_only=True):
     """A card of one alarm or many; sent again whole when anything on it changes.  Pictures are fetched by hash.
 
@@ -432,6 +448,7 @@ class AlarmView(Message, frozen=True, tag="alarm", kw_only=True):
     """How often alarms came after all before were settled."""
     clocks: tuple[ClockView, ...] = ()
     dispatches: tuple[DispatchView, ...] = ()
+    calls: tuple[CallView, ...] = ()
     outcome: str = ""
     """What was done, in the words of who closed it or found it false."""
     outcome_by: Actor | None = None

@@ -397,6 +397,30 @@ class UnitReported(Record, frozen=True, tag="unit_reported", kw_only=True):
     note: str = ""
 
 
+class CallRaised(Record, frozen=True, tag="call_raised", kw_only=True):
+    """A lower tier calls a department above about an alarm (吹哨): it should answer by ``deadline``."""
+
+    alarm: AlarmId
+    place: NodeCode
+    call: str
+    to: NodeCode
+    department: str
+    by: Actor
+    deadline: UtcMs
+    note: str = ""
+
+
+class CallAnswered(Record, frozen=True, tag="call_answered", kw_only=True):
+    """The department that was called says what it does."""
+
+    alarm: AlarmId
+    place: NodeCode
+    call: str
+    to: NodeCode
+    by: Actor
+    note: str
+
+
 class AlarmGrouped(Record, frozen=True, tag="alarm_grouped", kw_only=True):
     """A person put ``alarm`` into the card that ``incident`` is in; with ``incident`` = ``alarm``, apart from all."""
 
@@ -572,6 +596,8 @@ AnyRecord = (
     | AlarmGrouped
     | AlarmDispatched
     | UnitReported
+    | CallRaised
+    | CallAnswered
     | ConferenceConvened
     | ConferenceEnded
     | ParticipantJoined
@@ -693,6 +719,10 @@ def _key(record: AnyRecord) -> str:
             return f"alarm:{record.alarm}:grouped:{record.at}:{record.node}:{record.incident}"
         case AlarmDispatched():
             return f"alarm:{record.alarm}:dispatched:{record.at}:{record.node}:{record.lead.unit}"
+        case CallRaised():
+            return f"alarm:{record.alarm}:call:{record.call}"
+        case CallAnswered():
+            return f"alarm:{record.alarm}:answer:{record.call}"
         case UnitReported():
             return f"alarm:{record.alarm}:unit:{record.unit}:{record.state}"
         case ConferenceConvened():

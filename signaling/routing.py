@@ -29,6 +29,8 @@ from .records import (
     AlarmRaised,
     AnyRecord,
     AuditRead,
+    CallAnswered,
+    CallRaised,
     CapReceived,
     CircularAnswered,
     CircularSent,
@@ -131,7 +133,14 @@ class Router:
             case DirectivesRelayed():
                 return self._goes_up(record.directives[0], neighbour)  # all were issued at one node
             case (
-                AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped() | AlarmDispatched() | UnitReported()
+                AlarmRaised()
+                | AlarmPictured()
+                | AlarmAdvanced()
+                | AlarmGrouped()
+                | AlarmDispatched()
+                | UnitReported()
+                | CallRaised()
+                | CallAnswered()
             ):
                 return any(self._beyond(place, neighbour) for place in self._tree.audience(record.place))
             case CircularSent():

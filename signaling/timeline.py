@@ -23,6 +23,8 @@ from .records import (
     AlarmRaised,
     AnyRecord,
     AuditRead,
+    CallAnswered,
+    CallRaised,
     CapReceived,
     CircularAnswered,
     CircularSent,
@@ -128,6 +130,10 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
             return record.alarm, record.by, record.incident
         case AlarmDispatched():
             return record.alarm, record.by, ", ".join(unit.name for unit in (record.lead, *record.assist))
+        case CallRaised():
+            return record.alarm, record.by, f"{record.department} {record.note}".strip()
+        case CallAnswered():
+            return record.alarm, record.by, record.note
         case UnitReported():
             return record.alarm, record.by, f"{record.unit}: {record.state} {record.note}".strip()
         case ConferenceConvened():
@@ -192,7 +198,16 @@ def _places(record: AnyRecord, tree: Tree, facts: Facts) -> Iterable[NodeCode]:
         case DirectivesRelayed():
             orders = (facts.issued(directive) for directive in record.directives)
             return (r for order in orders if order for r in order.recipients if tree.is_within(r, record.child))
-        case AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped() | AlarmDispatched() | UnitReported():
+        case (
+            AlarmRaised()
+            | AlarmPictured()
+            | AlarmAdvanced()
+            | AlarmGrouped()
+            | AlarmDispatched()
+            | UnitReported()
+            | CallRaised()
+            | CallAnswered()
+        ):
             return (record.place,)
         case CircularSent():
             return (record.by.division, *record.to)

@@ -66,6 +66,18 @@ async def _unit_reports(call: Call) -> web.Response:
     return await _alarm(call)
 
 
+async def _call_up(call: Call) -> web.Response:
+    form = await call.form(forms.CallForm)
+    made = await call.services.alarms.call(call.actor, AlarmId(call.id()), form.to, form.department, form.note)
+    return as_json({"id": made}, 201)
+
+
+async def _answer_call(call: Call) -> web.Response:
+    form = await call.form(forms.CallAnswerForm)
+    await call.services.alarms.answer(call.actor, call.id("call"), form.note)
+    return await _alarm(call)
+
+
 async def _units(call: Call) -> web.Response:
     """The units this node can send to what the asker commands, and where each is needed now."""
     services = call.services
@@ -94,6 +106,12 @@ async def _statistics(call: Call) -> web.Response:
     exercise = call.request.query.get("exercise", "") == "true"
     figures = call.services.alarms.incidents.scores(call.actor, since, now, exercise=exercise)
     return as_json({"since": since, "until": now, **msgspec.to_builtins(figures)})
+
+
+async def _overdue(call: Call) -> web.Response:
+    found = call.services.alarms.incidents.overdue(call.actor, call.services.clock.at())[:MAX_PAGE]
+    rows = [{"alarm": alarm, "kind": one.kind, "subject": one.subject, "due": one.due} for alarm, one in found]
+    return as_json({"overdue": rows})
 
 
 async def _blob(call: Call) -> web.Response:
@@ -155,6 +173,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         gives="alarms, cards, clocks, golden",
         query=_WINDOW,
     ),
+    Endpoint("GET", f"{BASE}/alarms/overdue", "Clocks, units and calls that ran out", _overdue, gives="overdue"),
     Endpoint("GET", _ALARM, "One alarm", _alarm, gives="the alarm's card"),
     Endpoint(
         "POST", f"{_ALARM}/advance", "Take an alarm a step on", _advance_alarm, 200, forms.AdvanceForm, "the card"
@@ -169,6 +188,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         _unit_reports,
         200,
         forms.UnitForm,
+        "the card",
+    ),
+    Endpoint("POST", f"{_ALARM}/calls", "Call a department above", _call_up, 201, forms.CallForm, "id"),
+    Endpoint(
+        "POST",
+        f"{_ALARM}/calls/{{call:{ID}}}/answer",
+        "Say what the department does",
+        _answer_call,
+        200,
+        forms.CallAnswerForm,
         "the card",
     ),
     Endpoint("GET", f"{BASE}/units", "Units that can be sent, and their state", _units, gives="units"),

@@ -422,3 +422,61 @@ async def test_units_that_may_not_be_sent_or_say_what_they_may_not_are_refused(t
         await township.alarms.dispatch(commander(TOWNSHIP), alarm.alarm, FIRE, (), 180_000)
     assert refused.value.code == "alarm-state"
     await township.close()
+
+
+# ---- calls to departments above ------------------------------------------------------------------
+
+
+@on_loop
+async def test_a_village_calls_the_county_and_the_clock_is_on_the_county(tmp_path: Path) -> None:
+    county, township, village = chain = tuple(Node(c, tmp_path) for c in (COUNTY, TOWNSHIP, VILLAGE))
+    alarm, _ = await village.alarms.raise_alarm(terminal(), request(urgency=Urgency.P1))
+    call = await village.alarms.call(terminal(), alarm.alarm, COUNTY, "水利局", "请派抽水机")
+    await until_quiet(*chain)
+    (told,) = county.alarms.incidents.view(alarm.alarm, commander()).calls
+    assert (told.to, told.department, told.note, told.deadline - told.raised_at) == (
+        COUNTY,
+        "水利局",
+        "请派抽水机",
+        300_000,
+    )
+    late = UtcMs(told.deadline + 1)
+    for node in chain:
+        rows = node.alarms.incidents.overdue(commander(node.code), late)
+        assert ("call", call) in [(one.kind, one.subject) for _, one in rows]
+        assert ("call", call) not in [
+            (one.kind, one.subject) for _, one in node.alarms.incidents.overdue(commander(node.code), told.deadline)
+        ]
+    with pytest.raises(Refused) as refused:
+        await township.alarms.answer(commander(TOWNSHIP), call, "已派")
+    assert refused.value.code == "not-permitted"
+    for _ in range(2):
+        await county.alarms.answer(terminal(COUNTY), call, "两台抽水机已出发")
+    await until_quiet(*chain)
+    for node in chain:
+        node = await node.restart()
+        (told,) = node.alarms.incidents.view(alarm.alarm, commander(node.code)).calls
+        assert (told.answer, told.answered_by) == ("两台抽水机已出发", terminal(COUNTY))
+        assert "call" not in [one.kind for _, one in node.alarms.incidents.overdue(commander(node.code), late)]
+        await node.close()
+
+
+@on_loop
+async def test_calls_that_may_not_be_made_are_refused(tmp_path: Path) -> None:
+    township = Node(TOWNSHIP, tmp_path)
+    alarm, _ = await township.alarms.raise_alarm(device(TOWNSHIP), request(place=VILLAGE))
+    for actor, to, note, code in (
+        (terminal(VILLAGE), SIBLING, "来人", "not-above"),
+        (terminal(VILLAGE), VILLAGE, "来人", "not-above"),
+        (terminal(SIBLING), COUNTY, "来人", "not-permitted"),
+        (device(VILLAGE), COUNTY, "来人", "not-permitted"),
+        (terminal(VILLAGE), NodeCode("1"), "来人", "unknown-node"),
+        (terminal(VILLAGE), COUNTY, "", "bad-text"),
+    ):
+        with pytest.raises(Refused) as refused:
+            await township.alarms.call(actor, alarm.alarm, to, "", note)
+        assert refused.value.code == code
+    with pytest.raises(Refused) as refused:
+        await township.alarms.answer(commander(TOWNSHIP), "w-none", "好")
+    assert refused.value.code == "unknown-call"
+    await township.close()

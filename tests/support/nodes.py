@@ -34,6 +34,8 @@ from signaling.records import (
     AlarmRaised,
     AnyRecord,
     AuditRead,
+    CallAnswered,
+    CallRaised,
     CircularAnswered,
     CircularSent,
     DeliveryAdvanced,
@@ -107,7 +109,14 @@ class Node:
             case DirectiveSuperseded() | DirectiveCountersigned():
                 self.directives.receive(record, via)
             case (
-                AlarmRaised() | AlarmPictured() | AlarmAdvanced() | AlarmGrouped() | AlarmDispatched() | UnitReported()
+                AlarmRaised()
+                | AlarmPictured()
+                | AlarmAdvanced()
+                | AlarmGrouped()
+                | AlarmDispatched()
+                | UnitReported()
+                | CallRaised()
+                | CallAnswered()
             ):
                 self.alarms.receive(record, via)
             case CircularSent() | CircularAnswered():

@@ -223,6 +223,15 @@ export class Api {
     return this.post(`alarms/${encodeURIComponent(alarm)}/units/${encodeURIComponent(unit)}`, { state, note })
   }
 
+  /** Call a department above about an alarm (吹哨). */
+  callUp(alarm: string, to: string, department: string, note: string): Promise<unknown> {
+    return this.post(`alarms/${encodeURIComponent(alarm)}/calls`, { to, department, note })
+  }
+
+  answerCall(alarm: string, call: string, note: string): Promise<unknown> {
+    return this.post(`alarms/${encodeURIComponent(alarm)}/calls/${encodeURIComponent(call)}/answer`, { note })
+  }
+
   /** The alarms of a card, oldest first: the first hundred. */
   async alarmMembers(alarm: string): Promise<readonly AlarmMember[]> {
     return (await this.get<{ alarms: AlarmMember[] }>(`alarms/${encodeURIComponent(alarm)}/members`)).alarms

@@ -6,6 +6,7 @@
  */
 import type {
   AlarmView,
+  CallView,
   CircularView,
   ClockView,
   ConferenceView,
@@ -337,6 +338,22 @@ const UNIT_STATES: readonly UnitState[] = ["acknowledged", "out", "on_site", "ha
 /** What a unit says after `state`; null when it is back. */
 export function nextState(state: UnitState | null): UnitState | null {
   return UNIT_STATES[state === null ? 0 : UNIT_STATES.indexOf(state) + 1] ?? null
+}
+
+/** The places above `code`, nearest first. */
+export function lineAbove(state: State, code: string): Place[] {
+  const line: Place[] = []
+  for (let place = state.places.get(code); place?.parent != null && line.length < 8; place = line.at(-1)) {
+    const parent = state.places.get(place.parent)
+    if (parent === undefined) break
+    line.push(parent)
+  }
+  return line
+}
+
+/** Whether a department that was called has let its time run out. `now`: UTC milliseconds. */
+export function callOverdue(call: CallView, now: number): boolean {
+  return (call.answered_at ?? now) > call.deadline
 }
 
 /** A clock of an alarm at `now`, UTC milliseconds: stopped in time, or too late or not at all, or still running. */

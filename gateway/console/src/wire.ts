@@ -401,6 +401,21 @@ export interface DispatchView {
   note: string
 }
 
+/** A department above that was called, and what it answered; overdue when ``deadline`` is over and it has not. */
+export interface CallView {
+  call: string
+  to: string
+  to_name: string
+  department: string
+  by: Actor
+  raised_at: number
+  deadline: number
+  note: string
+  answered_at: number | null
+  answered_by: Actor | null
+  answer: string
+}
+
 /** A card of one alarm or many; sent again whole when anything on it changes. Pictures are fetched by hash. ``urgency`` is the highest of its alarms, ``text`` the newest. Ring when ``urgency`` rises to P0 or P1, and when ``reopened`` grows. */
 export interface AlarmView {
   type: "alarm"
@@ -425,6 +440,7 @@ export interface AlarmView {
   reopened: number
   clocks: ReadonlyArray<ClockView>
   dispatches: ReadonlyArray<DispatchView>
+  calls: ReadonlyArray<CallView>
   outcome: string
   outcome_by: Actor | null
 }

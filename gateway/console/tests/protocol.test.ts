@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
 import {
-  alarmsByTime, circularsFor, clockState, EMPTY, isUnread, MAX_ALARMS, MAX_CIRCULARS, nextState, notReached, numbers, overdue,
+  alarmsByTime, circularsFor, clockState, EMPTY, isUnread, lineAbove, MAX_ALARMS, MAX_CIRCULARS, nextState, notReached, numbers, overdue,
   reduce, tally, totals, unsigned, type PageEvent, type State,
 } from "../src/protocol"
 import type { GatewayMessage, UnitState } from "../src/wire"
@@ -195,6 +195,14 @@ describe("a card of many alarms", () => {
   test("is unmoved by an alarm that never had a card", () => {
     const state = fold([alarm({ alarm: "a" })])
     expect(fold([alarm({ alarm: "b", card: "a" })], state).alarms).toBe(state.alarms)
+  })
+
+  test("knows who may be called above, nearest first", () => {
+    const places = [place(COUNTY, null), place(TOWN, COUNTY), place(VILLAGE, TOWN)]
+    const state = fold([{ type: "places", places }])
+    expect(lineAbove(state, VILLAGE).map((one) => one.code)).toEqual([TOWN, COUNTY])
+    expect(lineAbove(state, COUNTY)).toEqual([])
+    expect(lineAbove(EMPTY, VILLAGE)).toEqual([])
   })
 
   test("names what a unit says next", () => {

@@ -38,7 +38,7 @@ export function alarm(part: Partial<AlarmView> = {}): AlarmView {
     type: "alarm", alarm: "a1", source: "terminal", place: VILLAGE, place_name: "八里村", kind: "flood",
     urgency: "P1", text: "河水上涨", longitude: null, latitude: null, state: "triggered", raised_at: 10,
     exercise: false, picture: null, thumbnail: null, card: part.alarm ?? "a1", count: 1, sources: 1,
-    newest_at: part.raised_at ?? 10, reopened: 0, clocks: [], dispatches: [],
+    newest_at: part.raised_at ?? 10, reopened: 0, clocks: [], dispatches: [], calls: [],
     outcome: "", outcome_by: null, ...part,
   }
 }

@@ -3,12 +3,12 @@ import { html, nothing, type TemplateResult } from "lit-html"
 import { Press } from "../clickid"
 import { t, tOr } from "../i18n"
 import { fromFile, fromVideo } from "../photo"
-import { alarmsByTime, nextState } from "../protocol"
+import { alarmsByTime, callOverdue, lineAbove, nextState, settled } from "../protocol"
 import { beijing } from "../time"
 import type { AlarmView, UnitState } from "../wire"
 import { explain } from "../i18n"
 import { inExercise } from "../tiles"
-import type { Page, Report } from "./page"
+import type { CallForm, Page, Report } from "./page"
 
 const KINDS = ["flood", "fire", "geology", "traffic", "person", "other"] as const
 const EMPTY_REPORT: Omit<Report, "press"> = { kind: "flood", text: "", picture: null, preview: null, sending: false, problem: null }
@@ -41,7 +41,7 @@ function card(page: Page, view: AlarmView): TemplateResult {
       </p>
       <p>${tOr(`alarm.kind.${view.kind}`, view.kind)}: ${view.text}</p>
       <p class="stage">${t(`alarm.state.${view.state}`)}</p>
-      ${mine(page, view)}
+      ${mine(page, view)} ${calls(page, view)}
     </div>
   </li>`
 }
@@ -58,6 +58,40 @@ function mine(page: Page, view: AlarmView): TemplateResult[] {
         : html`<button class="primary" @click=${() => void say(page, view, one.unit, next)} data-testid=${`unit-${next}`}>${t(`unit.do.${next}`)}</button>`}
     </p>`
   })
+}
+
+/** Departments above that were called, and a call of this place's own. */
+function calls(page: Page, view: AlarmView): TemplateResult {
+  const now = Date.now()
+  const above = lineAbove(page.station.state, page.station.credentials.who.division)
+  const form = page.ui.call?.alarm === view.alarm ? page.ui.call : null
+  return html`${view.calls.map(
+    (call) => html`<p class="call ${callOverdue(call, now) ? "bad" : ""}" data-testid="call">
+      ${t("call.to", { name: call.to_name })} ${call.note}
+      ${call.answered_at !== null ? `→ ${call.answer}` : callOverdue(call, now) ? t("call.overdue") : t("call.due", { time: beijing(call.deadline) })}
+    </p>`,
+  )}
+  ${settled(view) || above.length === 0
+    ? nothing
+    : form === null
+      ? html`<button class="plain" @click=${() => page.set({ call: { alarm: view.alarm, to: above[0]!.code, note: "" } })} data-testid="call-open">${t("call.send")}</button>`
+      : html`<form @submit=${(event: Event) => void callUp(page, form, event)}>
+          <select aria-label=${t("call.whom")} @change=${(event: Event) => page.set({ call: { ...form, to: (event.target as HTMLSelectElement).value } })} data-testid="call-whom">
+            ${above.map((place) => html`<option value=${place.code} ?selected=${place.code === form.to}>${place.name}</option>`)}
+          </select>
+          <input required maxlength="200" placeholder=${t("call.note")} aria-label=${t("call.note")} .value=${form.note} @input=${(event: Event) => page.set({ call: { ...form, note: (event.target as HTMLInputElement).value } })} data-testid="call-note" />
+          <button type="submit" class="primary" data-testid="call-send">${t("call.send")}</button>
+        </form>`}`
+}
+
+async function callUp(page: Page, form: CallForm, event: Event): Promise<void> {
+  event.preventDefault()
+  try {
+    await page.station.api.callUp(form.alarm, form.to, "", form.note.trim())
+    page.set({ call: null })
+  } catch (error) {
+    page.complain(error)
+  }
 }
 
 async function say(page: Page, view: AlarmView, unit: string, state: UnitState): Promise<void> {

@@ -16,7 +16,15 @@ export interface Report {
   readonly press: Press
 }
 
+/** A call to a place above that is being written. */
+export interface CallForm {
+  readonly alarm: string
+  readonly to: string
+  readonly note: string
+}
+
 export interface Ui {
+  readonly call: CallForm | null
   readonly onDuty: boolean
   /** Whole text of the directive in front, not its first two lines. */
   readonly expanded: boolean
@@ -40,6 +48,7 @@ export interface Page {
 }
 
 export const FIRST_UI: Ui = {
+  call: null,
   onDuty: false,
   expanded: false,
   signer: "",

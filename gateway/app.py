@@ -21,11 +21,12 @@ from media.engine import Engine
 from media.peer import Peers
 from signaling import division
 from signaling.division import Tree
+from signaling.duty import Roster
 from signaling.ids import NodeCode, Sha256
 from signaling.records import Actor, Role, Urgency
 from signaling.routing import Router
 
-from . import adapters, api, contacts, http, telemetry, templates, units
+from . import adapters, api, contacts, groups, http, telemetry, templates, units
 from .adapters import Adapters
 from .addresses import reachable
 from .alarms import AlarmRequest, Alarms
@@ -59,6 +60,7 @@ from .redial import Redial
 from .refusals import Refusals
 from .releases import Releases
 from .reserve import Reserve
+from .rosters import Rosters
 from .space import Space
 from .timers import Timers
 from .transfers import Transfers
@@ -162,8 +164,11 @@ class Node:
         blobs = Blobs(config.node.data_dir / "blobs", admits=space.admits)
         bus = Bus(code, config.bus.url, config.node.data_dir, telemetry.default)
         outbox = Outbox(journal, bus)
+        roster = Roster()
+        rosters = Rosters(code, tree, journal, clock, refusals, roster)
+        rules = _rules(config, tree)
         directives = Directives(
-            code, tree, auth.keys, journal, clock, telemetry.default, refusals, _rules(config, tree)
+            code, tree, auth.keys, journal, clock, telemetry.default, refusals, rules, roster, blobs
         )
         timers = Timers(code, tree, auth.keys, journal, clock, telemetry.default, directives)
         escalations = Escalations(code, tree, auth.keys, journal, clock, refusals, directives)
@@ -174,7 +179,7 @@ class Node:
         loads = Loads(clock, engine, Limits(config.load.worker_share, config.load.lag_ms / 1_000))
         conferences = Conferences(code, tree, journal, router, refusals, clock, engine, peers, loads)
         presence = Presence(code, tree, bus.client)
-        transfers = Transfers(blobs, clock, lambda sha256, peer: _may_have(alarms, router, sha256, peer))
+        transfers = Transfers(blobs, clock, lambda sha256, peer: _may_have(alarms, directives, router, sha256, peer))
         outside = config.adapters
         outbound = Outbound(timeout_s=outside.timeout_s, attempts=outside.attempts, local=outside.local)
         ways_out = Adapters(code, journal, clock, telemetry.default)
@@ -198,6 +203,7 @@ class Node:
             escalations=escalations,
             alarms=alarms,
             circulars=circulars,
+            rosters=rosters,
             audit=audit,
             conferences=conferences,
             presence=presence,
@@ -220,6 +226,8 @@ class Node:
             escalations=escalations,
             alarms=alarms,
             circulars=circulars,
+            rosters=rosters,
+            groups=groups.read(config.tree.groups_file, tree),
             interchange=exchange,
             releases=releases,
             audit=audit,
@@ -373,8 +381,10 @@ async def _tell_short(alarms: Alarms, code: NodeCode, clock: Clock, left: int) -
     await alarms.raise_alarm(who, AlarmRequest(kind="disk-full", text=text, event=f"disk:{clock.at()}"))
 
 
-def _may_have(alarms: Alarms, router: Router, sha256: Sha256, peer: NodeCode) -> bool:
-    """Return whether ``peer`` is concerned by the alarm a picture belongs to."""
+def _may_have(alarms: Alarms, directives: Directives, router: Router, sha256: Sha256, peer: NodeCode) -> bool:
+    """Return whether ``peer`` is concerned by the alarm a picture belongs to, or the directive a file does."""
+    if any(router.concerns(order, peer) for order in directives.attached(sha256)):
+        return True
     alarm = alarms.alarm_of(sha256)
     raised = None if alarm is None else alarms.raised(alarm)
     return raised is not None and router.concerns(raised, peer)

@@ -106,6 +106,13 @@ class Blobs:
         finally:
             del self._writing[sha256]
 
+    def drop(self, sha256: Sha256) -> None:
+        """Forget a blob that nothing names."""
+        size = self._sizes.pop(sha256, None)
+        if size is not None:
+            self._used -= size
+            self.path(sha256).unlink(missing_ok=True)
+
     def has(self, sha256: Sha256) -> bool:
         return sha256 in self._sizes
 

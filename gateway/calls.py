@@ -25,9 +25,11 @@ from .clock import Clock
 from .config import Config
 from .directives import Directives
 from .escalations import Escalations
+from .groups import Group
 from .interchange import Interchange
 from .problems import ProblemError
 from .releases import Releases
+from .rosters import Rosters
 from .templates import Template
 from .units import Units
 
@@ -73,6 +75,7 @@ class Services:
     escalations: Escalations
     alarms: Alarms
     circulars: Circulars
+    rosters: Rosters
     interchange: Interchange
     releases: Releases
     audit: Audit
@@ -80,6 +83,7 @@ class Services:
     presence: Presence
     templates: tuple[Template, ...] = ()
     units: Units = field(default_factory=Units)
+    groups: tuple[Group, ...] = ()
 
     @property
     def node(self) -> NodeCode:

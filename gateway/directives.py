@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 from gateway.annotating import Annotating
+from gateway.attachments import Attachments
+from gateway.blobs import Blobs
 from gateway.clock import Clock
 from gateway.drafts import Drafts
 from gateway.issuing import Rules
@@ -20,12 +22,15 @@ from gateway.refusals import Refusals
 from gateway.register import Parts
 from gateway.reports import Reports
 from gateway.telemetry import Telemetry
-from signaling import admission, delivery, directive
+from signaling import admission, delivery, directive, text
+from signaling.attachment import MAX_FILE_NAME, Attachment
 from signaling.directive import Directive
 from signaling.division import Tree
+from signaling.duty import Roster
 from signaling.errors import LocalError, Refused
-from signaling.ids import DirectiveId, NodeCode, UtcMs
+from signaling.ids import DirectiveId, NodeCode, Sha256, UtcMs
 from signaling.messages import DeliveryChanged, DirectiveView
+from signaling.permission import Action, permit
 from signaling.records import (
     Actor,
     DeliveryAdvanced,
@@ -64,8 +69,12 @@ class Directives(Drafts, Annotating, Reports):
         telemetry: Telemetry,
         refusals: Refusals,
         rules: Rules = ANY_RULES,
+        roster: Roster | None = None,
+        blobs: Blobs | None = None,
     ) -> None:
-        super().__init__(Parts(node, tree, keys, journal, clock, telemetry, refusals), rules)
+        attachments = Attachments(blobs, clock)
+        parts = Parts(node, tree, keys, journal, clock, telemetry, refusals, roster or Roster(), attachments)
+        super().__init__(parts, rules)
         self._complete: set[DirectiveId] = set()
         journal.follow(self._fold, ("directive:", "delivery:", "relayed:", "draft:"))
 
@@ -108,6 +117,7 @@ class Directives(Drafts, Annotating, Reports):
             match record:
                 case DirectiveIssued():
                     self._unrelayed.issued(record, row.seq)
+                    self._attachments.learn(record, row.via)
                     if record.node == self._node:
                         self._fold_own(record)
                 case DirectiveDrafted() | DirectiveSubmitted() | DirectiveApproved() | DirectiveReturned():
@@ -217,6 +227,32 @@ class Directives(Drafts, Annotating, Reports):
     def copies_for(self, division: NodeCode, limit: int = 200) -> Sequence[DirectiveView]:
         """Return the open ones among the latest directives that ``division`` has a copy of, oldest first."""
         return [self._matrix.copy(entry, division) for entry in self._matrix.copies_for(division, limit)][::-1]
+
+    async def upload(self, actor: Actor, data: bytes, name: str) -> Attachment:
+        """Keep a file that a directive of ``actor`` is about to name.
+
+        Raises:
+            Refused: ``not-permitted``, ``bad-text``, or as ``Attachments.upload``.
+        """
+        permit(actor, Action.ISSUE, actor.division, self._tree)
+        text.line(name, "name", MAX_FILE_NAME)
+        return await self._attachments.upload(data, name)
+
+    def attached(self, sha256: Sha256) -> Sequence[DirectiveIssued]:
+        """Return the directives that name a file."""
+        orders = (self.issued(directive_id) for directive_id in self._attachments.directives(sha256))
+        return [order for order in orders if order is not None]
+
+    async def attachment(self, actor: Actor, sha256: Sha256) -> tuple[bytes, str]:
+        """Return a file of a directive that ``actor`` may read, and its type.
+
+        Raises:
+            Refused: ``unknown-blob``, ``not-permitted``, or ``blob-pending``: ask again soon.
+        """
+        named = self._attachments.directives(sha256)
+        if named and not any(self.may_read(directive_id, actor) for directive_id in named):
+            raise Refused("not-permitted", "no directive of yours has this file")
+        return await self._attachments.read(sha256)
 
     def may_read(self, directive_id: DirectiveId, actor: Actor) -> bool:
         """Return whether ``actor`` may read at least one row; False for what is unknown here."""

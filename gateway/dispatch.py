@@ -84,6 +84,7 @@ from signaling.records import (
     EscalationRaised,
     RefusalRecorded,
     Role,
+    RosterSet,
     Stage,
     TimerFired,
     TimerKind,
@@ -105,6 +106,7 @@ from .pace import Pace
 from .presence import Presence
 from .refusals import Refusals
 from .resuming import Resuming
+from .rosters import Rosters
 from .sessions import Sessions, Visitor
 from .transfers import Transfers
 
@@ -132,6 +134,7 @@ LINK_MESSAGES: Mapping[type[Message], str] = {
 """Which part of the node a neighbour's message is for."""
 
 RECORDS: Mapping[type, str] = {
+    RosterSet: "rosters",
     DirectiveIssued: "directives",
     DirectiveRecalled: "directives",
     EscalationRaised: "escalations",
@@ -175,6 +178,7 @@ class Dispatch:
         escalations: Escalations,
         alarms: Alarms,
         circulars: Circulars,
+        rosters: Rosters,
         audit: Audit,
         conferences: Conferences,
         presence: Presence,
@@ -198,6 +202,7 @@ class Dispatch:
         self._transfers = transfers
         self._receivers: Mapping[str, Callable[[Any, NodeCode], None]] = {
             "directives": directives.receive,
+            "rosters": rosters.receive,
             "escalations": escalations.receive,
             "alarms": alarms.receive,
             "circulars": circulars.receive,
@@ -403,6 +408,8 @@ class Dispatch:
                 if isinstance(record, DeliveryAdvanced) and record.stage is Stage.SIGNED:
                     for escalation in self._escalations.of(record.directive, record.recipient):
                         self._escalation_changed(escalation)
+            case RosterSet():
+                self._roster_changed(record)
             case EscalationRaised() | EscalationAcknowledged():
                 self._escalation_changed(identity(record))
             case TimerFired(kind=TimerKind.REPEAT):
@@ -442,6 +449,14 @@ class Dispatch:
                 visitor.say(self._directives.view(record.directive, visitor.who), key)
         for escalation in self._escalations.of(record.directive):
             self._escalation_changed(escalation)
+
+    def _roster_changed(self, record: RosterSet) -> None:
+        """Somebody else may sign now: tell the terminals of that place."""
+        for visitor in self.sessions:
+            if visitor.who.role is Role.TERMINAL and visitor.who.division == record.division:
+                for view in self._directives.open_for(record.division):
+                    if view.mine is not None and view.mine.post == record.post:
+                        visitor.say(view, ("directive", view.directive))
 
     def _draft_changed(self, record: DraftRecord | DirectiveIssued) -> None:
         for visitor in self.sessions:

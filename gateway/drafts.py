@@ -207,6 +207,8 @@ class Drafts(Issuing):
         return draft
 
     def _fold_draft(self, record: DraftRecord | DirectiveIssued) -> None:
+        if isinstance(record, DirectiveDrafted):
+            self._attachments.hold(record.request.files)
         if isinstance(record, DirectiveIssued) and record.directive not in self._drafts:
             return  # issued without a draft
         draft = self._drafts[record.directive] = approval.evolve(self._drafts.get(record.directive), record)

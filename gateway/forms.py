@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from signaling.ids import NodeCode
+from signaling.ids import NodeCode, UtcMs
 from signaling.messages import Text
 from signaling.records import AlarmState, DirectiveRequest, ScopeItem, UnitState, Urgency
 
@@ -96,6 +96,16 @@ class RevisionForm(Form, frozen=True, kw_only=True):
 class ReturnForm(Form, frozen=True, kw_only=True):
     revision: Revision
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
+
+class RosterForm(Form, frozen=True, kw_only=True):
+    """``person`` has ``post`` of ``division`` from ``starts_at`` until ``ends_at``; "" takes back who had."""
+
+    division: NodeCode
+    post: Annotated[str, msgspec.Meta(min_length=1, max_length=20)]
+    person: Annotated[str, msgspec.Meta(max_length=60)]
+    starts_at: UtcMs
+    ends_at: UtcMs
 
 
 class AdvanceForm(Form, frozen=True, kw_only=True):

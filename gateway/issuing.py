@@ -69,6 +69,7 @@ class Issuing(Register):
 
         Raises:
             Refused: ``not-permitted``, ``bad-text``, ``bad-record``, ``bad-field``, ``bad-attachment``,
+                ``unknown-attachment``,
                 ``empty-scope``, ``scope-too-large``, ``unknown-node``, ``post-conflict``, ``approval-needed``; with
                 ``supersedes`` also ``unknown-directive`` or ``directive-…``.
         """
@@ -110,6 +111,7 @@ class Issuing(Register):
     ) -> tuple[DirectiveIssued, tuple[DirectiveSuperseded, ...]]:
         """Return the order, signed, and the record that ends its predecessor.  Nothing is appended yet."""
         try:
+            self._attachments.check(request.files)
             order = self._order(author, request, directive_id, approved_by)
             admission.check_directive(order, self._tree)
             if len(encode(order)) > MAX_RECORD_BYTES:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from signaling import delivery, directive
@@ -99,8 +99,10 @@ class Added:
 class Matrix:
     """The fold, and the views people are shown of it."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, on_duty: Callable[[NodeCode, str], str]) -> None:
+        """``on_duty``: who is on duty in a post of a division now; "" for nobody known."""
         self._tree = tree
+        self._on_duty = on_duty
         self._entries: dict[DirectiveId, Entry] = {}
         self._open_for: dict[NodeCode, dict[int, Entry]] = {}
         self._open_wide: dict[int, Entry] = {}
@@ -308,6 +310,7 @@ class Matrix:
     def row_view(self, entry: Entry, recipient: NodeCode) -> RecipientView:
         """Return one row as people see it."""
         row = entry.row(recipient)
+        post = entry.header.issued.posts.get(recipient, "")
         return RecipientView(
             node=recipient,
             name=self._tree.name(recipient),
@@ -322,7 +325,8 @@ class Matrix:
             values=dict(row.values),
             note=row.note,
             answers=dict(row.answers),
-            post=entry.header.issued.posts.get(recipient, ""),
+            post=post,
+            on_duty=self._on_duty(recipient, post) if post else "",
         )
 
 

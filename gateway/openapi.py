@@ -73,6 +73,8 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 def _content(body: type[msgspec.Struct] | str) -> dict[str, Any]:
     if body == "sdp":
         return {bodies.SDP: {"schema": {"type": "string"}}}
+    if body == "file":
+        return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     if body == "cap":
         return {kind: {"schema": {"type": "string"}} for kind in bodies.XML}
     if body == "alarm":

@@ -32,6 +32,7 @@ EXAMPLES = {
     ("uplink", "ca"): "ca.pem",
     ("tree", "templates_file"): "templates.toml",
     ("tree", "units_file"): "units.toml",
+    ("tree", "groups_file"): "groups.toml",
     ("keys", "token_secret"): "draw one: openssl rand -base64 48",
     ("auth", "accounts_file"): "accounts.toml",
     ("adapters", "webhook_url"): "https://alerts.example/wuji",

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.attachments import Attachments
 from gateway.clock import Clock
 from gateway.journal import Journal
 from gateway.keys import Keys
@@ -21,6 +22,7 @@ from signaling import admission, delivery, directive
 from signaling.delivery import QUEUED, Delivery
 from signaling.directive import Directive
 from signaling.division import Tree
+from signaling.duty import Roster
 from signaling.effects import Deny, Repeat
 from signaling.errors import Refused
 from signaling.ids import DirectiveId, NodeCode, Seq, UtcMs
@@ -38,6 +40,8 @@ class Parts:
     clock: Clock
     telemetry: Telemetry
     refusals: Refusals
+    roster: Roster
+    attachments: Attachments
 
 
 class Register(admission.Facts):
@@ -51,9 +55,14 @@ class Register(admission.Facts):
         self._clock = parts.clock
         self._telemetry = parts.telemetry
         self._refusals = parts.refusals
-        self._matrix = Matrix(parts.tree)
+        self._roster = parts.roster
+        self._attachments = parts.attachments
+        self._matrix = Matrix(parts.tree, self._on_duty)
         self._headers: Tentative[DirectiveId, Directive] = Tentative()
         self._rows: Tentative[tuple[DirectiveId, NodeCode], Delivery] = Tentative()
+
+    def _on_duty(self, division: NodeCode, post: str) -> str:
+        return self._roster.on_duty(division, post, self._clock.at())
 
     # ---- carrying out ----------------------------------------------------------------------------
 

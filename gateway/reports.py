@@ -14,7 +14,7 @@ from signaling.errors import Refused
 from signaling.forms import check_report as check_form
 from signaling.ids import DirectiveId, NodeCode, Seq
 from signaling.permission import Action, permit
-from signaling.records import MAX_TOGETHER, Actor, DeliveryAdvanced, DirectivesRelayed, Stage
+from signaling.records import MAX_TOGETHER, Actor, DeliveryAdvanced, DirectiveIssued, DirectivesRelayed, Stage
 
 RECEIPTS = frozenset({Stage.DELIVERED, Stage.SHOWN})
 TOGETHER_S = 0.1
@@ -44,7 +44,8 @@ class Reports(Register):
         """A named person signs for what was shown.  Signing again changes nothing.
 
         Raises:
-            Refused: as ``receipt``, ``not-shown``, ``bad-text``, ``directive-recalled`` or ``directive-expired``.
+            Refused: as ``receipt``, ``not-shown``, ``not-on-duty``, ``bad-text``, ``directive-recalled``,
+                ``directive-superseded`` or ``directive-expired``.
         """
         signer = msgspec.structs.replace(actor, name=name or actor.name)
         await self._report(actor, Action.SIGN, self._word(directive_id, actor.division, Stage.SIGNED, signer))
@@ -106,12 +107,22 @@ class Reports(Register):
             if record.stage is Stage.FEEDBACK:
                 check_form(header.issued.fields, record.values, record.answers)
             _still_open(header, record.stage)
+            self._signer_on_duty(header.issued, record)
             durable = self._carry_out_row(record, delivery.decide(self._row(record), record), via=None)
         except Refused as error:
             self._refusals.answer(actor, action, record.directive, error)
             raise
         if durable is not None:
             await durable
+
+    def _signer_on_duty(self, issued: DirectiveIssued, record: DeliveryAdvanced) -> None:
+        """Where a post is addressed, the person on duty signs; where the roster names nobody, whoever is there."""
+        post = issued.posts.get(record.recipient, "")
+        if record.stage is not Stage.SIGNED or not post or record.by is None:
+            return
+        person = self._on_duty(record.recipient, post)
+        if person and person != record.by.name.strip():
+            raise Refused("not-on-duty", f"{person} is on duty as {post}")
 
     def acknowledged(self, child: NodeCode, seq: Seq) -> None:
         """The link to ``child`` says it holds our journal up to ``seq`` (on its hello, and with every ack).

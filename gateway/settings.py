@@ -242,6 +242,9 @@ class TreeSection(Section):
         default=Path("divisions.csv"),
         description="CSV of divisions: code12,name,parent,tier,lon_gcj02,lat_gcj02. The parent column is the tree.",
     )
+    groups_file: Path | None = Field(
+        default=None, description="TOML of named circles of recipients ([[group]] id, name, scope = [{ node, mode }])."
+    )
     templates_file: Path | None = Field(
         default=None, description="TOML of one-click directive templates ([[template]] id, title, text, urgency)."
     )

@@ -488,6 +488,18 @@ class Silence(Message, frozen=True, tag="silence", kw_only=True):
     seconds: int
 
 
+class DutyLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a duty roster.  ``now``: it is this person's turn now."""
+
+    division: NodeCode
+    post: str
+    person: str
+    starts_at: UtcMs
+    ends_at: UtcMs
+    by: str
+    now: bool
+
+
 class NodeView(Message, frozen=True, tag="node", kw_only=True):
     """A place of this node's subtree came or went (a gateway link or a terminal session)."""
 

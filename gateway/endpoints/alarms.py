@@ -115,9 +115,16 @@ async def _overdue(call: Call) -> web.Response:
 
 
 async def _blob(call: Call) -> web.Response:
-    """Give a picture of an alarm the asker is told of; the policy headers are ``http.py``'s (sandbox, nosniff)."""
-    data = await call.services.alarms.blob(call.actor, Sha256(call.id("sha256")))
-    return web.Response(body=data, content_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+    """Give a picture of an alarm, or a file of a directive, that the asker may read.
+
+    The policy headers are ``http.py``'s (sandbox, nosniff).
+    """
+    sha256, media = Sha256(call.id("sha256")), "image/jpeg"
+    if call.services.directives.attached(sha256):
+        data, media = await call.services.directives.attachment(call.actor, sha256)
+    else:
+        data = await call.services.alarms.blob(call.actor, sha256)
+    return web.Response(body=data, content_type=media, headers={"Cache-Control": "private, max-age=86400"})
 
 
 async def _snapshot(call: Call) -> web.Response:
@@ -201,7 +208,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "the card",
     ),
     Endpoint("GET", f"{BASE}/units", "Units that can be sent, and their state", _units, gives="units"),
-    Endpoint("GET", f"{BASE}/blobs/{{sha256:[0-9a-f]{{64}}}}", "A picture", _blob, gives="image/jpeg"),
+    Endpoint("GET", f"{BASE}/blobs/{{sha256:[0-9a-f]{{64}}}}", "A picture or file", _blob, gives="image/jpeg"),
     Endpoint(
         "POST",
         f"{_CONFERENCE}/participants/{{participant:{ID}}}/snapshot",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
-from gateway import forms
+from gateway import bodies, forms
 from gateway.calls import BASE, ID, Call, Endpoint, as_json, plain
+from signaling.attachment import MAX_ATTACHMENT_BYTES, MAX_FILE_NAME
 from signaling.ids import DirectiveId
 from signaling.messages import DraftView
 from signaling.records import DirectiveIssued, DirectiveRequest
@@ -140,6 +141,15 @@ async def _issue_draft(call: Call) -> web.Response:
 
 # ---- the table -------------------------------------------------------------------------------------
 
+
+async def _upload(call: Call) -> web.Response:
+    """Keep a file for a directive to come; its kind is what its first bytes say."""
+    name = call.request.query.get("name", "")[: MAX_FILE_NAME + 1]
+    limits = call.services.limits
+    data = await bodies.read(call.request, MAX_ATTACHMENT_BYTES, limits.deadline_s)
+    return as_json(await call.services.directives.upload(call.actor, data, name), 201)
+
+
 _DIRECTIVE = f"{BASE}/directives/{{id:{ID}}}"
 _DRAFT = f"{BASE}/drafts/{{id:{ID}}}"
 
@@ -177,6 +187,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "the directive",
     ),
     Endpoint("POST", f"{_DIRECTIVE}/close", "Close a directive", _close, 200, forms.EmptyForm, "the directive"),
+    Endpoint(
+        "POST",
+        f"{BASE}/attachments",
+        "Keep a file for a directive to come",
+        _upload,
+        201,
+        "file",
+        "sha256, size, media, name",
+        query={"name": "what people call it"},
+    ),
     Endpoint("POST", f"{BASE}/drafts", "Keep a draft", _draft, 201, DirectiveRequest, "the draft"),
     Endpoint("GET", f"{BASE}/drafts", "Drafts of mine, or mine to approve", _drafts, gives="drafts"),
     Endpoint("GET", _DRAFT, "One draft", _one_draft, gives="the draft"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from gateway import forms
 from gateway.calls import BASE, Call, Endpoint, as_json
+from signaling.ids import NodeCode
 
 
 async def _nodes(call: Call) -> web.Response:
@@ -30,10 +32,37 @@ async def _nodes(call: Call) -> web.Response:
 
 
 async def _templates(call: Call) -> web.Response:
-    return as_json({"templates": call.services.templates})
+    approval = call.services.config.directives.approval
+    return as_json({"templates": call.services.templates, "approval": approval})
+
+
+async def _groups(call: Call) -> web.Response:
+    return as_json({"groups": call.services.groups})
+
+
+async def _roster(call: Call) -> web.Response:
+    division = NodeCode(call.request.query.get("division", call.actor.division)[:20])
+    return as_json({"division": division, "roster": call.services.rosters.lines(call.actor, division)})
+
+
+async def _set_roster(call: Call) -> web.Response:
+    form = await call.form(forms.RosterForm)
+    await call.services.rosters.set(call.actor, form.division, form.post, form.person, form.starts_at, form.ends_at)
+    lines = call.services.rosters.lines(call.actor, form.division)
+    return as_json({"division": form.division, "roster": lines}, 201)
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", f"{BASE}/nodes", "The places above and below this node", _nodes, gives="self, nodes"),
-    Endpoint("GET", f"{BASE}/templates", "One-click directive templates", _templates, gives="templates"),
+    Endpoint("GET", f"{BASE}/templates", "One-click directive templates", _templates, gives="templates, approval"),
+    Endpoint("GET", f"{BASE}/groups", "Named circles of recipients", _groups, gives="groups"),
+    Endpoint(
+        "GET",
+        f"{BASE}/roster",
+        "Who is on duty at a place",
+        _roster,
+        gives="division, roster",
+        query={"division": "code of the place; mine by default"},
+    ),
+    Endpoint("POST", f"{BASE}/roster", "Put somebody on duty", _set_roster, 201, forms.RosterForm, "division, roster"),
 )

@@ -22,9 +22,11 @@ from gateway.issuing import Rules
 from gateway.journal import Journal
 from gateway.keys import NodeKeys
 from gateway.refusals import Refusals
+from gateway.rosters import Rosters
 from gateway.telemetry import Telemetry
 from gateway.timers import Timers
 from signaling import records
+from signaling.duty import Roster
 from signaling.ids import NodeCode, Seq
 from signaling.records import (
     AlarmAdvanced,
@@ -49,6 +51,7 @@ from signaling.records import (
     EscalationAcknowledged,
     EscalationRaised,
     RefusalRecorded,
+    RosterSet,
     UnitReported,
 )
 from signaling.routing import Router
@@ -85,7 +88,11 @@ class Node:
         common = SimpleNamespace(
             journal=self.journal, clock=self.clock, telemetry=self.telemetry, refusals=self.refusals
         )
-        self.directives = Directives(code, TREE, keys, **vars(common), rules=self.rules)
+        roster = Roster()
+        self.rosters = Rosters(code, TREE, self.journal, self.clock, self.refusals, roster)
+        self.directives = Directives(
+            code, TREE, keys, **vars(common), rules=self.rules, roster=roster, blobs=self.blobs
+        )
         self.timers = Timers(code, TREE, keys, self.journal, self.clock, self.telemetry, self.directives)
         self.escalations = Escalations(code, TREE, keys, self.journal, self.clock, self.refusals, self.directives)
         self.alarms = Alarms(code, TREE, blobs=self.blobs, **vars(common))
@@ -106,6 +113,8 @@ class Node:
                 self.directives.receive(record, via)
             case EscalationRaised() | EscalationAcknowledged():
                 self.escalations.receive(record, via)
+            case RosterSet():
+                self.rosters.receive(record, via)
             case DirectiveSuperseded() | DirectiveCountersigned():
                 self.directives.receive(record, via)
             case (

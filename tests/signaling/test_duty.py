@@ -1,0 +1,40 @@
+"""Who is on duty."""
+
+import itertools
+
+from signaling.duty import MAX_LINES, Roster
+from signaling.ids import UtcMs
+from tests.support.facts import HOUR, rostered
+from tests.support.places import SIBLING, VILLAGE
+
+BEGIN = rostered().starts_at
+
+
+def test_a_line_holds_from_its_beginning_until_before_its_end() -> None:
+    roster = Roster()
+    roster.note(rostered())
+    times = (BEGIN - 1, BEGIN, BEGIN + HOUR - 1, BEGIN + HOUR)
+    assert [roster.on_duty(VILLAGE, "值班员", UtcMs(at)) for at in times] == ["", "周主任", "周主任", ""]
+    assert roster.on_duty(VILLAGE, "带班领导", BEGIN) == roster.on_duty(SIBLING, "值班员", BEGIN) == ""
+
+
+def test_what_was_said_later_holds_whatever_the_order_it_came_in() -> None:
+    lines = [
+        rostered(),
+        rostered(at=UtcMs(2_000), person="吴书记", ends_at=UtcMs(BEGIN + 10)),
+        rostered(at=UtcMs(3_000), person="", starts_at=UtcMs(BEGIN + 20)),
+    ]
+    for order in itertools.permutations([*lines, lines[0]]):
+        roster = Roster()
+        for line in order:
+            roster.note(line)
+        assert [roster.on_duty(VILLAGE, "值班员", UtcMs(BEGIN + n)) for n in (0, 15, 25)] == ["吴书记", "周主任", ""]
+        assert roster.lines(VILLAGE, UtcMs(BEGIN + 10)) == [lines[0], lines[2]]
+
+
+def test_a_roster_is_bounded() -> None:
+    roster = Roster()
+    for day in range(MAX_LINES + 5):
+        roster.note(rostered(starts_at=UtcMs(day * HOUR + 1), ends_at=UtcMs((day + 1) * HOUR), at=UtcMs(day + 1)))
+    assert len(roster.lines(VILLAGE, UtcMs(0))) == MAX_LINES
+    assert roster.on_duty(VILLAGE, "值班员", UtcMs((MAX_LINES + 4) * HOUR + 1)) == "周主任"

@@ -36,6 +36,8 @@ def delivery(
     directives: Annotated[int, typer.Option(min=1, max=1_000_000)] = 2_000,
     cuts: Annotated[int, typer.Option(min=0, max=10_000, help="Resets, half-open, black holes in rotation.")] = 6,
     kills: Annotated[int, typer.Option(min=0, max=1_000, help="Of gateways in turn, with SIGKILL.")] = 0,
+    stops: Annotated[int, typer.Option(min=0, max=1_000, help="Of gateways in turn, with SIGSTOP for a while.")] = 0,
+    flaps: Annotated[int, typer.Option(min=0, max=1_000, help="Of links in turn: five short cuts in a row.")] = 0,
     tiers: Annotated[int, typer.Option(help="2: county and township; 5: province to village.")] = 2,
     over: Over = Over.LINKS,
     seed: int = 1,
@@ -44,10 +46,10 @@ def delivery(
     as_json: Json = False,
 ) -> None:
     """Issue directives while links are cut and gateways killed; count what is lost and what is shown twice."""
-    if tiers not in (2, 5) or (over is Over.PUBSUB and (tiers != 2 or kills)):
+    if tiers not in (2, 5) or (over is Over.PUBSUB and (tiers != 2 or kills or stops or flaps)):
         raise typer.BadParameter("tiers: 2 or 5; publish/subscribe has one line and nobody to kill")
-    plan = Plan(directives, tiers, cuts, kills, seed)
-    typer.echo(f"delivery over {over}, {directives} directives, {cuts} cuts, {kills} kills, {tiers} tiers, seed {seed}")
+    plan = Plan(directives, tiers, cuts, kills, seed, stops=stops, flaps=flaps)
+    typer.echo(f"delivery over {over}: {plan}")
     with tempfile.TemporaryDirectory(prefix="wuji-") as spare:
         work = prove if over is Over.LINKS else prove_pubsub
         figures, found = asyncio.run(work(plan, directory or Path(spare), base_port))

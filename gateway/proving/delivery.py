@@ -3,7 +3,7 @@
 ``wuji bench delivery``.  Two gateways (county and township, with a terminal of every village) or all five tiers (a
 terminal at each below the province).  Orders go on being issued while a fault stands; the next fault comes at a
 random order once everything issued before the last one has been shown everywhere.  A cut is, in rotation, a reset, a
-connection left half open, and a black hole.  A kill is SIGKILL.
+connection left half open, and a black hole; a flap is many resets in a row.  A kill is SIGKILL, a stop SIGSTOP.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from signaling.records import Actor, DeliveryAdvanced, DirectiveIssued, Role, St
 from .chain import Chain, ChainError
 from .history import Did, History, Verdict, check
 from .people import Issuer, Screen, number_in
+from .streams import Streams
 
 ISSUERS = 16
 """Orders on their way to the issuing gateway at a time."""
@@ -41,13 +42,25 @@ class Cut(enum.StrEnum):
     BLACK_HOLE = "black-hole"
 
 
+class Blow(enum.StrEnum):
+    """What else happens: to the link above a gateway, or to its process."""
+
+    FLAP = "flap"
+    KILL = "kill"
+    STOP = "stop"
+
+
+FLAPS = 5
+FLAP_S = 0.4
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens once so many orders are issued: a cut above ``tier``, or (``cut`` None) its process is killed."""
+    """What happens to the gateway of ``tier``, or to the link above it, once so many orders are issued."""
 
     at: int
     tier: str
-    cut: Cut | None
+    kind: Cut | Blow
     seconds: float
 
 
@@ -58,8 +71,10 @@ class Plan:
     Attributes:
         tiers: 2 or 5.
         cuts: In all, the links taking turns.
-        kills: In all, the gateways taking turns.
-        hole_s: A black hole lasts up to so long, and a reset refuses new connections for up to a sixth of it.
+        kills, stops: In all, the gateways taking turns.
+        flaps: In all, the links taking turns: up and down again, five times.
+        hole_s: A black hole and a stop last up to so long, and a reset refuses new connections for up to a sixth of
+            it.
     """
 
     directives: int
@@ -67,6 +82,8 @@ class Plan:
     cuts: int = 0
     kills: int = 0
     seed: int = 1
+    stops: int = 0
+    flaps: int = 0
     hole_s: float = 6.0
 
     @property
@@ -75,18 +92,18 @@ class Plan:
 
     def faults(self) -> tuple[Fault, ...]:
         """Return the faults in the order in which they come."""
-        draw = random.Random(self.seed)
-        kinds = list(Cut)
-        below = self.names[1:]
-        drawn: list[tuple[str, Cut | None, float]] = [
-            (below[n % len(below)], kinds[n // len(below) % len(kinds)], draw.uniform(0, self.hole_s))
-            for n in range(self.cuts)
+        draw, cuts, below = random.Random(self.seed), list(Cut), self.names[1:]
+        kinds: list[tuple[str, Cut | Blow]] = [
+            (below[n % len(below)], cuts[n // len(below) % len(cuts)]) for n in range(self.cuts)
         ]
-        drawn += [(self.names[n % len(self.names)], None, 0.0) for n in range(self.kills)]
-        draw.shuffle(drawn)
-        span = self.directives / max(1, len(drawn))
+        kinds += [(below[n % len(below)], Blow.FLAP) for n in range(self.flaps)]
+        for kind, count in ((Blow.KILL, self.kills), (Blow.STOP, self.stops)):
+            kinds += [(self.names[n % len(self.names)], kind) for n in range(count)]
+        draw.shuffle(kinds)
+        span = self.directives / max(1, len(kinds))
         return tuple(
-            Fault(int((n + draw.random()) * span), tier, cut, seconds) for n, (tier, cut, seconds) in enumerate(drawn)
+            Fault(int((n + draw.random()) * span), tier, kind, draw.uniform(0, self.hole_s))
+            for n, (tier, kind) in enumerate(kinds)
         )
 
 
@@ -123,6 +140,20 @@ class Gate:
     def done(self) -> None:
         self.issued += 1
         self.move()
+
+
+async def cut(line: Streams, kind: Cut, seconds: float) -> None:
+    """Cut ``line`` and mend it: a black hole lasts ``seconds``, a reset refuses for a sixth of it."""
+    match kind:
+        case Cut.RESET:
+            line.cut()
+            await asyncio.sleep(seconds / 6)
+        case Cut.HALF_OPEN:
+            line.strand()
+        case Cut.BLACK_HOLE:
+            line.hold()
+            await asyncio.sleep(seconds)
+    line.mend()
 
 
 class Delivery:
@@ -203,22 +234,21 @@ class Delivery:
         self.gate.open(self.plan.directives)
 
     async def _strike(self, fault: Fault) -> None:
-        if fault.cut is None:
-            self.redelivered += await self.chain.repeats()
-            self.chain.signal(fault.tier, signal.SIGKILL)
-            self.redelivered -= await self.chain.repeats()  # what the others go on counting
-            return
-        line = self.chain.lines[fault.tier]
-        match fault.cut:
-            case Cut.RESET:
-                line.cut()
-                await asyncio.sleep(fault.seconds / 6)
-            case Cut.HALF_OPEN:
-                line.strand()
-            case Cut.BLACK_HOLE:
-                line.hold()
+        match fault.kind:
+            case Blow.KILL:
+                self.redelivered += await self.chain.repeats()
+                self.chain.signal(fault.tier, signal.SIGKILL)
+                self.redelivered -= await self.chain.repeats()  # what the others go on counting
+            case Blow.STOP:
+                self.chain.signal(fault.tier, signal.SIGSTOP)
                 await asyncio.sleep(fault.seconds)
-        line.mend()
+                self.chain.signal(fault.tier, signal.SIGCONT)
+            case Blow.FLAP:
+                for _ in range(FLAPS):
+                    await cut(self.chain.lines[fault.tier], Cut.RESET, FLAP_S)
+                    await asyncio.sleep(FLAP_S)
+            case kind:
+                await cut(self.chain.lines[fault.tier], kind, fault.seconds)
 
     async def _healed(self, count: int) -> None:
         """Return once ``count`` orders have been shown wherever they go."""
@@ -296,6 +326,8 @@ def figures(plan: Plan, delivery: Delivery, found: Verdict, took_s: float) -> di
         "issued": found.issued,
         "cuts": plan.cuts,
         "kills": plan.kills,
+        "stops": plan.stops,
+        "flaps": plan.flaps,
         "lost": len(found.lost),
         "shown_twice": len(found.twice),
         "reordered": len(found.reordered),

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from gateway.clock import Clock
 from gateway.embedded import EmbeddedServer
 
-from .delivery import Cut, Fault, Gate, Plan
+from .delivery import Cut, Fault, Gate, Plan, cut
 from .history import Did, History, Outcome, Verdict, check
 from .streams import Streams
 
@@ -61,16 +61,8 @@ class PubSub:
             await self._near.aclose()
 
     async def _strike(self, fault: Fault) -> None:
-        match fault.cut:
-            case Cut.RESET:
-                self._line.cut()
-                await asyncio.sleep(fault.seconds / 6)
-            case Cut.HALF_OPEN:
-                self._line.strand()
-            case _:
-                self._line.hold()
-                await asyncio.sleep(fault.seconds)
-        self._line.mend()
+        assert isinstance(fault.kind, Cut)
+        await cut(self._line, fault.kind, fault.seconds)
         await self._hears()
 
     async def _hears(self) -> None:

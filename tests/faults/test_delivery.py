@@ -11,20 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from gateway.proving.delivery import Cut, Plan, prove
+from gateway.proving.delivery import Blow, Cut, Plan, prove
 from gateway.proving.pubsub import prove_pubsub
 from tests.support.ports import free_ports
 
 
 def test_a_plan_draws_every_kind_of_fault_again_from_its_seed() -> None:
-    plan = Plan(directives=1_000, tiers=5, cuts=24, kills=10, seed=7)
+    plan = Plan(directives=1_000, tiers=5, cuts=24, kills=10, seed=7, stops=5, flaps=4)
     faults = plan.faults()
-    assert faults == plan.faults() != Plan(directives=1_000, tiers=5, cuts=24, kills=10, seed=8).faults()
+    other = Plan(directives=1_000, tiers=5, cuts=24, kills=10, seed=8, stops=5, flaps=4)
+    assert faults == plan.faults() != other.faults()
     assert [fault.at for fault in faults] == sorted(fault.at for fault in faults)
-    assert {(fault.tier, fault.cut) for fault in faults if fault.cut} == {
-        (tier, cut) for tier in plan.names[1:] for cut in Cut
-    }
-    assert {fault.tier for fault in faults if fault.cut is None} == set(plan.names)
+    links = {(tier, kind) for tier in plan.names[1:] for kind in (*Cut, Blow.FLAP)}
+    gateways = {(tier, kind) for tier in plan.names for kind in (Blow.KILL, Blow.STOP)}
+    assert {(fault.tier, fault.kind) for fault in faults} == links | gateways
 
 
 def test_nothing_is_lost_or_shown_twice_when_a_line_is_cut_and_a_gateway_killed(tmp_path: Path) -> None:
@@ -50,8 +50,9 @@ def test_the_same_cuts_lose_what_publish_subscribe_carries(tmp_path: Path) -> No
     [
         Plan(directives=100_000, cuts=100, seed=1),
         Plan(directives=10_000, tiers=5, cuts=40, kills=40, seed=2),
+        Plan(directives=2_000, tiers=5, cuts=0, seed=3, stops=5, flaps=12, hole_s=30),
     ],
-    ids=["one-link", "five-tiers"],
+    ids=["one-link", "five-tiers", "stopped-and-flapping"],
 )
 def test_full_size(tmp_path: Path, plan: Plan) -> None:
     figures, found = asyncio.run(prove(plan, tmp_path, free_ports(5)))

@@ -21,8 +21,7 @@ from signaling.division import Tree
 from signaling.errors import MalformedMessage, Refused, RemoteError
 from signaling.ids import Epoch, Monotonic, NodeCode, Seq
 from signaling.link import (
-    BATCH_BYTES,
-    BATCH_ROWS,
+    REST_S,
     Acked,
     Effect,
     Handle,
@@ -47,6 +46,7 @@ from signaling.routing import Router
 from signaling.session import Close, CloseCode, Count
 
 from . import telemetry
+from .batches import Batches
 from .clock import Clock
 from .dialling import Dialling, Uplink
 from .express import Express
@@ -282,10 +282,9 @@ class Wire:
         """The machine's next deadline may have moved."""
         self._asked = ""
         """The ``jti`` of our own token; the reply must answer it."""
-        self._sent = Seq(0)
-        self._told = Seq(0)
-        self._lane = links.express.lane()
-        """The peer's cursor once it has acknowledged all we sent; ``_sent`` runs ahead over what concerns it not."""
+        self._batches: Batches | None = None
+        self._resting = False
+        """A batch went out less than REST_S ago."""
         self._attached = False
         self._ended = False
         self.resumes = False
@@ -363,8 +362,10 @@ class Wire:
                 data = frame.data
             else:
                 break
+            phase = self.machine.phase
             self._carry_out(self.machine.receive(data, self._links.clock.now()))
-            self._changed.set()
+            if self.machine.phase is not phase:  # else what was heard only puts the deadline off
+                self._changed.set()
         self.reason = self.reason or f"closed by peer ({self._socket.close_code})"
 
     async def _watch(self) -> None:
@@ -392,7 +393,7 @@ class Wire:
 
     def _next(self) -> bytes | None:
         """Return what to send while nothing is waiting to be said: records, else a piece of a picture."""
-        if self.machine.phase is not Phase.UP:
+        if self.machine.phase is not Phase.UP or self._resting:
             return None
         message: LinkMessage | None = self._batch()
         if message is None:
@@ -405,33 +406,19 @@ class Wire:
 
     def _batch(self) -> LinkRecords | None:
         """Return the next records for the peer; None while the window is shut or nothing concerns it."""
-        if not self.machine.window_open:
+        if self._batches is None or not self.machine.window_open:
             return None
-        ahead = self._ahead()
-        if ahead:
-            return LinkRecords(epoch=self._links.journal.epoch, last=self._sent, items=ahead)
-        items: list[str] = []
-        size = 0
-        for row in self._links.journal.read(self._sent, BATCH_ROWS):
-            if self._concerns(row) and not self._lane.overtook(row):
-                if items and size + len(row.data) > BATCH_BYTES:
-                    break
-                items.append(row.data.decode())
-                size += len(row.data)
-            self._sent = row.seq
-        if not items and self._sent - self._told < BATCH_ROWS:
-            return None
-        self._told = self._sent
-        self.machine.sent(self._sent)
-        return LinkRecords(epoch=self._links.journal.epoch, last=self._sent, items=tuple(items))
+        batch = self._batches.ahead()
+        if batch is None and (batch := self._batches.next()) is not None:
+            self.machine.sent(batch.last)
+        if batch is not None:
+            self._resting = True
+            asyncio.get_running_loop().call_later(REST_S, self._rested)
+        return batch
 
-    def _ahead(self) -> tuple[str, ...]:
-        """Return urgent records that overtake the others; the cursor stays, so that no acknowledgement is owed."""
-        rows = self._lane.ahead(self._sent, self._links.journal.head, self._concerns, BATCH_BYTES)
-        return tuple(row.data.decode() for row in rows)
-
-    def _concerns(self, row: Row) -> bool:
-        return row.via != self.peer and self._links.router.concerns(row.record, self.peer)
+    def _rested(self) -> None:
+        self._resting = False
+        self.wake()
 
     def _receive(self, batch: LinkRecords) -> None:
         """Take the records in, in order; acknowledge when they and the cursor are durable."""
@@ -500,9 +487,10 @@ class Wire:
             self._greet(hello.node, jti, kept if self.resumes else "")
         elif hello.media and not self.resumes:
             return self.stop(CloseCode.REPLACED, "media ended while the parent took it up")
-        self._sent = self._told = self.machine.accepted(hello, self._links.journal.head, self._links.clock.now())
+        after = self.machine.accepted(hello, self._links.journal.head, self._links.clock.now())
+        self._batches = Batches(self._links, self.peer, after)
         self._attached = True
-        self._links.traffic.link_acknowledged(self.peer, self._sent)
+        self._links.traffic.link_acknowledged(self.peer, after)
         return self._links.attach(self, self.peer)
 
     def _greet(self, peer: NodeCode, answers: str, media: str) -> None:

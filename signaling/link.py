@@ -37,6 +37,8 @@ WINDOW = 8
 BATCH_BYTES = 65_536
 """Of records in one batch; one larger record travels alone.  At 64 kbit/s it takes 8 s, no silence: see DEAD_S."""
 BATCH_ROWS = 1_000
+REST_S = 0.02
+"""Between two batches: under load the second carries what many would have carried."""
 FORGIVEN = 3
 
 BACKOFF_FIRST_S = 0.5

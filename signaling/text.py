@@ -48,6 +48,8 @@ def _checked(value: str, field: str, limit: int, allowed: str, empty: bool) -> s
         raise Refused("bad-text", f"{field}: {len(value)} characters, limit {limit}")
     if not empty and not value.strip():
         raise Refused("bad-text", f"{field}: empty")
+    if value.isprintable():  # then no character is of a refused category; those that turn are of Cf
+        return value
     for character in value:
         if _refused(character, allowed):
             raise Refused("bad-text", f"{field}: character U+{ord(character):04X} is not allowed")

@@ -26,6 +26,7 @@ from signaling.messages import (
     LinkMessage,
     LinkPong,
     LinkPresence,
+    LinkRecords,
     LinkRosters,
     ParticipantView,
 )
@@ -197,6 +198,26 @@ def test_records_that_may_not_be_are_journalled_as_refused_and_the_queue_goes_on
         assert {row.code for row in refusals} >= {"malformed-message", "wrong-direction"}
         view = tiers.county.node.directives.view(DirectiveId(issued["id"]), commander(COUNTY))
         assert [row.stage for row in view.recipients] == [Stage.DELIVERED]
+        await child.socket.close()
+
+    story(tmp_path, tell)
+
+
+def test_what_comes_while_a_link_rests_goes_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.links.REST_S", 3_600.0)
+
+    async def tell(tiers: Cluster) -> None:
+        await tiers.township.stop()
+        child = await Impostor.dial(tiers, tmp_path, tiers.county, TOWNSHIP)
+        await child.greet(COUNTY)
+        order = {"urgency": "P2", "title": "t", "text": "x", "scope": [{"node": VILLAGE}]}
+        for number, awaited in enumerate((1, 0, 0, 3)):
+            body = {"click_id": f"c-{number}", **order}
+            assert (await tiers.call(tiers.county, commander(COUNTY), "POST", "directives", body))[0] == 201
+            if awaited == 3:
+                tiers.county.node.links._wires[TOWNSHIP]._rested()
+            if awaited:
+                assert len((await child.until(LinkRecords)).items) == awaited
         await child.socket.close()
 
     story(tmp_path, tell)

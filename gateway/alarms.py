@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -20,7 +21,7 @@ from gateway.journal import Journal, Row
 from gateway.refusals import Refusals
 from gateway.telemetry import Telemetry
 from gateway.tentative import Tentative
-from signaling import admission, alarm, alarm_words
+from signaling import admission, alarm, alarm_words, geodesy
 from signaling.alarm import Alarm, AlarmRecord
 from signaling.directive import SIGN_LIMIT_MS
 from signaling.division import Tree
@@ -59,7 +60,8 @@ class Picture(Protocol):
 class AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a source reports.  ``place`` defaults to the actor's division, the position to the place's.
 
-    ``event`` is the source's own name for what happened: the same one again is the same alarm.
+    ``datum`` says of which kind the position is: phones give WGS 84.  ``event`` is the source's own name for what
+    happened: the same one again is the same alarm.
     """
 
     kind: str
@@ -69,6 +71,7 @@ class AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     place: NodeCode | None = None
     longitude: float | None = None
     latitude: float | None = None
+    datum: Literal["gcj02", "wgs84"] = "gcj02"
     exercise: bool = False
     event: str = ""
 
@@ -134,7 +137,7 @@ class Alarms(admission.Facts):
         place = request.place or actor.division
         try:
             division = self._tree.get(place)
-            placed = request.longitude is not None and request.latitude is not None
+            longitude, latitude = _position(request) or (division.longitude, division.latitude)
             raised = AlarmRaised(
                 node=self._node,
                 at=self._clock.at(),
@@ -145,8 +148,8 @@ class Alarms(admission.Facts):
                 kind=request.kind,
                 urgency=request.urgency,
                 text=request.text,
-                longitude=request.longitude if placed else division.longitude,
-                latitude=request.latitude if placed else division.latitude,
+                longitude=longitude,
+                latitude=latitude,
                 exercise=request.exercise,
                 event=request.event,
             )
@@ -448,3 +451,11 @@ class Alarms(admission.Facts):
     def alarm_of(self, sha256: Sha256) -> AlarmId | None:
         """Return the alarm a picture belongs to: its card changes when the picture arrives."""
         return self._pictured.get(sha256)
+
+
+def _position(request: AlarmRequest) -> tuple[float, float] | None:
+    """Return where it happened, GCJ-02 degrees, None if the source does not say."""
+    if request.longitude is None or request.latitude is None:
+        return None
+    here = request.longitude, request.latitude
+    return geodesy.to_gcj02(*here) if request.datum == "wgs84" and all(map(math.isfinite, here)) else here

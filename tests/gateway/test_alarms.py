@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from gateway.alarms import AlarmRequest
+from signaling import geodesy
 from signaling.errors import Refused
 from signaling.ids import AlarmId, NodeCode, Sha256, UtcMs
 from signaling.records import Actor, AlarmRaised, AlarmState, RefusalRecorded, Unit, UnitState, Urgency
@@ -480,3 +481,17 @@ async def test_calls_that_may_not_be_made_are_refused(tmp_path: Path) -> None:
         await township.alarms.answer(commander(TOWNSHIP), "w-none", "好")
     assert refused.value.code == "unknown-call"
     await township.close()
+
+
+@on_loop
+async def test_a_phone_says_where_it_is_in_its_own_datum(tmp_path: Path) -> None:
+    village = Node(VILLAGE, tmp_path)
+    where = {"longitude": 112.8, "latitude": 27.2}
+    plain, _ = await village.alarms.raise_alarm(terminal(), request(**where))
+    phone, _ = await village.alarms.raise_alarm(terminal(), request(**where, datum="wgs84"))
+    assert (plain.longitude, plain.latitude) == (112.8, 27.2)
+    assert (phone.longitude, phone.latitude) == geodesy.to_gcj02(112.8, 27.2) != (112.8, 27.2)
+    with pytest.raises(Refused) as refused:
+        await village.alarms.raise_alarm(terminal(), request(longitude=float("inf"), latitude=0.0, datum="wgs84"))
+    assert refused.value.code == "bad-record"
+    await village.close()

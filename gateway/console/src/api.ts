@@ -75,6 +75,10 @@ export interface AlarmReport {
   readonly text: string
   readonly urgency: Urgency
   readonly exercise: boolean
+  /** Degrees as the phone gives them; null: the position of the place. */
+  readonly longitude: number | null
+  readonly latitude: number | null
+  readonly datum: "wgs84"
 }
 
 /** A department or team that can be sent. `state` is standby, called, or the last it said; `alarm` where it is needed. */

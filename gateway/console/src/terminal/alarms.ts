@@ -1,9 +1,11 @@
 /** Alarms on a terminal: raising one with a photo, and the cards of those around. */
+import { ApiError, type AlarmReport } from "../api"
 import { html, nothing, type TemplateResult } from "lit-html"
 import { Press } from "../clickid"
 import { t, tOr } from "../i18n"
 import { fromFile, fromVideo } from "../photo"
 import { alarmsByTime, callOverdue, lineAbove, nextState, settled } from "../protocol"
+import { isPassing } from "../reports"
 import { beijing } from "../time"
 import type { AlarmView, UnitState } from "../wire"
 import { explain } from "../i18n"
@@ -11,10 +13,23 @@ import { inExercise } from "../tiles"
 import type { CallForm, Page, Report } from "./page"
 
 const KINDS = ["flood", "fire", "geology", "traffic", "person", "other"] as const
-const EMPTY_REPORT: Omit<Report, "press"> = { kind: "flood", text: "", picture: null, preview: null, sending: false, problem: null }
+const POSITION_MS = 20_000
+const EMPTY_REPORT: Omit<Report, "press"> = { kind: "flood", text: "", picture: null, preview: null, position: null, sending: false, problem: null }
 
 export function openReport(page: Page): void {
   page.set({ report: { ...EMPTY_REPORT, press: new Press() }, notice: null })
+  locate(page)
+}
+
+/** Add where the phone is to the open form, if it may be known. */
+function locate(page: Page): void {
+  navigator.geolocation?.getCurrentPosition(
+    ({ coords: { longitude, latitude, accuracy } }) => {
+      if (page.ui.report !== null) page.set({ report: { ...page.ui.report, position: { longitude, latitude, accuracy } } })
+    },
+    () => {}, // the position of the place is taken instead
+    { enableHighAccuracy: true, timeout: POSITION_MS, maximumAge: POSITION_MS },
+  )
 }
 
 export function cards(page: Page): TemplateResult {
@@ -137,6 +152,9 @@ export function reportForm(page: Page, report: Report): TemplateResult {
           data-testid="alarm-text"
         ></textarea>
       </label>
+      <p class="empty" data-testid="alarm-position">
+        ${report.position === null ? t("alarm.position.place") : t("alarm.position.phone", { metres: Math.round(report.position.accuracy) })}
+      </p>
       ${report.preview === null ? nothing : html`<img class="chosen" src=${report.preview} alt=${t("alarm.picture")} />`}
       <div class="row">
         <label class="file"
@@ -165,15 +183,30 @@ export function reportForm(page: Page, report: Report): TemplateResult {
 async function submit(page: Page, report: Report, event: Event): Promise<void> {
   event.preventDefault()
   page.set({ report: { ...report, sending: true, problem: null } })
-  const { kind, text, picture, press } = report
+  const { kind, text, picture, position, press } = report
   const exercise = inExercise(page.station.state, page.station.meetingView)
-  const said = { kind, text: text.trim(), urgency: "P1", exercise } as const
+  const where = { longitude: position?.longitude ?? null, latitude: position?.latitude ?? null, datum: "wgs84" } as const
+  const said = { kind, text: text.trim(), urgency: "P1", exercise, ...where } as const
+  const content = JSON.stringify([said, picture?.size])
   try {
-    await press.once(JSON.stringify([said, picture?.size]), (event) => page.station.api.raiseAlarm({ ...said, event }, picture))
+    await press.once(content, (event) => page.station.api.raiseAlarm({ ...said, event }, picture))
     close(page, report)
     page.say(t("alarm.sent"))
   } catch (error) {
-    page.set({ report: { ...report, sending: false, problem: explain(error) } })
+    if (error instanceof ApiError && isPassing(error) && (await kept(page, { ...said, event: press.idFor(content) }, picture))) {
+      close(page, report)
+      page.say(t("alarm.kept"))
+    } else page.set({ report: { ...report, sending: false, problem: explain(error) } })
+  }
+}
+
+/** Keep what could not be sent on the phone; it goes out by itself. Returns whether there was room. */
+async function kept(page: Page, report: AlarmReport, picture: Blob | null): Promise<boolean> {
+  try {
+    await page.reports.add(report, picture, Date.now())
+    return true
+  } catch {
+    return false // no room, or a browser that keeps nothing: the form stays
   }
 }
 

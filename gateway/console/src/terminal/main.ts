@@ -5,6 +5,7 @@ import { Chime, NewAlarms } from "../chime"
 import { load } from "../credentials"
 import { explain, language, onLanguage, otherLanguage, setLanguage, t } from "../i18n"
 import { SessionSet } from "../remembered"
+import { DatabaseShelf, Reports } from "../reports"
 import { playOnGesture } from "../sounds"
 import { slotsOfTier, Station } from "../station"
 import { inExercise } from "../tiles"
@@ -19,12 +20,14 @@ import { FIRST_UI, type Page, type Ui } from "./page"
 import "./terminal.css"
 import { keepAwake } from "./wake"
 
+const SEND_AGAIN_MS = 10_000
 const ON_DUTY = "wuji.on_duty"
 
 class TerminalPage implements Page {
   ui: Ui = FIRST_UI
   readonly attention = new Attention()
   readonly duty: Duty
+  readonly reports: Reports
   private readonly newAlarms = new NewAlarms(new SessionSet("wuji.alarms"))
   private readonly chime = new Chime()
   /** The directive the keyboard was led to last. */
@@ -36,6 +39,14 @@ class TerminalPage implements Page {
   ) {
     this.ui = { ...FIRST_UI, signer: station.credentials.who.name }
     if (sessionStorage.getItem(ON_DUTY) !== null) this.enterDuty() // a reload does not end the shift
+    const { name, division } = station.credentials.who
+    this.reports = new Reports(`${division} ${name}`, new DatabaseShelf(), (report, picture) =>
+      station.api.raiseAlarm(report, picture),
+    )
+    this.reports.onChange = () => station.changed()
+    this.reports.onRefused = (error) => this.complain(error)
+    addEventListener("online", () => this.sendWaiting())
+    setInterval(() => this.sendWaiting(), SEND_AGAIN_MS)
     this.duty = new Duty({
       report: (directive, stage) => station.connection.send({ type: "receipt", directive, stage }),
       ring: (view) => this.ring(view),
@@ -49,6 +60,11 @@ class TerminalPage implements Page {
     document.addEventListener("visibilitychange", () => this.draw())
     for (const gesture of ["pointerdown", "keydown"])
       document.addEventListener(gesture, () => !this.attention.unlocked && this.attention.unlock())
+  }
+
+  /** Send reports that waited for the network; a browser that keeps nothing has none. */
+  private sendWaiting(): void {
+    this.reports.flush().catch(() => {})
   }
 
   set(part: Partial<Ui>): void {
@@ -86,7 +102,10 @@ class TerminalPage implements Page {
   }
 
   private heard(message: GatewayMessage): void {
-    if (message.type === "welcome") this.duty.welcomed()
+    if (message.type === "welcome") {
+      this.duty.welcomed()
+      this.sendWaiting()
+    }
     if (message.type === "ring") this.duty.again(message.directive)
     this.duty.follow(this.station.state)
     if (!this.newAlarms.heard(message) || message.type !== "alarm") return
@@ -154,6 +173,7 @@ function desk(page: TerminalPage): TemplateResult {
       ${meeting(page)}
       <div class="side">
         <button class="danger huge" @click=${() => openReport(page)} data-testid="alarm-open">${t("alarm.report")}</button>
+        ${page.reports.count === 0 ? nothing : html`<p class="waiting" data-testid="reports-waiting">${t("alarm.waiting", { count: page.reports.count })}</p>`}
         <p class="notice ${ui.notice?.bad ? "bad" : ""}" role="status" data-testid="notice">${ui.notice?.text ?? ""}</p>
         ${list(page)} ${circulars(page)} ${cards(page)}
       </div>

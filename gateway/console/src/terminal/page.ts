@@ -1,8 +1,16 @@
 /** What a terminal page remembers besides the state of the station, and how to change it. */
 import type { Attention } from "../attention"
 import type { Press } from "../clickid"
+import type { Reports } from "../reports"
 import type { Station } from "../station"
 import type { Duty } from "./duty"
+
+/** WGS 84 degrees, and metres. */
+export interface Position {
+  readonly longitude: number
+  readonly latitude: number
+  readonly accuracy: number
+}
 
 export interface Report {
   readonly kind: string
@@ -10,6 +18,8 @@ export interface Report {
   readonly picture: Blob | null
   /** Object URL of `picture`. */
   readonly preview: string | null
+  /** Where the phone is; null while that is not known. */
+  readonly position: Position | null
   readonly sending: boolean
   readonly problem: string | null
   /** One form is one alarm, however often it is sent. */
@@ -41,6 +51,7 @@ export interface Page {
   readonly station: Station
   readonly duty: Duty
   readonly attention: Attention
+  readonly reports: Reports
   readonly ui: Ui
   set(part: Partial<Ui>): void
   say(text: string): void

@@ -60,6 +60,8 @@ class _Directive:
     """How much of its time had passed then, by the wall clock."""
     live: bool
     ended: bool = False
+    named_twice: bool = False
+    """Countersigned, or nobody need any more."""
     fired: set[Name] = field(default_factory=set)
     raised: dict[str, int] = field(default_factory=dict)
     """Superior to the number of the last list."""
@@ -107,6 +109,9 @@ class Ledger:
                 self._raised(record)
             case "redial_ordered":
                 self._called(record)
+            case "directive_countersigned":
+                if (known := self._directives.get(record["directive"])) is not None:
+                    known.named_twice = True
             case _ if kind in ENDS:
                 self._ended(record)
 
@@ -123,9 +128,12 @@ class Ledger:
 
     def _means_something(self, directive: str, name: Name) -> bool:
         known = self._directives[directive]
-        if known.ended or name in known.fired:
-            return False
-        return name[0] == "expire" or bool(self._about(known, name))
+        return name not in known.fired and self._alive(known, name)
+
+    def _alive(self, known: _Directive, name: Name) -> bool:
+        if name[0] == "countersign":
+            return not known.named_twice
+        return not known.ended and (name[0] == "expire" or bool(self._about(known, name)))
 
     def _about(self, known: _Directive, name: Name) -> set[str]:
         group = known.groups.get(name)
@@ -165,6 +173,8 @@ class Ledger:
         if record["node"] != self._node:
             return expected, groups
         first = min(at + limit, ends)
+        if record.get("countersign_by") is not None:
+            expected["countersign", "", 1] = record["countersign_by"]
         expected["limit", "", 1] = expected["redial", "", 1] = first
         for place in record["recipients"]:
             for number, superior in enumerate(self._told(place, record), 1):
@@ -208,7 +218,7 @@ class Ledger:
         if name in known.fired:
             self._fault("twice", subject, record["timer"])
         about = self._about(known, name)
-        if known.ended or not about:
+        if not self._alive(known, name):
             self._fault("void", subject, record["timer"], "nothing was left to fire for")
         if record["due"] != due:
             self._fault("wrong-due", subject, record["timer"], f"{record['due']}, not {due}")
@@ -285,6 +295,7 @@ class Ledger:
                 self._fault("early", record["directive"], "expire")
             known.fired.add(name)
         known.ended = True
+        known.named_twice |= record["type"] in ("directive_recalled", "directive_superseded")
         known.waiting, known.groups = set(), {}
 
     def _fault(self, what: str, directive: str, timer: str, detail: str = "") -> None:

@@ -36,6 +36,7 @@ from signaling.records import (
     DirectiveSuperseded,
     EscalationRaised,
     TimerFired,
+    TimerKind,
     signed_bytes,
 )
 
@@ -69,7 +70,7 @@ class _Running:
 
     issued: DirectiveIssued
     dues: tuple[UtcMs, ...]
-    """Instants that are yet to come, ascending; the expiry, which is the last, until it is said."""
+    """Instants that are yet to come, ascending; and the expiry until it is said."""
     done: UtcMs
     """Everything due up to here has fired or means nothing any more."""
     frame: float = 0.0
@@ -161,21 +162,21 @@ class Timers:
         return durable
 
     def _fire_one(self, directive_id: DirectiveId, running: _Running, at: UtcMs) -> asyncio.Future[Seq] | None:
-        header = self._orders.header(directive_id)
-        if header is None or header.state is not Header.ISSUED:
-            del self._running[directive_id]
-            return None
-        unsigned = self._orders.unsigned(directive_id)
-        timers = clocks.due(running.issued, unsigned, self._node, self._tree, running.done, at)
-        durable = self._append(clocks.fire(running.issued, timers, self._node, at)) if timers else None
+        header, issued = self._orders.header(directive_id), running.issued
+        runs = header is not None and header.state is Header.ISSUED
+        owed = header.countersign_by if header is not None else None
+        unsigned = self._orders.unsigned(directive_id) if runs else ()
+        timers = clocks.due(issued, unsigned, self._node, self._tree, running.done, at, owed)
+        durable = self._append(clocks.fire(issued, timers, self._node, at)) if timers else None
+        if runs and at >= issued.expires_at:
+            self._orders.expire(directive_id, at)
+            durable = self._journal.append()
         running.done = at
         running.dues = tuple(due for due in running.dues if due > at)
-        if running.dues:
+        if running.dues and (runs or owed is not None):
             self._arm(directive_id, running)
         else:
             del self._running[directive_id]
-            self._orders.expire(directive_id, at)
-            durable = self._journal.append()
         return durable
 
     def _append(self, records: Iterable[FiringRecord]) -> asyncio.Future[Seq]:
@@ -184,6 +185,8 @@ class Timers:
             if isinstance(record, TimerFired):
                 self._telemetry.count("timers_fired", kind=record.kind)
                 self._telemetry.observe("timer_late_seconds", max(0.0, (record.at - record.due) / 1_000))
+                if record.kind is TimerKind.COUNTERSIGN:
+                    log.error("not countersigned in time", extra={"directive": record.subject})
             elif isinstance(record, EscalationRaised):
                 log.warning(
                     "escalation raised",
@@ -203,13 +206,18 @@ class Timers:
             match row.record:
                 case DirectiveIssued() as issued:
                     self._learn(issued)
-                case DirectiveRecalled() | DirectiveSuperseded() | DirectiveClosed() | DirectiveExpired() as ended:
-                    self._running.pop(ended.directive, None)
+                case DirectiveRecalled() | DirectiveSuperseded() as annulled:
+                    self._running.pop(annulled.directive, None)
+                case DirectiveClosed() | DirectiveExpired() as ended:
+                    running = self._running.get(ended.directive)
+                    if running is not None and running.issued.countersign_by is None:
+                        del self._running[ended.directive]
                 case TimerFired() as fired if self._replaying:
                     running = self._running.get(DirectiveId(fired.subject))
                     if running is not None and fired.due > running.done:
                         running.done = fired.due
-                        running.dues = _after(running.dues, fired.due)
+                        ends = running.issued.expires_at  # that it expired may still be unsaid
+                        running.dues = tuple(due for due in running.dues if due > fired.due or due == ends)
                 case _:
                     pass
 
@@ -234,8 +242,3 @@ class Timers:
 
     def _wall_ahead(self) -> float:
         return self._clock.at() - self._clock.now() * 1_000
-
-
-def _after(dues: tuple[UtcMs, ...], done: UtcMs) -> tuple[UtcMs, ...]:
-    """Return the instants left when everything up to ``done`` has fired: that it expired may still be unsaid."""
-    return (*(due for due in dues[:-1] if due > done), dues[-1])

@@ -8,6 +8,9 @@ from the rows.  Its id is derived, so that it can be said once ever; nothing is 
   that has not signed; at twice the limit the superior's superior, and so on up to the issuer's own division
 * of a P0 or P1 the division above the issuer's is told last; of a P2 or P3 nobody above the issuer is bothered
 
+* what was issued first and approved by nobody in time is noted when the second name is overdue, though the
+  directive may have been carried out or have expired by then
+
 A recipient that is the issuer's own division is escalated to itself first: its console is there.
 """
 
@@ -51,14 +54,16 @@ class Timer:
 
 
 def dues(issued: DirectiveIssued, here: NodeCode) -> tuple[UtcMs, ...]:
-    """Return every instant at which a timer of ``issued`` may be due at ``here``, ascending; the last is its expiry."""
+    """Return every instant at which a timer of ``issued`` may be due at ``here``, its expiry among them, ascending."""
     limit = SIGN_LIMIT_MS[issued.urgency]
     instants = {issued.at + thirds * limit // 3 for thirds in REPEAT_THIRDS}
     if issued.node == here:
         instants |= {issued.at + level * limit for level in range(1, LEVELS + 1)}
         instants.add(issued.expires_at)  # a limit beyond expiry is reached there
-    before = {UtcMs(due) for due in instants if due < issued.expires_at}
-    return (*sorted(before), issued.expires_at)
+    found = {UtcMs(due) for due in instants if due < issued.expires_at} | {issued.expires_at}
+    if issued.node == here and issued.countersign_by is not None:
+        found.add(issued.countersign_by)
+    return tuple(sorted(found))
 
 
 def superiors(issued: DirectiveIssued, recipient: NodeCode, tree: Tree) -> tuple[NodeCode, ...]:
@@ -73,20 +78,26 @@ def superiors(issued: DirectiveIssued, recipient: NodeCode, tree: Tree) -> tuple
 
 
 def due(
-    issued: DirectiveIssued, unsigned: Sequence[NodeCode], here: NodeCode, tree: Tree, after: UtcMs, upto: UtcMs
+    issued: DirectiveIssued,
+    unsigned: Sequence[NodeCode],
+    here: NodeCode,
+    tree: Tree,
+    after: UtcMs,
+    upto: UtcMs,
+    countersign_by: UtcMs | None = None,
 ) -> tuple[Timer, ...]:
     """Return the timers with after < due <= upto that still mean something, in order of due time.
 
     Args:
-        unsigned: The recipients that have not signed, as this node knows; when there are none, no timer means
-            anything.
+        unsigned: The recipients that have not signed, as this node knows; nobody once the directive has ended.
+        countersign_by: By when somebody else must countersign, None when nobody need any more.
     """
-    if not unsigned:
-        return ()
     own = tuple(r for r in unsigned if tree.is_within(r, here))
     found = list(_repeats(issued, own)) if own else []
-    if issued.node == here:
+    if issued.node == here and unsigned:
         found += _of_the_issuer(issued, tuple(unsigned), tree, after, upto)
+    if issued.node == here and countersign_by is not None:
+        found.append(Timer(TimerKind.COUNTERSIGN, issued.directive, None, 1, countersign_by, ()))
     return tuple(sorted((t for t in found if after < t.due <= upto), key=lambda t: (t.due, t.kind, t.place or "", t.n)))
 
 

@@ -66,12 +66,13 @@ class AlarmState(enum.StrEnum):
 
 
 class TimerKind(enum.StrEnum):
-    """What a clock is for: ring again, the limit is over, tell a superior, re-dial."""
+    """What a clock is for: ring again, the limit is over, tell a superior, re-dial, no second name in time."""
 
     REPEAT = "repeat"
     LIMIT = "limit"
     ESCALATE = "escalate"
     REDIAL = "redial"
+    COUNTERSIGN = "countersign"
 
 
 class Mode(enum.StrEnum):

@@ -26,6 +26,7 @@ from signaling import clocks, records
 from signaling.ids import NodeCode, Seq, UtcMs
 from signaling.records import (
     AnyRecord,
+    DirectiveCountersigned,
     DirectiveExpired,
     EscalationRaised,
     RedialOrdered,
@@ -85,6 +86,7 @@ async def test_a_day_of_directives_is_as_it_should_be_at_every_node(tmp_path: Pa
     st.sampled_from([COUNTY, TOWNSHIP]),
     st.sampled_from([COUNTY, TOWNSHIP]),
     st.sets(st.sampled_from(PLACES)),
+    st.none() | st.integers(1, 49 * HOUR),
 )
 def test_two_implementations_agree_about_every_timer(
     urgency: Urgency,
@@ -93,6 +95,7 @@ def test_two_implementations_agree_about_every_timer(
     here: NodeCode,
     issuer: NodeCode,
     signed: set[NodeCode],
+    countersign_ms: int | None,
 ) -> None:
     one = order(
         *recipients,
@@ -101,12 +104,14 @@ def test_two_implementations_agree_about_every_timer(
         urgency=urgency,
         at=START,
         expires_at=UtcMs(START + expires_ms),
+        countersign_by=None if countersign_ms is None else UtcMs(START + countersign_ms),
     )
+    last = UtcMs(START + 100 * HOUR)
     left = [place for place in recipients if place not in signed]
-    timers = clocks.due(one, left, here, TREE, START, one.expires_at)
+    timers = clocks.due(one, left, here, TREE, START, last, one.countersign_by)
     judge, clock = ledger(here), FakeClock()
     rows: list[AnyRecord] = [one, *(word(Stage.SIGNED, place) for place in recipients if place in signed)]
-    rows += clocks.fire(one, timers, here, one.expires_at)
+    rows += clocks.fire(one, timers, here, last)
     rows.append(DirectiveExpired(node=here, at=one.expires_at, directive=one.directive))
     take(judge, rows, clock)
     assert list(judge.faults) == []
@@ -114,7 +119,7 @@ def test_two_implementations_agree_about_every_timer(
     silent = ledger(here)
     take(silent, rows[:1], clock)
     missed = {finding.timer for finding in silent.overdue(clock.now() * 1_000 + 1_000 * HOUR)}
-    everybody = clocks.due(one, recipients, here, TREE, START, one.expires_at)
+    everybody = clocks.due(one, recipients, here, TREE, START, last, one.countersign_by)
     assert missed == {f"{t.kind}:{t.place or ''}:{t.n}" for t in everybody} | {"expire::0"}
 
 
@@ -132,6 +137,13 @@ def good() -> list[Any]:
 
 def first(rows: Sequence[Any], kind: type) -> int:
     return next(i for i, row in enumerate(rows) if isinstance(row, kind))
+
+
+def second_name_in_time(rows: list[Any]) -> list[Any]:
+    owed = msgspec.structs.replace(rows[0], countersign_by=UtcMs(START + MINUTE))
+    named = DirectiveCountersigned(node=COUNTY, at=START, directive=ORDER.directive, by=commander())
+    timers = clocks.due(owed, (), COUNTY, TREE, START, ORDER.expires_at, owed.countersign_by)
+    return [owed, named, *clocks.fire(owed, timers, COUNTY, ORDER.expires_at)]
 
 
 def twice(rows: list[Any]) -> list[Any]:
@@ -196,6 +208,7 @@ def expired_early(rows: list[Any]) -> list[Any]:
         (wrong_due, "wrong-due"),
         (of_nobody, "void"),
         (after_the_end, "void"),
+        (second_name_in_time, "void"),
         (of_another_directive, "unexpected"),
         (of_another_number, "unexpected"),
         (without_its_list, "no-escalation"),

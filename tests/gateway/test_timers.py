@@ -94,13 +94,50 @@ async def test_nothing_fires_before_its_time_and_everything_at_it(tmp_path: Path
 @on_loop
 async def test_a_signature_in_time_stops_every_clock_but_the_expiry(tmp_path: Path) -> None:
     county = Node(COUNTY, tmp_path)
-    order = await issue(county, VILLAGE, expires_ms=HOUR)
+    order = await issue(county, VILLAGE, urgency=Urgency.P1, expires_ms=HOUR)
     await sign(county, order)
     await passes(HOUR - 1, county)
     assert kinds(county) == []
     await passes(1, county)
     assert (kinds(county), len(of(county, DirectiveExpired))) == ([], 1)
     assert len(county.timers) == 0
+    await county.close()
+
+
+@pytest.mark.parametrize("end", ["signed", "closed", "expired"])
+def test_a_second_name_is_owed_whatever_became_of_the_directive(tmp_path: Path, end: str) -> None:
+    @on_loop
+    async def run() -> None:
+        county = Node(COUNTY, tmp_path)
+        order = await issue(county, VILLAGE, expires_ms=MINUTE if end == "expired" else HOUR)
+        await sign(county, order)
+        if end == "closed":
+            await county.directives.close(commander(), order.directive)
+        await passes(30 * MINUTE - 1, county)
+        assert kinds(county) == []
+        county = await county.restart()
+        await passes(1, county)
+        assert kinds(county) == ["countersign"]
+        county = await county.restart()
+        await passes(HOUR, county)
+        assert kinds(county) == ["countersign"]
+        assert len(county.timers) == 0
+        await county.close()
+
+    run()
+
+
+@on_loop
+async def test_a_second_name_in_time_or_a_recall_stops_its_clock(tmp_path: Path) -> None:
+    county = Node(COUNTY, tmp_path)
+    named = await issue(county, VILLAGE, click_id="named")
+    recalled = await issue(county, VILLAGE, click_id="recalled")
+    other = msgspec.structs.replace(commander(), name="李副县长")
+    await county.directives.countersign(other, named.directive)
+    await county.directives.recall(commander(), recalled.directive, "雨停")
+    await sign(county, named)
+    await passes(2 * HOUR, county)
+    assert kinds(county) == []
     await county.close()
 
 

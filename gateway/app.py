@@ -282,6 +282,7 @@ class Node:
                         ("directives", self.directives.run()),
                         ("timers", self.timers.run()),
                         ("redial", self.redial.run()),
+                        ("releases", self.services.releases.run()),
                         ("conferences", self.conferences.run()),
                         ("qualities", self.conferences.qualities.run()),
                         ("loads", self.loads.run()),

@@ -53,6 +53,7 @@ from .journal import Journal, JournalError, Row
 from .links import Links
 from .load import Limits
 from .loads import Loads
+from .mqtt import Mqtt
 from .outbound import Outbound
 from .outbox import Outbox
 from .presence import Presence
@@ -127,6 +128,7 @@ class Node:
     outbound: Outbound
     dispatch: Dispatch
     links: Links
+    mqtt: Mqtt
     engine: Engine
     peers: Peers
     loads: Loads
@@ -255,6 +257,7 @@ class Node:
             outbound=outbound,
             dispatch=dispatch,
             links=links,
+            mqtt=Mqtt(code, alarms, config.mqtt, clock),
             engine=engine,
             peers=peers,
             loads=loads,
@@ -290,6 +293,7 @@ class Node:
                         ("space", self.space.run()),
                         ("transfers", self.transfers.run()),
                         ("links", self.links.run()),
+                        ("mqtt", self.mqtt.run()),
                     )
                 ]
                 if self.auditor is not None:

@@ -41,6 +41,10 @@ EXAMPLES = {
     ("adapters", "sms_token"): "what the gateway of short messages gave you",
     ("adapters", "contacts_file"): "contacts.toml",
     ("adapters", "filedrop_dir"): "/var/lib/wuji/warnings",
+    ("mqtt", "url"): "mqtt://10.20.0.8:1883",
+    ("mqtt", "username"): "wuji-430423000000",
+    ("mqtt", "password"): "what the broker knows this gateway by",
+    ("mqtt", "ca"): "ca.pem",
     ("bus", "url"): "unix:///run/redis/redis.sock",
 }
 """Shown, commented out, where there is no default (node.code alone is required, and so not a comment)."""

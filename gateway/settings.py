@@ -374,6 +374,25 @@ class AuditorSection(Section):
     notify: bool = Field(default=False, description="The auditor's alarms also go to adapters.webhook_url.")
 
 
+class MqttSection(Section):
+    """A broker whose messages are alarms."""
+
+    url: str | None = Field(
+        default=None,
+        pattern=r"^mqtts?://[^\s/@]+$",
+        description="mqtt:// or mqtts:// host[:port] of the broker. Without it none is listened to.",
+    )
+    topic: str = Field(
+        default="wuji/alarms/#",
+        min_length=1,
+        max_length=256,
+        description="Topics subscribed to, QoS 1. The last level names the source where the message does not.",
+    )
+    username: str | None = Field(default=None, max_length=256, description="Of this gateway at the broker.")
+    password: SecretStr | None = Field(default=None, description="Of this gateway at the broker.")
+    ca: Path | None = Field(default=None, description="PEM certificates that vouch for an mqtts broker.")
+
+
 class LogSection(Section):
     """What is written to standard error."""
 

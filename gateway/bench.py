@@ -23,6 +23,7 @@ app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 app.command()(bench_directives.directives)
 app.command()(bench_directives.ring)
 app.command()(commands.delivery)
+app.command()(commands.tree)
 
 SOCKETS = 8_192  # two thousand terminals in meetings, twice a socket each, and room
 

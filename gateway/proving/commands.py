@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import json
+import resource
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from .delivery import Plan, prove
+from .folded import Fold, prove_tree, whole
 from .history import Verdict
 from .pubsub import prove_pubsub
 
@@ -54,6 +56,36 @@ def delivery(
         work = prove if over is Over.LINKS else prove_pubsub
         figures, found = asyncio.run(work(plan, directory or Path(spare), base_port))
     report(figures, found, as_json)
+
+
+def tree(
+    towns: Annotated[
+        int, typer.Option(min=1, max=5_000, help="2006 are all of a province, with 29479 villages.")
+    ] = 200,
+    seed: int = 1,
+    directory: Directory = None,
+    base_port: BasePort = BASE_PORT,
+    as_json: Json = False,
+) -> None:
+    """Fold a province's townships onto one real county: join, an order to every village, a reconnect storm."""
+    allow_files(2 * towns + 500)
+    typer.echo(f"tree, {towns} simulated townships on one county, seed {seed}")
+    with tempfile.TemporaryDirectory(prefix="wuji-") as spare:
+        figures = asyncio.run(prove_tree(Fold(towns, seed), directory or Path(spare), base_port))
+    for name, value in figures.items():
+        typer.echo(f"  {name:<16}{value}")
+    if as_json:
+        typer.echo(json.dumps(figures))
+    if not whole(figures):
+        raise typer.Exit(1)
+
+
+def allow_files(wanted: int) -> None:
+    """Let this process and its children open so many files, if the system does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def report(figures: dict[str, Any], found: Verdict, as_json: bool) -> None:

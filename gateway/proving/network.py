@@ -10,6 +10,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
+from .kinds import kind
+
 HEADER_BYTES = 28
 """IPv4 and UDP headers: a bottleneck carries them too."""
 LOSSES = ("lost", "full", "dead", "big")
@@ -107,13 +109,14 @@ class Jitter:
 class Way:
     """One direction of a link as a machine: ``decide`` says what becomes of each packet.
 
-    ``counts`` has passed, lost, full, dead, big, copied and held.
+    ``counts`` has passed, lost, full, dead, big, copied and held; ``octets`` what took room on the line, by kind.
     """
 
     impairment: Impairment
     seed: str
     bottleneck: Bottleneck | None = None
     counts: Counter[str] = field(default_factory=Counter)
+    octets: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self._loss, self._order, self._copy, self._retry, jitter = (
@@ -135,6 +138,7 @@ class Way:
         left = self.bottleneck.leaves(len(packet) + HEADER_BYTES, now)
         if left is None:
             return self._gone("full")
+        self.octets[kind(packet)] += len(packet) + HEADER_BYTES
         if lost:
             return self._gone("lost")
         at = self._jitter.arrives(left) + self.impairment.delay_ms / 1000
@@ -158,6 +162,7 @@ class Way:
         assert self.bottleneck is not None
         left = self.bottleneck.leaves(size + HEADER_BYTES, now, patient=True)
         assert left is not None
+        self.octets["links"] += size + HEADER_BYTES
         late, wait = 0.0, max(RETRANSMIT_S, 4 * self.impairment.delay_ms / 1000)
         for _ in range(-(-size // SEGMENT_BYTES)):
             repeat = wait

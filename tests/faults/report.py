@@ -27,7 +27,8 @@ from .watch import Studio, studio
 
 HEAD = (
     "| network | first picture s | pictures/s (of) | freezes/min | frozen % | sound made up % "
-    "| picture age ms p50 / p95 | layers seen | queue before the bottleneck ms p95 | directive s p50 / p95 |\n"
+    "| picture age ms p50 / p95 | layers seen | queue before the bottleneck ms p95, of the later half "
+    "| directive s p50 / p95 |\n"
     "|---|---|---|---|---|---|---|---|---|---|"
 )
 DEFAULT = tuple(name for name in PROFILES if "dead" not in name and "mtu" not in name and name != "rough")
@@ -40,7 +41,8 @@ class Row:
 
     Attributes:
         source_fps: Pictures per second that the publisher encoded of its largest layer: a busy machine's own limit.
-        queue_ms: 95th percentile of the wait before the bottleneck, of the worse direction of any hop.
+        queue_ms: 95th percentile of the wait before the bottleneck, of the worse direction of any hop: of all packets,
+            and of the later half, when the fall of the line is over.
         rang_s: Of each directive that rang.
         missing: Directives that did not within a minute.
         network: What became of the datagrams, by hop and direction.
@@ -48,7 +50,7 @@ class Row:
 
     profile: str
     seen: Figures
-    queue_ms: float
+    queue_ms: tuple[float, float]
     source_fps: float
     rang_s: tuple[float, ...]
     missing: int
@@ -62,7 +64,8 @@ class Row:
             self.profile, first, f"{seen.fps:.1f} ({self.source_fps:.1f})",
             f"{seen.freezes_per_min:.1f}", f"{100 * seen.frozen_share:.1f}",
             f"{100 * seen.concealed:.1f}", f"{seen.age_ms[0]:.0f} / {seen.age_ms[1]:.0f}", layers or "-",
-            f"{self.queue_ms:.0f}", f"{percentile(rang, 0.5):.2f} / {percentile(rang, 0.95):.2f}",
+            f"{self.queue_ms[0]:.0f}, {self.queue_ms[1]:.0f}",
+            f"{percentile(rang, 0.5):.2f} / {percentile(rang, 0.95):.2f}",
         ]  # fmt: skip
         return f"| {' | '.join(cells)} |"
 
@@ -100,15 +103,19 @@ def settle(on: Studio) -> None:
         viewer.until(20, within=BETWEEN_S)
 
 
-def weigh(hops: Sequence[Hop]) -> tuple[dict[str, dict[str, int]], float]:
-    """Return what became of the datagrams of ``hops``, and the worst 95th percentile of a queue, ms."""
-    counts, worst = {}, 0.0
+def weigh(hops: Sequence[Hop]) -> tuple[dict[str, dict[str, int]], tuple[float, float]]:
+    """Return what became of the datagrams of ``hops``, and the worst 95th percentiles of a queue, ms: see ``Row``."""
+    counts, whole, later = {}, 0.0, 0.0
     for hop in hops:
         for word, way in (("down", hop.datagrams.down), ("up", hop.datagrams.up)):
             counts[f"{hop.name} {word}"] = dict(way.counts)
+            stream = hop.streams.down if word == "down" else hop.streams.up
+            counts[f"{hop.name} {word}, octets"] = dict((way.octets + stream.octets).most_common())
             assert way.bottleneck is not None
-            worst = max(worst, percentile(sorted(way.bottleneck.waits_ms), 0.95))
-    return counts, worst
+            waits = way.bottleneck.waits_ms
+            whole = max(whole, percentile(sorted(waits), 0.95))
+            later = max(later, percentile(sorted(waits[len(waits) // 2 :]), 0.95))
+    return counts, (whole, later)
 
 
 def hops_named(word: str) -> tuple[str, ...]:

@@ -149,3 +149,32 @@ def test_what_exceeds_the_mtu_with_its_headers_is_dropped() -> None:
     fates = [len(way.decide(bytes(size), 0.0)) for size in (100, 1_252, 1_253, 1_500)]
     assert fates == [1, 1, 0, 0]
     assert way.counts == {"passed": 2, "big": 2}
+
+
+@pytest.mark.parametrize(
+    ("octets", "what"),
+    [
+        ((0x80, 111), "sound"),
+        ((0x90, 0x80 | 63), "sound with earlier sound"),
+        ((0x80, 96), "pictures"),
+        ((0x80, 0x80 | 97), "repeats"),
+        ((0x80, 201), "receiver report"),
+        ((0x8F, 205), "feedback"),
+        ((0, 1), "checks"),
+        ((22, 254), "handshake"),
+        ((0x80, 1), "other media"),
+        ((64, 0), "other"),
+        ((0x80,), "other"),
+    ],
+)
+def test_the_line_counts_what_each_kind_of_datagram_took(octets: tuple[int, ...], what: str) -> None:
+    way = Way(Impairment(), "kinds")
+    way.decide(bytes(octets), 0.0)
+    assert way.octets == {what: len(octets) + HEADER_BYTES}
+
+
+def test_the_line_counts_streams_with_all_else_but_not_what_it_dropped() -> None:
+    way = Way(Impairment(rate_bps=8_000, queue_ms=50), "kinds")
+    way.stream(72, 0.0)
+    way.decide(bytes((0x80, 111)), 0.0)
+    assert (way.octets, way.counts["full"]) == ({"links": 100}, 1)

@@ -27,24 +27,23 @@ class Bar:
         frozen: Part of the time the picture stands, beyond what it does on a clean network.
         first_s: Until the first picture; None: there need not be one.
         rings_s: For the slowest directive.
+        queue_ms: 95th percentile of the wait before the bottleneck once the line has been bad for a while.
     """
 
     concealed: float = 0.10
     frozen: float = 0.25
     first_s: float | None = 5.0
     rings_s: float = 10.0
+    queue_ms: float = 500.0
 
 
 BARS = {name: Bar() for name in DEFAULT} | {
-    "loss-30": Bar(concealed=0.80, frozen=1.0, rings_s=60.0),
+    "loss-30": Bar(concealed=0.25, frozen=1.0, rings_s=60.0),
     "rtt-600": Bar(frozen=0.55),
     "500k": Bar(concealed=0.12, frozen=0.55),
-    "64k": Bar(concealed=0.40, first_s=None),
+    "64k": Bar(concealed=0.25, first_s=None, queue_ms=300.0),
 }
-"""About half as much again as was measured.
-
-At 30 % lost the connection that carries control between the gateways sometimes stalls, and media ends with it.
-"""
+"""About half as much again as was measured, and more where a machine that is busy adds to it."""
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +60,7 @@ def test_a_bad_link_costs_no_more_than_its_bar(room: Studio, clean: Row, name: s
     assert row.missing == 0, "every directive rings"
     assert max(row.rang_s) < bar.rings_s
     assert row.seen.concealed < bar.concealed
+    assert row.queue_ms[1] < bar.queue_ms
     if bar.first_s is not None:
         assert row.seen.first_s is not None
         assert row.seen.first_s < bar.first_s

@@ -80,7 +80,11 @@ def test_codecs_keep_the_offerers_payload_types_and_order() -> None:
     assert [(p.codec, p.pt, p.repair) for p in accepted.taken[0].payloads] == [("opus", 111, 63)]
     sound = answered(accepted)[1]
     assert sound[0].endswith(" 111 63")
-    assert {"a=fmtp:111 minptime=10;useinbandfec=1", "a=rtpmap:63 red/48000/2", "a=fmtp:63 111/111"} <= set(sound)
+    assert {
+        "a=fmtp:111 minptime=10;useinbandfec=1;maxaveragebitrate=24000",
+        "a=rtpmap:63 red/48000/2",
+        "a=fmtp:63 111/111",
+    } <= set(sound)
 
 
 def test_red_of_another_codec_is_not_taken() -> None:

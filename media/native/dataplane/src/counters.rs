@@ -19,7 +19,7 @@ counted! {
     /// The engine's own counters; each reason to drop something has its own.
     Counters {
         packets_in, bytes_in, packets_out, bytes_out, packets_forwarded,
-        stun_answered, rtcp_in, rtcp_out, dtls_in, dtls_out, keyframe_joins, redundant_out, padding_out,
+        stun_answered, rtcp_in, rtcp_out, dtls_in, dtls_out, keyframe_joins, redundant_out, bundled_out, padding_out,
         nacks_in, nacks_out, keyframe_requests_in, keyframe_requests_out, cache_hits,
         lost, recovered,
         drop_short, drop_unknown, drop_oversize,
@@ -48,7 +48,8 @@ counted! {
 
 counted! {
     /// One source, all layers together.  `expected` and `missed` are those of reception reports:
-    /// what was lost on the way, whether or not a retransmission made up for it.
+    /// what was lost on the way, whether or not a retransmission made up for it, but not sound that
+    /// came along with later sound: it may never have been sent by itself.
     SourceStats {
         packets, bytes, lost, recovered, keyframes, nacks_sent, plis_sent, layers_now, layer_now,
         sinks_now, expected, missed, jitter_us_now,

@@ -281,12 +281,24 @@ pub(crate) fn send_waiting(
     sink.live
         .filter(|e| e.source_key == next.source && e.layer == next.layer)?;
     let (epoch, form) = match sink.admit(packet) {
-        Verdict::Send(epoch) => {
-            let frames = sink.redundancy.frames();
-            let frames = transport.bandwidth.room_along(frames, egress.now);
-            let earlier = Earlier::of(packet, &feed.cache, sink, &epoch, frames);
+        Verdict::Send(epoch) if sink.config.kind == Kind::Audio => {
+            let due = sink.bundle(packet, &epoch, transport.bandwidth.bundles());
+            let broken = due.broken.map(|(at, count)| (feed.cache.get(at), count));
+            if let Some((Some(first), count)) = broken {
+                let form = Form::First(sink.bundled(first, &feed.cache, &epoch, count));
+                transmit(sink, transport, first, &epoch, form, egress);
+            }
+            let earlier = match due.along? {
+                0 => {
+                    let frames = sink.redundancy.frames();
+                    let frames = transport.bandwidth.room_along(frames, egress.now);
+                    Earlier::of(packet, &feed.cache, sink, &epoch, frames)
+                }
+                count => sink.bundled(packet, &feed.cache, &epoch, count),
+            };
             (epoch, Form::First(earlier))
         }
+        Verdict::Send(epoch) => (epoch, Form::First(Earlier::default())),
         Verdict::Fill(epoch) => (epoch, Form::Filling),
         Verdict::Drop => return None,
     };
@@ -447,9 +459,11 @@ fn account(
     match form {
         Form::First(earlier) => {
             egress.counters.packets_forwarded += 1;
-            egress.counters.redundant_out += u64::from(!earlier.is_empty());
+            let redundant = !earlier.is_empty() && !earlier.new;
+            egress.counters.redundant_out += u64::from(redundant);
+            egress.counters.bundled_out += u64::from(!earlier.is_empty() && earlier.new);
             sink.sent.1 = sink.sent.1.wrapping_add(earlier.octets() as u32);
-            if !earlier.is_empty() {
+            if redundant {
                 let bandwidth = &mut transport.bandwidth;
                 bandwidth.sent_along(earlier.octets(), egress.now);
             }

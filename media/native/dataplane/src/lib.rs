@@ -9,6 +9,7 @@ pub mod av1;
 pub mod bandwidth;
 pub mod batch;
 pub mod bits;
+pub mod bundle;
 pub mod cache;
 pub mod congestion;
 pub mod contexts;

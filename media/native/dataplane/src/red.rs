@@ -89,6 +89,8 @@ pub fn parse(payload: &[u8]) -> Option<Blocks<'_>> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Earlier<'a> {
     packets: [Option<&'a Packet>; MAX_EARLIER],
+    /// They did not go out before.
+    pub(crate) new: bool,
 }
 
 impl<'a> Earlier<'a> {
@@ -123,6 +125,10 @@ impl<'a> Earlier<'a> {
             found.packets[MAX_EARLIER - back] = Some(earlier);
         }
         found
+    }
+
+    pub(crate) fn never_sent(self) -> Self {
+        Earlier { new: true, ..self }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -235,6 +241,7 @@ impl Engine {
                 let new = layer_highest(source, arrival.binding.layer).is_some_and(|h| index > h);
                 source.stats.lost += u64::from(new);
                 source.stats.recovered += 1;
+                source.mended += 1;
                 self.counters.lost += u64::from(new);
                 self.counters.recovered += 1;
             }

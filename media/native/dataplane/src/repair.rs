@@ -3,6 +3,7 @@
 use crate::engine::Engine;
 use crate::fanout::{transmit, Egress, Form};
 use crate::rtcp::nacked;
+use crate::sink::Allowed;
 use crate::types::Micros;
 
 impl Engine {
@@ -30,6 +31,9 @@ impl Engine {
         if !sink.may_ask() {
             self.counters.drop_nack_rate += 1;
             return None;
+        }
+        if sink.allowed == Allowed::Paused {
+            return None; // nothing of a picture that stands is worth its place on the line
         }
         let (epoch, index) = sink.trace(seq)?;
         let source_key = *self.tables.source_keys.get(&epoch.source)?;

@@ -97,7 +97,8 @@ impl Engine {
                 continue;
             };
             source.stats.expected += interval.expected;
-            source.stats.missed += interval.lost;
+            let mended = std::mem::take(&mut source.mended);
+            source.stats.missed += interval.lost.saturating_sub(mended);
             if let Some(codec) = source.codec.filter(|_| interval.expected > 0) {
                 let jitter = jitter_us(interval.jitter, codec);
                 source.stats.jitter_us_now = source.stats.jitter_us_now.max(jitter);

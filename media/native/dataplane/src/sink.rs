@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
+use crate::bundle::Held;
 use crate::cache::Packet;
 use crate::congestion::Shedding;
 use crate::counters::SinkStats;
@@ -129,6 +130,8 @@ pub struct Sink {
     heard: Option<(u32, i32)>,
     /// Earlier sound sent along with each packet, by what the receiver reports.
     pub redundancy: Redundancy,
+    /// Sound that waits for more.
+    pub(crate) held: Option<Held>,
     /// Our next index and the packets sent at that report.
     then: (u64, u64),
     pub stats: SinkStats,
@@ -175,6 +178,7 @@ impl Sink {
             sent: (0, 0),
             heard: None,
             redundancy: Redundancy::default(),
+            held: None,
             then: (first_out, 0),
             stats: SinkStats::default(),
         }
@@ -394,28 +398,27 @@ impl Sink {
         may
     }
 
-    /// Take its receiver's report: what it should have had, what it has not, and how unevenly it
-    /// came.  A count that goes back is a receiver that began anew.
+    /// Take its receiver's report.  A count that goes back is a receiver that began anew.
     pub fn reported(&mut self, block: &ReportBlock, codec: Option<Codec>) {
         let lost = block.cumulative_lost;
         let (highest, lost_before) = self.heard.unwrap_or((block.highest, lost));
         self.heard = Some((block.highest, lost));
         let further = (block.highest.wrapping_sub(highest) as i32).max(0);
         let more = lost.saturating_sub(lost_before).clamp(0, further);
+        let lost = self.of_ours(more as u64);
         self.stats.expected_by_peer += further as u64;
-        self.stats.lost_by_peer += more as u64;
+        self.stats.lost_by_peer += lost;
         self.stats.jitter_us_now = codec.map_or(0, |codec| jitter_us(block.jitter, codec));
-        self.send_along(further as u64, more as u64);
+        if (1..=MAX_EXPECTED).contains(&(further as u64)) {
+            self.redundancy.reported(lost as f64 / further as f64);
+        }
     }
 
-    /// Of `expected` packets the receiver lost some.  Those that never came to us are not its losses.
-    fn send_along(&mut self, expected: u64, lost: u64) {
+    /// Of `lost` packets those we sent: what never came to us, or went along, is not its loss.
+    fn of_ours(&mut self, lost: u64) -> u64 {
         let before = std::mem::replace(&mut self.then, (self.next_out, self.stats.packets));
         let never_sent = (self.next_out - before.0).saturating_sub(self.stats.packets - before.1);
-        if (1..=MAX_EXPECTED).contains(&expected) {
-            let lost = lost.saturating_sub(never_sent);
-            self.redundancy.reported(lost as f64 / expected as f64);
-        }
+        lost.saturating_sub(never_sent)
     }
 
     /// Timestamp for a sender report when the source's clock is unknown.

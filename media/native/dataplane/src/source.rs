@@ -166,6 +166,8 @@ pub struct Source {
     pub best: usize,
     pub level: Level,
     pub intake: Bucket,
+    /// Frames of sound that came along with a later one, since the last report.
+    pub mended: u64,
     pub stats: SourceStats,
 }
 
@@ -188,6 +190,7 @@ impl Source {
             best: 0,
             level: Level::default(),
             intake: Bucket::default(),
+            mended: 0,
             stats: SourceStats::default(),
             config,
         }

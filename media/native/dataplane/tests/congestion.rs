@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use dataplane::demux::{classify, Class};
 use dataplane::rtcp::{put_nack, put_receiver_report};
-use dataplane::{Codec, Engine, Kind, Limits, Micros, Op, SinkConfig, SourceConfig, MS};
+use dataplane::{Allowed, Codec, Engine, Kind, Limits, Micros, Op, SinkConfig, SourceConfig, MS};
 use proptest::prelude::*;
 use support::Terminal;
 
@@ -200,6 +200,29 @@ fn a_packet_dropped_in_congestion_can_be_asked_for() {
     world.engine.receive(&mut data, path, world.now);
     world.collect();
     assert_eq!(world.repairs, [(6, FRAME - 1)]);
+}
+
+#[test]
+fn nothing_of_a_picture_that_stands_for_want_of_room_is_repeated() {
+    let mut world = World::new();
+    (0..3 * FRAME).for_each(|_| world.send_video());
+    world.collect();
+    let repeats = |world: &mut World, seq: u16| {
+        let mut out = Vec::new();
+        put_receiver_report(&mut out, 1, &[]);
+        put_nack(&mut out, 1, VIDEO_OUT, &[seq]);
+        let mut data = world.viewer.rtcp(out);
+        let path = world.viewer.path;
+        world.engine.receive(&mut data, path, world.now);
+        world.collect();
+        world.repairs.len()
+    };
+    let newest = *world.pictures.values().max().expect("something came") as u16;
+    assert_eq!(repeats(&mut world, newest), 1);
+    assert!(world.engine.allow(1, Allowed::Paused, world.now));
+    assert_eq!(repeats(&mut world, newest - 1), 1);
+    assert!(world.engine.allow(1, Allowed::Free, world.now));
+    assert_eq!(repeats(&mut world, newest - 1), 2);
 }
 
 #[test]

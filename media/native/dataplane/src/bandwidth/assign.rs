@@ -78,6 +78,7 @@ impl Engine {
         let Some(estimate) = bandwidth.estimate(now).filter(|_| bandwidth.settled()) else {
             return;
         };
+        bandwidth.weigh_sound(estimate, now);
         let audio = bandwidth.audio_bps(now);
         let claims: Vec<Claim> = parties.iter().map(|party| party.claim.clone()).collect();
         let shares = allocate(estimate, audio, &claims, bandwidth.calm(now));

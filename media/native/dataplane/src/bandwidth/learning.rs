@@ -17,6 +17,10 @@ const WINDOW_US: Micros = 500 * MS;
 const STOOD_US: Micros = 2 * SECOND;
 /// Growing delays are a queue of ours when it is so long, whatever arrives.
 const FIRM_US: i64 = 80_000;
+/// A path that became so many times narrower than what is sent brings too few packets for a trend.
+const CHOKED: u64 = 4;
+/// Losses so soon after that are of what was sent before.
+const SETTLES_US: Micros = 1_500 * MS;
 /// As much arrives as is sent, in percent.
 const WHOLE: u64 = 92;
 /// Share of losses beyond the usual that a line may have for a step of its delay to be believed.
@@ -111,8 +115,9 @@ impl Bandwidth {
         self.standing = (queue > STANDING_US).then_some(since);
         let stood = now.saturating_sub(since) > STOOD_US;
         let queued = queue > if whole { FIRM_US } else { QUEUED_US };
+        let choked = queue > STANDING_US && self.choked(acked, now);
         let usage = match self.trend.usage() {
-            _ if stood => Usage::Over,
+            _ if stood || choked => Usage::Over,
             Usage::Over if !queued => Usage::Under,
             Usage::Normal if queue > STANDING_US / 3 => Usage::Under,
             usage => usage,
@@ -124,6 +129,15 @@ impl Bandwidth {
             rtt: self.turn_us,
             stood,
         }
+    }
+
+    /// Whether almost nothing arrives of what is sent; not of what was sent before the last fall.
+    fn choked(&mut self, acked: Option<u64>, now: Micros) -> bool {
+        let out = self.out.bps(WINDOW_US, now);
+        let since = self.fell.map_or(Micros::MAX, |at| now.saturating_sub(at));
+        let choked = since > 2 * WINDOW_US && acked.map(|acked| CHOKED * acked) < out;
+        self.choked = if choked { Some(now) } else { self.choked };
+        choked
     }
 
     /// Until something is known: what arrives is what the path carries, unless it is less than
@@ -144,6 +158,9 @@ impl Bandwidth {
     }
 
     fn judge_losses(&mut self, acked: Option<u64>, now: Micros) {
+        if (self.choked).is_some_and(|at| now.saturating_sub(at) < SETTLES_US) {
+            return self.losses.pass_over(now);
+        }
         let bps = self.bounded();
         let flow = Flow {
             bps,

@@ -20,6 +20,7 @@ pub mod receiver;
 pub mod report;
 pub mod trend;
 
+use crate::bundle::CROWDED;
 use crate::red::MAX_EARLIER;
 use crate::types::{Micros, MS, SECOND};
 use delays::Delays;
@@ -85,6 +86,7 @@ pub struct Bandwidth {
     /// Of that, what was sent along of earlier sound, and whether more would have been.
     along: Meter,
     cut: bool,
+    bundles: bool,
     receiver: Receiver,
     /// Everything written.
     out: Meter,
@@ -103,6 +105,8 @@ pub struct Bandwidth {
     /// Time from sending to report.
     turn_us: Micros,
     fell: Option<Micros>,
+    /// When the path was last found to have become far narrower.
+    choked: Option<Micros>,
     rose: Option<Micros>,
     uneasy_us: Micros,
     /// Estimate when the path was last shared out, and since when pictures cost more than it.
@@ -124,6 +128,7 @@ impl Default for Bandwidth {
             audio: Meter::default(),
             along: Meter::default(),
             cut: false,
+            bundles: false,
             receiver: Receiver::default(),
             out: Meter::default(),
             first_sent: None,
@@ -137,6 +142,7 @@ impl Default for Bandwidth {
             standing: None,
             turn_us: 0,
             fell: None,
+            choked: None,
             rose: None,
             uneasy_us: UNEASY_US.0,
             shared_bps: 0,
@@ -241,6 +247,23 @@ impl Bandwidth {
         let fit = usize::try_from(room).map_or(frames, |room| room.min(frames));
         self.cut |= fit < frames;
         fit
+    }
+
+    /// Whether sound goes in bundles.
+    pub fn bundles(&self) -> bool {
+        self.bundles
+    }
+
+    /// Decide that: by itself it would take most of a path before which something waits already.
+    pub fn weigh_sound(&mut self, estimate: u64, now: Micros) {
+        let sound = self.plain_bps(now).saturating_mul(100);
+        let (above, below) = CROWDED;
+        self.bundles = match self.bundles {
+            true => sound > estimate.saturating_mul(below),
+            false => {
+                sound > estimate.saturating_mul(above) && self.delays.queue_us() > STANDING_US / 3
+            }
+        };
     }
 
     /// Earlier sound went along, so many octets.

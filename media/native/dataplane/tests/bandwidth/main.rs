@@ -10,7 +10,7 @@ mod world;
 use dataplane::rtcp::{put_receiver_report, ReportBlock};
 use dataplane::{Micros, MS};
 use path::Path;
-use world::{percentile, Telling, World, SINK};
+use world::{percentile, Telling, World, SINK, VOICE};
 
 const LAYERS: [u64; 3] = [150_000, 500_000, 1_300_000];
 
@@ -95,6 +95,45 @@ fn at_64_kilobits_sound_is_whole_and_prompt_and_pictures_pause_until_there_is_ro
         .collect();
     assert_eq!(told, [(SINK, false), (SINK, true)]);
     assert!(world.viewers[0].layer(world.now).is_some());
+}
+
+/// Pictures' layers that no narrow path carries, and a voice of so many octets a frame for a minute.
+fn spoken_to(bps: u64, octets: usize) -> World {
+    let mut path = Path::new(bps, 23);
+    path.queue_us = 1_000 * MS;
+    let mut world = watched(path);
+    world.loud = octets;
+    world.run(60.0);
+    world
+}
+
+#[test]
+fn sound_that_would_fill_its_path_shares_packets_and_stays_whole_and_prompt() {
+    for octets in [VOICE, 80] {
+        let world = spoken_to(64_000, octets);
+        let viewer = &world.viewers[0];
+        let (voices, sounds) = (viewer.voices(world.now, 50), viewer.sounds(world.now, 50));
+        let late = percentile(&viewer.waits(world.now, 50), 95);
+        println!("{octets} octets: {voices} frames in {sounds} packets, {late} us of queue");
+        assert!(voices >= 2_480 && late < 150 * MS, "{voices}, {late} us");
+        assert!(sounds * 2 < voices, "{sounds} packets");
+    }
+}
+
+#[test]
+fn sound_shares_no_packets_where_there_is_room_and_no_longer_when_there_is_again() {
+    let mut world = spoken_to(1_000_000, 80);
+    let viewer = &world.viewers[0];
+    let sounds = viewer.sounds(world.now, 50);
+    assert!((2_490..=2_510).contains(&sounds), "{sounds}");
+    world.viewers[0].path.bps = 64_000;
+    world.run(20.0);
+    assert!(world.viewers[0].sounds(world.now, 10) < 250);
+    world.viewers[0].path.bps = 1_000_000;
+    world.run(40.0);
+    let viewer = &world.viewers[0];
+    let (voices, sounds) = (viewer.voices(world.now, 10), viewer.sounds(world.now, 10));
+    assert!(voices >= 495 && sounds >= 495, "{voices} in {sounds}");
 }
 
 /// What a viewer says that loses a fifth of its sound, each second.
@@ -326,4 +365,29 @@ fn an_absurd_estimate_of_one_viewer_is_that_viewers_alone() {
     world.run(4.0);
     let shown: Vec<_> = world.viewers.iter().map(|v| v.layer(world.now)).collect();
     assert_eq!(shown, [Some(0), Some(2)]);
+}
+
+#[test]
+fn a_line_that_becomes_a_hundred_times_narrower_is_left_to_sound_within_a_second() {
+    for (delay_us, seed) in [(20 * MS, 31), (100 * MS, 32)] {
+        let mut path = Path::new(30_000_000, seed);
+        path.delay_us = delay_us;
+        let mut world = watched(path);
+        world.run(6.0);
+        world.viewers[0].path.bps = 64_000;
+        world.viewers[0].path.queue_us = 1_000 * MS;
+        world.run(1.0);
+        let before = world.viewers[0].sent_octets;
+        world.run(1.0);
+        let viewer = &world.viewers[0];
+        let bps = (viewer.sent_octets - before) * 8;
+        assert!(bps < 64_000, "{bps} in the second second");
+        world.run(2.0);
+        let from = world.now;
+        world.run(10.0);
+        let viewer = &world.viewers[0];
+        let late = percentile(&viewer.waits(world.now, 10), 95);
+        assert!(late < 150 * MS, "{late} us of queue from {from} on");
+        assert!(viewer.voices(world.now, 10) >= 490);
+    }
 }

@@ -1,10 +1,11 @@
 //! A sender with three layers and a voice, an engine, and viewers behind paths, in virtual time.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 
 use dataplane::demux::{classify, Class};
 use dataplane::ext::{Extension, Ids, Values};
+use dataplane::red;
 use dataplane::rtcp::{parse, put_receiver_report, Item};
 use dataplane::rtp::Header;
 use dataplane::twcc::Arrivals;
@@ -29,7 +30,9 @@ const APART: u32 = 10;
 const REPORT: usize = 80;
 const FRAME_US: Micros = 40 * MS;
 const VOICE_US: Micros = 20 * MS;
-const VOICE: usize = 60;
+/// Octets of a frame at 24 kbit/s.
+pub const VOICE: usize = 60;
+const RED: u8 = 63;
 const PACKET: usize = 1_100;
 /// A key frame is so many times as large as another.
 const KEY: usize = 3;
@@ -51,6 +54,8 @@ pub struct Got {
     pub waited: Micros,
     /// Layer of a picture; `None` for sound.
     pub layer: Option<u8>,
+    /// Frames of sound in it that had not come yet.
+    pub voices: usize,
     /// Which sender's.
     pub source: usize,
     /// Number of the picture, modulo 2^8.
@@ -71,6 +76,8 @@ pub struct Viewer {
     arrivals: Arrivals,
     number: u64,
     pub got: Vec<Got>,
+    /// Timestamps of all sound that came.
+    heard: HashSet<u32>,
     pub sent_octets: u64,
 }
 
@@ -86,6 +93,8 @@ pub struct World {
     pub now: Micros,
     sender: Terminal,
     layers: Vec<Layer>,
+    /// Octets of the next frame of sound.
+    pub loud: usize,
     voice: u64,
     frame: u64,
     pub viewers: Vec<Viewer>,
@@ -134,6 +143,7 @@ impl World {
             now: 0,
             sender,
             layers: all,
+            loud: VOICE,
             voice: 0,
             frame: 0,
             viewers: Vec::new(),
@@ -182,6 +192,7 @@ impl World {
             arrivals: Arrivals::default(),
             number: 0,
             got: Vec::new(),
+            heard: HashSet::new(),
             sent_octets: 0,
         });
         self.viewers.last_mut().expect("just added")
@@ -229,7 +240,9 @@ impl World {
             let index = 100 + self.voice;
             let timestamp = 960 * self.voice as u32;
             self.voice += 1;
-            let data = self.sender.rtp(AUDIO_IN, index, timestamp, &[0; VOICE]);
+            let data = self
+                .sender
+                .rtp(AUDIO_IN, index, timestamp, &vec![0; self.loud]);
             self.arrive(data);
         }
         if self.now % FRAME_US == 0 {
@@ -361,8 +374,12 @@ impl Viewer {
             // Half a minute ahead of ours: the receiver's clock is its own.
             self.arrivals
                 .record(seq.expect("numbered"), at + 30_000_000);
+            let mut voices = 0;
             let (source, picture) = match header.ssrc {
-                AUDIO_OUT => (0, None),
+                AUDIO_OUT => {
+                    voices = self.listen(&data);
+                    (0, None)
+                }
                 ssrc => {
                     let (source, repair) = ((ssrc - VIDEO_OUT) / APART, (ssrc - VIDEO_OUT) % APART);
                     if repair == 1 {
@@ -377,11 +394,30 @@ impl Viewer {
                 at,
                 octets,
                 waited,
+                voices,
                 layer: picture.as_ref().map(|payload| payload[7] % APART as u8),
                 source,
                 frame: picture.as_ref().map_or(0, |payload| payload[4]),
             });
         }
+    }
+
+    /// How many new frames of sound a packet has.
+    fn listen(&mut self, data: &[u8]) -> usize {
+        let (header, _, payload) = self.terminal.open(data);
+        let offsets: Vec<u32> = match header.payload_type {
+            RED => {
+                let blocks = red::parse(&payload).expect("RED");
+                let offset = |block: &red::Block<'_>| u32::from(block.offset);
+                blocks.as_slice().iter().map(offset).collect()
+            }
+            _ => vec![0],
+        };
+        let time = |offset: u32| header.timestamp.wrapping_sub(offset);
+        let new = offsets
+            .into_iter()
+            .filter(|at| self.heard.insert(time(*at)));
+        new.count()
     }
 
     fn tell(&mut self, now: Micros) {
@@ -403,11 +439,15 @@ impl Viewer {
         }
     }
 
-    /// Packets of sound that came in the last `seconds`.
+    /// Frames of sound that came in the last `seconds`.
     pub fn voices(&self, now: Micros, seconds: u64) -> usize {
-        self.recent(now, seconds)
-            .filter(|got| got.layer.is_none())
-            .count()
+        self.recent(now, seconds).map(|got| got.voices).sum()
+    }
+
+    /// Packets of sound that came in the last `seconds`.
+    pub fn sounds(&self, now: Micros, seconds: u64) -> usize {
+        let sound = |got: &&Got| got.layer.is_none();
+        self.recent(now, seconds).filter(sound).count()
     }
 
     pub fn recent(&self, now: Micros, seconds: u64) -> impl Iterator<Item = &Got> + '_ {

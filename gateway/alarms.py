@@ -57,6 +57,13 @@ class Picture(Protocol):
     def thumbnail(self) -> bytes: ...
 
 
+class Registry(Protocol):
+    """What is known of sources: ``gateway/sources.py``."""
+
+    def armed(self, place: NodeCode, source: str) -> bool: ...
+    def heard(self, place: NodeCode, source: str, at: UtcMs) -> None: ...
+
+
 class AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a source reports.  ``place`` defaults to the actor's division, the position to the place's.
 
@@ -94,6 +101,7 @@ class Alarms(admission.Facts):
         clock: Clock,
         telemetry: Telemetry,
         refusals: Refusals,
+        registry: Registry | None = None,
     ) -> None:
         self._node = node
         self._tree = tree
@@ -102,6 +110,7 @@ class Alarms(admission.Facts):
         self._clock = clock
         self._telemetry = telemetry
         self._refusals = refusals
+        self._registry = registry
         self.incidents = Incidents(tree)
         self._tentative: Tentative[AlarmId, Alarm] = Tentative()
         self._events: dict[Event, AlarmRaised] = {}
@@ -129,6 +138,8 @@ class Alarms(admission.Facts):
         assert durable is not None  # the id is fresh
         self._pending_events.hold(event, (raised, durable), durable)
         await durable
+        if self._registry is not None:
+            self._registry.heard(raised.place, raised.source, raised.at)
         self._telemetry.count("alarms_raised", urgency=raised.urgency)
         log.info("alarm raised", extra={"alarm": raised.alarm, "place": raised.place})
         return raised, True
@@ -152,6 +163,7 @@ class Alarms(admission.Facts):
                 latitude=latitude,
                 exercise=request.exercise,
                 event=request.event,
+                disarmed=self._registry is not None and not self._registry.armed(place, request.source or actor.name),
             )
             alarm_words.check_alarm(raised, self._tree)
         except Refused as error:

@@ -11,7 +11,19 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from .calls import BASE, Call, Endpoint, Services, as_json, bearer
-from .endpoints import alarms, audit, circulars, escalations, interchange, meetings, orders, people, places, streams
+from .endpoints import (
+    alarms,
+    audit,
+    circulars,
+    escalations,
+    interchange,
+    meetings,
+    orders,
+    people,
+    places,
+    sources,
+    streams,
+)
 
 __all__ = ["BASE", "ENDPOINTS", "Endpoint", "Services", "bearer", "routes"]
 
@@ -22,6 +34,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *orders.ENDPOINTS,
     *escalations.ENDPOINTS,
     *alarms.ENDPOINTS,
+    *sources.ENDPOINTS,
     *circulars.ENDPOINTS,
     *interchange.ENDPOINTS,
     *audit.ENDPOINTS,

@@ -62,6 +62,7 @@ from .refusals import Refusals
 from .releases import Releases
 from .reserve import Reserve
 from .rosters import Rosters
+from .sources import Sources
 from .space import Space
 from .timers import Timers
 from .transfers import Transfers
@@ -118,6 +119,7 @@ class Node:
     outbox: Outbox
     directives: Directives
     alarms: Alarms
+    sources: Sources
     conferences: Conferences
     presence: Presence
     space: Space
@@ -174,7 +176,17 @@ class Node:
         )
         timers = Timers(code, tree, auth.keys, journal, clock, telemetry.default, directives)
         escalations = Escalations(code, tree, auth.keys, journal, clock, refusals, directives)
-        alarms = Alarms(code, tree, journal, blobs, clock, telemetry.default, refusals)
+        sources = Sources(
+            code,
+            tree,
+            journal,
+            clock,
+            config.node.data_dir / "sources.sqlite",
+            config.alarms.pictures_per_min,
+            config.alarms.pictures_burst,
+            refusals,
+        )
+        alarms = Alarms(code, tree, journal, blobs, clock, telemetry.default, refusals, sources)
         circulars = Circulars(code, tree, auth.keys, journal, clock, telemetry.default, refusals)
         exchange = Interchange(code, tree, directives, alarms, journal, clock, telemetry.default, refusals)
         audit = Audit(code, tree, journal, clock, refusals, directives)
@@ -227,6 +239,7 @@ class Node:
             directives=directives,
             escalations=escalations,
             alarms=alarms,
+            sources=sources,
             circulars=circulars,
             rosters=rosters,
             groups=groups.read(config.tree.groups_file, tree),
@@ -247,6 +260,7 @@ class Node:
             outbox=outbox,
             directives=directives,
             alarms=alarms,
+            sources=sources,
             conferences=conferences,
             presence=presence,
             space=space,
@@ -294,6 +308,7 @@ class Node:
                         ("transfers", self.transfers.run()),
                         ("links", self.links.run()),
                         ("mqtt", self.mqtt.run()),
+                        ("sources", self.sources.run()),
                     )
                 ]
                 if self.auditor is not None:
@@ -362,6 +377,7 @@ class Node:
         await self.outbound.close()
         self.engine.close()
         self.auth.close()
+        self.sources.close()
         if not self.journal.failed:
             await self.journal.close()
         self.space.close()

@@ -18,6 +18,7 @@ JSON = "application/json"
 SDP = "application/sdp"
 CAP = "application/cap+xml"
 XML = (CAP, "application/xml", "text/xml")
+CSV = "text/csv"
 MULTIPART = "multipart/form-data"
 MAX_PARTS = 8
 
@@ -65,6 +66,20 @@ async def read_cap(request: web.Request, limit: int, limits: Limits) -> bytes:
     """
     _expect(request, *XML)
     return await read(request, limit, limits.deadline_s)
+
+
+async def read_csv(request: web.Request, limits: Limits) -> str:
+    """Return the body as CSV text, not parsed; it may be as long as an alarm with its picture.
+
+    Raises:
+        ProblemError: 400, 408, 413 or 415.
+    """
+    _expect(request, CSV)
+    data = await read(request, limits.alarm_bytes, limits.deadline_s)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ProblemError(problems.of_code("bad-csv", "not UTF-8", 422)) from None
 
 
 async def read_alarm(request: web.Request, kind: type[T], limits: Limits) -> tuple[T, bytes | None]:

@@ -30,6 +30,7 @@ from .interchange import Interchange
 from .problems import ProblemError
 from .releases import Releases
 from .rosters import Rosters
+from .sources import Sources
 from .templates import Template
 from .units import Units
 
@@ -74,6 +75,7 @@ class Services:
     directives: Directives
     escalations: Escalations
     alarms: Alarms
+    sources: Sources
     circulars: Circulars
     rosters: Rosters
     interchange: Interchange

@@ -134,6 +134,13 @@ class CallAnswerForm(Form, frozen=True, kw_only=True):
     note: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
+class ArmForm(Form, frozen=True, kw_only=True):
+    place: Code
+    source: Name
+    armed: bool
+    reason: Note = ""
+
+
 class UnitForm(Form, frozen=True, kw_only=True):
     state: UnitState
     note: Note = ""

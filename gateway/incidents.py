@@ -48,6 +48,8 @@ class Incidents:
     def fold(self, record: AlarmRecord) -> None:
         """Take in a durable record, in the journal's order."""
         self._alarms[record.alarm] = alarm.evolve(self._alarms.get(record.alarm), record)
+        if self._alarms[record.alarm].raised.disarmed:
+            return  # the ledger has it
         match record:
             case AlarmRaised():
                 self._board.note(record)
@@ -65,7 +67,8 @@ class Incidents:
 
     def touch(self, alarm_id: AlarmId) -> None:
         """Something that is no record changed what is shown: its picture is here."""
-        self._board.touch(alarm_id)
+        if not self._alarms[alarm_id].raised.disarmed:
+            self._board.touch(alarm_id)
 
     def changed(self) -> tuple[set[AlarmId], set[AlarmId]]:
         """Return, once, the leads of cards to be shown anew, and alarms whose own card is gone."""
@@ -123,8 +126,7 @@ class Incidents:
         """
         self.state(alarm_id, actor)
         card = self._board.card(alarm_id)
-        assert card is not None  # known
-        return self._board.members(card)[after : after + limit], card.count
+        return (self._board.members(card)[after : after + limit], card.count) if card is not None else ((), 0)
 
     def list(self, actor: Actor, limit: int = 200) -> Sequence[AlarmView]:
         """Return the cards ``actor`` is told of, newest first; of too many, those that are open before the others."""
@@ -155,10 +157,9 @@ class Incidents:
     def card_of(self, alarm_id: AlarmId) -> AlarmView:
         """Return what is shown of a known alarm."""
         card = self._board.card(alarm_id)
-        assert card is not None  # known
-        if card.lead.alarm == alarm_id:
+        if card is not None and card.lead.alarm == alarm_id:
             return self._card_view(card, self._stands(card))
-        return self._member_view(self._alarms[alarm_id], card)
+        return self._member_view(self._alarms[alarm_id], card.lead.alarm if card is not None else AlarmId(""))
 
     def _stands(self, card: Card) -> Handling:
         steps = (step for alarm_id in self._board.told(card) for step in self._alarms[alarm_id].steps)
@@ -266,7 +267,7 @@ class Incidents:
                 return alarm_id, said
         return None
 
-    def _member_view(self, state: Alarm, card: Card) -> AlarmView:
+    def _member_view(self, state: Alarm, lead: AlarmId) -> AlarmView:
         raised, first = state.raised, state.pictures[0] if state.pictures else None
         return AlarmView(
             alarm=raised.alarm,
@@ -283,6 +284,6 @@ class Incidents:
             exercise=raised.exercise,
             picture=first.picture if first else None,
             thumbnail=first.thumbnail if first else None,
-            card=card.lead.alarm,
+            card=lead,
             newest_at=raised.at,
         )

@@ -77,6 +77,8 @@ def _content(body: type[msgspec.Struct] | str) -> dict[str, Any]:
         return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     if body == "cap":
         return {kind: {"schema": {"type": "string"}} for kind in bodies.XML}
+    if body == "csv":
+        return {bodies.CSV: {"schema": {"type": "string"}}}
     if body == "alarm":
         alarm = {"$ref": "#/components/schemas/AlarmRequest"}
         form = {"type": "object", "required": ["alarm"], "properties": {"alarm": alarm, "snapshot": _JPEG}}

@@ -65,6 +65,7 @@ _BY_CODE: Mapping[str, int] = {
     "note-needed": 422,
     "unit-elsewhere": 422,
     "not-above": 422,
+    "bad-csv": 422,
     "blob-too-large": 413,
     "blob-space": 503,
     "attachment-kind": 415,

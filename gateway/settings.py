@@ -374,6 +374,18 @@ class AuditorSection(Section):
     notify: bool = Field(default=False, description="The auditor's alarms also go to adapters.webhook_url.")
 
 
+class AlarmsSection(Section):
+    """What sources of alarms may send."""
+
+    pictures_per_min: float = Field(
+        default=30,
+        gt=0,
+        le=6_000,
+        description="Pictures a minute that are kept of one source; its alarms are all kept.",
+    )
+    pictures_burst: int = Field(default=20, ge=1, le=1_000, description="Pictures of one source that may come at once.")
+
+
 class MqttSection(Section):
     """A broker whose messages are alarms."""
 

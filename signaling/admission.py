@@ -71,6 +71,8 @@ from .records import (
     RefusalRecorded,
     Released,
     RosterSet,
+    SourceArmed,
+    SourceRegistered,
     Stage,
     TimerFired,
     UnitReported,
@@ -140,6 +142,8 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
         case DirectivesRelayed():
             _relayed(record, via, here, tree, facts)
         case AlarmRaised():
+            if record.disarmed:
+                raise Refused("wrong-direction", "an alarm of a disarmed source stays where it was raised")
             check_alarm(record, tree)
             _audience(record.place, here, tree)
         case AlarmPictured():
@@ -189,6 +193,8 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
             raise Refused("wrong-direction", "drafts stay where they are written")
         case (
             DirectiveExpired()
+            | SourceRegistered()
+            | SourceArmed()
             | ParticipantJoined()
             | ParticipantLeft()
             | TimerFired()

@@ -24,6 +24,8 @@ from .records import (
     AlarmState,
     CallAnswered,
     CallRaised,
+    SourceArmed,
+    SourceRegistered,
     UnitReported,
 )
 from .vouching import MAX_ID, MAX_NAME, MAX_NOTE, identity, vouched
@@ -156,6 +158,27 @@ def check_call_answer(record: CallAnswered, tree: Tree) -> None:
     text.body(record.note, "note", MAX_NOTE)
     vouched(record.by, record.node, tree)
     permit(record.by, Action.REPORT_ALARM, record.to, tree)
+
+
+def check_source(record: SourceRegistered) -> None:
+    """Return if a collection point is well formed.
+
+    Raises:
+        Refused: ``bad-record`` or ``bad-text``.
+    """
+    text.line(record.source, "source", MAX_NAME)
+    text.line(record.kind, "kind", MAX_NAME, empty=True)
+    _degrees(record.longitude, 180.0, "longitude")
+    _degrees(record.latitude, 90.0, "latitude")
+
+
+def check_armed(record: SourceArmed) -> None:
+    """Return if the reason can be shown.
+
+    Raises:
+        Refused: ``bad-text``.
+    """
+    text.body(record.reason, "reason", MAX_NOTE, empty=True)
 
 
 def check_unit_report(record: UnitReported, tree: Tree) -> None:

@@ -439,7 +439,7 @@ class AlarmView(Message, frozen=True, tag="alarm", kw_only=True):
     picture: Sha256 | None = None
     thumbnail: Sha256 | None = None
     card: AlarmId
-    """The alarm whose card this one is on.  If it is another, take this one's own card away."""
+    """The alarm whose card this one is on; "" for one of a disarmed source.  If another, take its own card away."""
     count: int = 1
     """Alarms on the card."""
     sources: int = 1

@@ -312,6 +312,29 @@ class AlarmRaised(Record, frozen=True, tag="alarm_raised", kw_only=True):
     exercise: bool
     event: str = ""
     """The source's own name for what happened: the same source saying it again raises nothing new."""
+    disarmed: bool = False
+    """Its source was disarmed: it is written down where it was raised, makes no card, and goes nowhere."""
+
+
+class SourceRegistered(Record, frozen=True, tag="source_registered", kw_only=True):
+    """A collection point of this node.  Local: its alarms travel, the registry does not."""
+
+    place: NodeCode
+    source: str
+    kind: str
+    longitude: float | None
+    latitude: float | None
+    by: Actor
+
+
+class SourceArmed(Record, frozen=True, tag="source_armed", kw_only=True):
+    """布防 or 撤防.  Local, as the registry is."""
+
+    place: NodeCode
+    source: str
+    armed: bool
+    by: Actor
+    reason: str = ""
 
 
 class AlarmPictured(Record, frozen=True, tag="alarm_pictured", kw_only=True):
@@ -595,6 +618,8 @@ AnyRecord = (
     | CircularSent
     | CircularAnswered
     | AlarmGrouped
+    | SourceRegistered
+    | SourceArmed
     | AlarmDispatched
     | UnitReported
     | CallRaised
@@ -720,6 +745,10 @@ def _key(record: AnyRecord) -> str:
             return f"alarm:{record.alarm}:grouped:{record.at}:{record.node}:{record.incident}"
         case AlarmDispatched():
             return f"alarm:{record.alarm}:dispatched:{record.at}:{record.node}:{record.lead.unit}"
+        case SourceRegistered():
+            return f"source:{record.place}:{record.source}:registered:{record.at}"
+        case SourceArmed():
+            return f"source:{record.place}:{record.source}:armed:{record.at}:{record.armed}"
         case CallRaised():
             return f"alarm:{record.alarm}:call:{record.call}"
         case CallAnswered():

@@ -59,6 +59,8 @@ from .records import (
     RefusalRecorded,
     Released,
     RosterSet,
+    SourceArmed,
+    SourceRegistered,
     TimerFired,
     UnitReported,
 )
@@ -114,6 +116,8 @@ class Router:
     def concerns(self, record: AnyRecord, neighbour: NodeCode) -> bool:
         """Return whether ``record`` must cross to ``neighbour``, a parent or child of this node."""
         match record:
+            case AlarmRaised(disarmed=True) | SourceRegistered() | SourceArmed():
+                return False
             case (
                 DirectiveIssued()
                 | DirectiveRecalled()

@@ -53,6 +53,8 @@ from .records import (
     RefusalRecorded,
     Released,
     RosterSet,
+    SourceArmed,
+    SourceRegistered,
     Stage,
     TimerFired,
     UnitReported,
@@ -117,7 +119,12 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
             first, *others = record.directives
             return first, None, " ".join((f"{_name(record.child, tree)}: {Stage.RELAYED}", *others))
         case AlarmRaised():
-            return record.alarm, record.by, f"{record.urgency} {record.kind}: {_name(record.place, tree)}"
+            where = f"{record.urgency} {record.kind}: {_name(record.place, tree)}"
+            return record.alarm, record.by, f"{where} (disarmed)" if record.disarmed else where
+        case SourceRegistered():
+            return record.source, record.by, f"{record.kind}: {_name(record.place, tree)}"
+        case SourceArmed():
+            return record.source, record.by, f"{'armed' if record.armed else 'disarmed'} {record.reason}".strip()
         case AlarmPictured():
             return record.alarm, None, record.picture
         case AlarmAdvanced():
@@ -208,6 +215,8 @@ def _places(record: AnyRecord, tree: Tree, facts: Facts) -> Iterable[NodeCode]:
             | CallRaised()
             | CallAnswered()
         ):
+            return (record.place,)
+        case SourceRegistered() | SourceArmed():
             return (record.place,)
         case CircularSent():
             return (record.by.division, *record.to)

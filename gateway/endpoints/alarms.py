@@ -5,14 +5,14 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
-from gateway import bodies, forms
+from gateway import bodies, forms, telemetry
 from gateway.alarms import AlarmRequest
 from gateway.calls import BASE, ID, Call, Endpoint, as_json, plain
 from media.snapshot import Pictures, jpeg_from_keyframe, sanitise_jpeg
 from signaling.errors import Refused
 from signaling.ids import AlarmId, ConferenceId, ParticipantId, Sha256, UtcMs
 from signaling.permission import Action, permit
-from signaling.records import AlarmState
+from signaling.records import AlarmRaised, AlarmState
 
 
 async def _raise_alarm(call: Call) -> web.Response:
@@ -22,9 +22,22 @@ async def _raise_alarm(call: Call) -> web.Response:
     permit(call.actor, Action.RAISE_ALARM, request.place or call.actor.division, services.tree)
     pictures: Pictures | None = None if snapshot is None else await sanitise_jpeg(snapshot)
     raised, made = await services.alarms.raise_alarm(call.actor, request)
-    if pictures is not None:
-        await _picture(call, raised.alarm, pictures, made=made)
-    return as_json({"id": raised.alarm}, 201 if made else 200, Location=f"{BASE}/alarms/{raised.alarm}")
+    picture = ""
+    if pictures is not None and not raised.disarmed:
+        picture = await _throttled(call, raised, pictures, made=made)
+    body = {"id": raised.alarm, "disarmed": raised.disarmed, "picture": picture}
+    return as_json(body, 201 if made else 200, Location=f"{BASE}/alarms/{raised.alarm}")
+
+
+async def _throttled(call: Call, raised: AlarmRaised, pictures: Pictures, *, made: bool) -> str:
+    """Keep the picture unless its source has had its share; return which: kept or throttled.  The alarm stands."""
+    if not made and call.services.alarms.pictured(raised.alarm):
+        return "kept"
+    if not call.services.sources.may_picture(raised.place, raised.source):
+        telemetry.count("pictures_throttled")
+        return "throttled"
+    await _picture(call, raised.alarm, pictures, made=made)
+    return "kept"
 
 
 async def _alarms(call: Call) -> web.Response:

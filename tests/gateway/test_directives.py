@@ -16,6 +16,7 @@ from signaling.records import (
     DirectiveExpired,
     DirectiveIssued,
     DirectiveRequest,
+    DirectivesRelayed,
     Mode,
     RefusalRecorded,
     ScopeItem,
@@ -169,6 +170,34 @@ async def test_relayed_says_which_hop_has_it_once(tmp_path: Path) -> None:
     assert stages(county, order.directive)[OTHER_VILLAGE] is Stage.RELAYED
     await county.close()
     await township.close()
+
+
+@on_loop
+async def test_what_a_child_holds_is_said_in_few_records_one_for_each_issuer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.reports.MAX_TOGETHER", 2)
+    city, county, township = (Node(c, tmp_path) for c in (CITY, COUNTY, TOWNSHIP))
+    ours = [(await county.directives.issue(commander(), request(VILLAGE, click_id=f"c-{n}")))[0] for n in range(3)]
+    theirs, _ = await city.directives.issue(commander(CITY), request(VILLAGE, urgency=Urgency.P0))
+    await until_quiet(city, county, township)
+    rows = [row for row in county.journal.replay() if isinstance(row.record, DirectivesRelayed)]
+    said = [(row.record.node, row.record.directives) for row in rows if isinstance(row.record, DirectivesRelayed)]
+    first, second, third = (order.directive for order in ours)
+    assert sorted(said) == sorted([(COUNTY, (first, second)), (COUNTY, (third,)), (COUNTY, (theirs.directive,))])
+    told = [row.record for row in city.journal.replay() if isinstance(row.record, DirectivesRelayed)]
+    assert [(r.node, r.child, r.directives) for r in told] == [
+        (CITY, COUNTY, (theirs.directive,)),
+        (COUNTY, TOWNSHIP, (theirs.directive,)),
+    ]  # of what the county issued the city hears nothing
+    relayed = next(row for row in rows if row.record == told[1])
+    assert [row.data for row in city.journal.replay() if row.record == told[1]] == [relayed.data]
+    before = city.journal.head
+    city.directives.receive(told[1], COUNTY)
+    await city.settle()
+    assert city.journal.head == before
+    for node in (city, county, township):
+        await node.close()
 
 
 @on_loop

@@ -58,6 +58,17 @@ async def test_the_order_of_calls_is_the_order_in_the_log(tmp_path: Path) -> Non
 
 
 @on_loop
+async def test_what_is_appended_in_one_turn_of_the_loop_is_one_commit(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    commits: list[list[Seq]] = []
+    journal.subscribe(lambda rows: commits.append([row.seq for row in rows]))
+    await asyncio.gather(journal.append(fact(1)), journal.append(fact(2), fact(3)), journal.append(fact(4)))
+    await journal.append(fact(5))
+    assert commits == [[1, 2, 3, 4], [5]]
+    await journal.close()
+
+
+@on_loop
 async def test_a_known_key_is_not_written_again(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     await asyncio.gather(*(journal.append(fact(1), fact(2), fact(1)) for _ in range(5)))

@@ -132,8 +132,9 @@ class Timers:
 
     async def fire(self) -> None:
         """Fire everything that is due now, in order of due time; return when it is durable."""
-        while (durable := self._fire_some()) is not None:
-            await durable
+        while self._is_due():
+            durable = self._fire_some()
+            await (asyncio.sleep(0) if durable is None else durable)
 
     def look(self) -> None:
         """Report a step of the wall clock since the last look."""
@@ -148,18 +149,20 @@ class Timers:
     # ---- firing ----------------------------------------------------------------------------------
 
     def _fire_some(self) -> asyncio.Future[Seq] | None:
-        """Fire up to BATCH directives' timers; None when nothing was due."""
+        """Fire up to BATCH directives' timers; None when none of them meant anything any more."""
         durable = None
         for _ in range(BATCH):
-            now = self._clock.now()
-            if not self._heap or self._heap[0][0] > now:
+            if not self._is_due():
                 break
             _, directive_id = heapq.heappop(self._heap)
             running = self._running.get(directive_id)
             if running is not None:
-                at = UtcMs(max(running.dues[0], round(now * 1_000 + running.frame)))
+                at = UtcMs(max(running.dues[0], round(self._clock.now() * 1_000 + running.frame)))
                 durable = self._fire_one(directive_id, running, at) or durable
         return durable
+
+    def _is_due(self) -> bool:
+        return bool(self._heap) and self._heap[0][0] <= self._clock.now()
 
     def _fire_one(self, directive_id: DirectiveId, running: _Running, at: UtcMs) -> asyncio.Future[Seq] | None:
         header, issued = self._orders.header(directive_id), running.issued

@@ -12,6 +12,7 @@ from gateway.contacts import Contact, Contacts
 from gateway.journal import Row
 from gateway.outbound import CallFailed
 from gateway.redial import STALE_MS, Redial
+from gateway.timers import BATCH
 from signaling import clocks
 from signaling.directive import SIGN_LIMIT_MS
 from signaling.errors import Refused
@@ -181,6 +182,18 @@ async def test_what_fell_due_while_the_node_was_away_fires_once_in_order_and_wit
         county = await county.restart()
         await county.timers.fire()
     assert county.journal.head == before
+    await county.close()
+
+
+@on_loop
+async def test_many_clocks_that_mean_nothing_keep_none_that_does_waiting(tmp_path: Path) -> None:
+    """Found by the proof: a whole batch of signed directives ended the pass with the next one still due."""
+    county = Node(COUNTY, tmp_path)
+    for number in range(BATCH + 1):
+        await sign(county, await issue(county, VILLAGE, urgency=Urgency.P1, click_id=f"{number}"))
+    order = await issue(county, SIBLING, urgency=Urgency.P1, click_id="last")
+    await passes(SIGN_LIMIT_MS[Urgency.P1] // 3, county)
+    assert [r.subject for r in of(county, TimerFired)] == [order.directive]
     await county.close()
 
 

@@ -139,7 +139,7 @@ async def history(seed: int, timers: int, restarts: int) -> County:
     [
         pytest.param(1, 400, 8, id="400-timers-8-restarts"),
         pytest.param(2, 10_000, 50, id="10000-timers-50-restarts", marks=pytest.mark.long),
-        pytest.param(3, 10_000, 200, id="10000-timers-200-restarts", marks=pytest.mark.long),
+        pytest.param(3, 3_000, 150, id="3000-timers-150-restarts", marks=pytest.mark.long),
     ],
 )
 def test_no_timer_is_missed_and_none_fires_twice(seed: int, timers: int, restarts: int) -> None:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import select
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from gateway.load import Sample
+from gateway.loads import SAMPLE_S
+from signaling.ids import Monotonic
+from tests.media.native_peer import close_all
 from tests.support.places import COUNTY, device
 
+from .crowd import EVERY, TICK_S, Crowd
+from .far import Far
 from .overload import Full, Look, full
 
 HEARD = 0.98
+MOSTLY = 0.9
+"""Where a machine that stands still may cost a packet: silence would be none of it."""
 ADMITTED = 201
 LIMIT_S = 100.0
 
@@ -52,6 +65,67 @@ async def story(folder: Path, sources: int, viewers: int, worker_share: float, *
         while on.node.loads.load.refusing or on.node.loads.strain:
             await asyncio.sleep(0.1)
         assert (await on.publish(device(COUNTY)))[0] == ADMITTED
+
+
+class Pretended:
+    """A small crowd in step with a gateway that believes its work to be as much as the layers it sends.
+
+    Nothing is measured and no time but the engine's own counts: each turn is half a second to the gateway.
+    """
+
+    WAIT_S = 5.0
+
+    def __init__(self, on: Full) -> None:
+        self.on = on
+        self.people = Crowd(cast(Far, on.node.engine.native), sources=2, viewers=4)
+        self._ticks = itertools.count()
+
+    def turn(self) -> Look:
+        """Send all layers for as long as cameras would, no faster, and a packet of voice; wait for that."""
+        begun, missing = time.monotonic(), self.people.sent - self.people.came
+        for tick in itertools.islice(self._ticks, max(EVERY)):
+            self.people.pictures(tick)
+        self.people.consent()
+        self.people.speak()
+        paced, end = begun + max(EVERY) * TICK_S, begun + self.WAIT_S
+        while (now := time.monotonic()) < paced or (self.people.sent - self.people.came > missing and now < end):
+            select.select([self.people.listener.socket], [], [], TICK_S)
+            self.people.hear()
+        return self.on.look(0.0)
+
+    def work(self, look: Look) -> None:
+        """The gateway measures itself: at the largest layers it is at its limit and a fifth more."""
+        loads = self.on.node.loads
+        loads.take(Sample(look.layer / len(EVERY), 0.0), Monotonic(loads.load.at + SAMPLE_S))
+
+    async def until(self, condition: Callable[[Look], object], *, working: bool = True) -> Look:
+        async with asyncio.timeout(LIMIT_S):
+            while not condition(look := self.turn()):
+                if working:
+                    self.work(look)
+                await asyncio.sleep(0)
+        return look
+
+
+def test_more_viewers_than_the_load_carries_get_smaller_pictures_and_never_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def tell() -> None:
+        monkeypatch.setattr("gateway.loads.SAMPLE_S", 1_000.0)
+        async with full(tmp_path, 1 / 1.2) as on:
+            crowd = Pretended(on)
+            try:
+                await crowd.until(lambda look: look.layer == len(EVERY), working=False)
+                await crowd.until(lambda look: look.refusing)
+                assert await on.publish(device(COUNTY)) == (503, "node-busy")
+                look = await crowd.until(lambda look: 0 < look.layer < len(EVERY) and not look.refusing)
+                assert look.strain
+                assert (await on.publish(device(COUNTY)))[0] == ADMITTED
+                assert crowd.people.came >= MOSTLY * crowd.people.sent > 0
+            finally:
+                close_all()
+
+    asyncio.run(tell())
 
 
 @pytest.mark.long

@@ -19,6 +19,11 @@ MAX_NAME = 200
 MAX_REPEATS = 2_000
 """How often an element that may repeat does repeat in one place."""
 MAX_POINTS = 5_000
+MAX_REFERENCES = 200
+MAX_ELEMENTS = 12_000
+"""More than fit into MAX_BYTES when each says something."""
+MAX_VALUE = 2_000
+"""Characters of what is neither free text nor a list: a number, a time, a word, an address."""
 DEFAULT_LANGUAGE = "en-US"
 """What an absent or empty language means, by the standard."""
 

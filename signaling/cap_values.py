@@ -20,9 +20,11 @@ from typing import Any
 
 from .cap_terms import (
     DEFAULT_LANGUAGE,
+    MAX_BYTES,
     MAX_NAME,
     MAX_POINTS,
-    MAX_REPEATS,
+    MAX_REFERENCES,
+    MAX_VALUE,
     Category,
     Certainty,
     MsgType,
@@ -41,7 +43,7 @@ _INTEGER = re.compile(r"[+]?\d{1,18}", re.ASCII)
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`]+")
 _URI = re.compile(r"[^\s<>\"{}|\\^`]*")
 _PART = r"[A-Za-z0-9!#$&^_.+-]{1,127}"
-_MIME = re.compile(rf"{_PART}/{_PART}(\s*;\s*[^;]+)*")
+_MIME = re.compile(rf"{_PART}/{_PART}( ?;.*)?")
 _SHA1 = re.compile(r"[0-9A-Fa-f]{40}")
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _FORBIDDEN = re.compile(r"[\s,<&]")
@@ -62,11 +64,15 @@ class Leaf:
     rule: Rule
     read: Callable[[str], Any]
     write: Callable[[Any], str] = str
+    longest: int = MAX_VALUE
+    """Characters; looked at before anything else."""
     exact: bool = False
     """Blanks around the value count: the schema's ``string``, unlike its numbers and times."""
 
     def value(self, text: str) -> tuple[Any, str]:
         """Return what ``text`` says, and what is wrong with it ("": nothing)."""
+        if len(text) > self.longest:
+            return None, f"{len(text)} characters, limit {self.longest}"
         try:
             return self.read(text if self.exact else " ".join(_words(text))), ""
         except _WrongError as wrong:
@@ -188,14 +194,15 @@ def _circle(text: str) -> dict[str, float]:
 
 
 def _references(text: str) -> list[dict[str, str]]:
+    words = _words(text)
+    if len(words) > MAX_REFERENCES:
+        raise _WrongError(f"{len(words)} references, limit {MAX_REFERENCES}")
     found = []
-    for word in _words(text):
+    for word in words:
         parts = word.split(",")
         if len(parts) != 3:
             raise _WrongError(f"{word[:60]!r}: not sender,identifier,sent")
         found.append({"sender": _named(parts[0]), "identifier": _named(parts[1]), "sent": _time(parts[2])})
-    if len(found) > MAX_REPEATS:
-        raise _WrongError(f"{len(found)} references, limit {MAX_REPEATS}")
     return found
 
 
@@ -217,20 +224,20 @@ def _write_references(references: list[dict[str, str]]) -> str:
     return " ".join(f"{r['sender']},{r['identifier']},{r['sent']}" for r in references)
 
 
-TEXT = Leaf(Rule.CHARACTER, str, exact=True)
+TEXT = Leaf(Rule.CHARACTER, str, longest=MAX_BYTES, exact=True)
 TIME = Leaf(Rule.TIME, _time)
 NUMBER = Leaf(Rule.NUMBER, _number, plain_number)
 INTEGER = Leaf(Rule.NUMBER, _size)
 LANGUAGE = Leaf(Rule.LANGUAGE, _language)
 IDENTIFIER = Leaf(Rule.IDENTIFIER, _named, exact=True)
 SENDER = Leaf(Rule.SENDER, _named, exact=True)
-REFERENCES = Leaf(Rule.REFERENCES, _references, _write_references)
+REFERENCES = Leaf(Rule.REFERENCES, _references, _write_references, MAX_BYTES)
 WEB = Leaf(Rule.URI, _web)
 URI = Leaf(Rule.URI, _fits(_URI, "a URI"))
 MIME = Leaf(Rule.MIME, _fits(_MIME, "type/subtype"))
-BASE64 = Leaf(Rule.BASE64, _base64)
+BASE64 = Leaf(Rule.BASE64, _base64, longest=MAX_BYTES)
 DIGEST = Leaf(Rule.DIGEST, _fits(_SHA1, "40 hexadecimal digits (SHA-1)"))
-POLYGON = Leaf(Rule.POLYGON, _polygon, _write_polygon)
+POLYGON = Leaf(Rule.POLYGON, _polygon, _write_polygon, MAX_BYTES)
 CIRCLE = Leaf(Rule.CIRCLE, _circle, _write_circle)
 STATUS = _one_of(Status)
 MSG_TYPE = _one_of(MsgType)

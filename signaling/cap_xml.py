@@ -22,7 +22,7 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 from . import cap_values as values
 from .cap_elements import ALERT, AREA, RESOURCE, Field
-from .cap_terms import MAX_BYTES, NAMESPACE, SIGNATURE_NAMESPACE, Broken, CapError, MsgType, Rule, Scope
+from .cap_terms import MAX_BYTES, MAX_ELEMENTS, NAMESPACE, SIGNATURE_NAMESPACE, Broken, CapError, MsgType, Rule, Scope
 
 Raw = dict[str, Any]
 
@@ -51,11 +51,15 @@ class _Builder:
 
     def __init__(self) -> None:
         self._open: list[_Element] = []
+        self._count = 0
         self.root: _Element | None = None
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         if len(self._open) >= MAX_DEPTH:
-            raise CapError((Broken(Rule.ELEMENT, "alert", f"elements more than {MAX_DEPTH} deep"),))
+            raise _fatal(Rule.ELEMENT, f"elements more than {MAX_DEPTH} deep")
+        self._count += 1
+        if self._count > MAX_ELEMENTS:
+            raise _fatal(Rule.TOO_LARGE, f"more than {MAX_ELEMENTS} elements")
         element = _Element(tag, dict(attributes))
         if self._open:
             self._open[-1].children.append(element)
@@ -82,7 +86,7 @@ def read(data: bytes) -> tuple[Raw, tuple[Broken, ...]]:
     root = _document(data)
     reader = _Reader()
     raw = reader.alert(root)
-    return raw, tuple(reader.broken[:MAX_BROKEN])
+    return raw, tuple(reader.broken)
 
 
 def _document(data: bytes) -> _Element:
@@ -132,7 +136,8 @@ class _Reader:
         return raw
 
     def _note(self, rule: Rule, where: str, text: str) -> None:
-        self.broken.append(Broken(rule, where, text))
+        if len(self.broken) < MAX_BROKEN:
+            self.broken.append(Broken(rule, where, text))
 
     def _object(self, element: _Element, fields: tuple[Field, ...], where: str) -> Raw:
         self._attributes(element, where)

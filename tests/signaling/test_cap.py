@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import random
 import string
+import time
 
 import pytest
 from hypothesis import given
@@ -179,6 +180,7 @@ def changed(old: str, new: str) -> bytes:
 
 BROKEN: tuple[tuple[str, Rule, bytes], ...] = (
     ("one byte too many", Rule.TOO_LARGE, document(more=" " * (cap.MAX_BYTES + 1 - len(document())))),
+    ("too many elements", Rule.TOO_LARGE, document(more="<a/>" * 12_001)),
     ("nothing", Rule.XML, b""),
     ("not closed", Rule.XML, document()[:-1]),
     ("an unknown encoding", Rule.XML, b'<?xml version="1.0" encoding="klingon"?>' + document()),
@@ -237,11 +239,13 @@ BROKEN: tuple[tuple[str, Rule, bytes], ...] = (
     ("an acknowledgement of nothing", Rule.REFERENCES_MISSING, changed(">Alert<", ">Ack<")),
     ("an error about nothing", Rule.REFERENCES_MISSING, changed(">Alert<", ">Error<")),
     ("a reference to two thirds", Rule.REFERENCES, document(ALERT + "<references>a,b</references>")),
+    ("201 references", Rule.REFERENCES, document(f"{ALERT}<references>{f'a,b,{SENT} ' * 201}</references>")),
     ("a reference with a time in Z", Rule.REFERENCES, document(f"{ALERT}<references>a,b,{SENT[:-6]}Z</references>")),
     ("a language with a blank", Rule.LANGUAGE, changed("zh-CN", "zh CN")),
     ("a language of nine letters", Rule.LANGUAGE, changed("zh-CN", "zhongguoh")),
     ("a web page without a place", Rule.URI, document(info=INFO + "<web>page.html</web>")),
     ("a file's name without the file", Rule.URI, resource("<mimeType>a/b</mimeType><uri>map.png</uri>")),
+    ("a type that goes on and on", Rule.MIME, resource(f"<mimeType>a/b{'; a' * 1_000}</mimeType>")),
     ("a type without a subtype", Rule.MIME, resource("<mimeType>image</mimeType>")),
     ("a size in kilobytes", Rule.NUMBER, resource("<mimeType>a/b</mimeType><size>3k</size>")),
     ("a size below nought", Rule.NUMBER, resource("<mimeType>a/b</mimeType><size>-3</size>")),
@@ -398,3 +402,26 @@ def test_damaged_documents_are_alerts_or_typed_errors() -> None:
             cap.parse(bytes(data))
             read += 1
     assert 0 < read < 600
+
+
+LONG = 200_000
+SLOW = {
+    "parameters of a type": resource(f"<mimeType>a/b{';  a' * (LONG // 4)}\n;</mimeType>"),
+    "blanks after a type": resource(f"<mimeType>a/b{' ' * LONG}x</mimeType>"),
+    "parts of a language": document(info=INFO.replace("zh-CN", "a-" * (LONG // 2))),
+    "digits of a number": area(f"<altitude>{'1' * LONG}.</altitude>"),
+    "blanks between references": document(f"{ALERT}<references>{' ' * LONG}x</references>"),
+    "an identifier": document(ALERT.replace("HS-1", "H" * LONG)),
+    "a page's address": document(info=f"{INFO}<web>https:{'a' * LONG} </web>"),
+    "points": area(f"<polygon>{'1,1 ' * (LONG // 4)}</polygon>"),
+    "elements": document(more="<a/>" * (LONG // 4)),
+    "repeats": document(ALERT + "<code/>" * 9_000),
+}
+
+
+@pytest.mark.parametrize("data", SLOW.values(), ids=SLOW.keys())
+def test_no_document_takes_longer_than_its_length_explains(data: bytes) -> None:
+    """A search that tries everything would take for ever; this is milliseconds of the processor's time."""
+    began = time.process_time()
+    assert cap.broken(data)
+    assert time.process_time() - began < 30

@@ -222,6 +222,7 @@ export const en: Readonly<Record<TextKey, string>> = {
   "alarm.kind.person": "Person in need",
   "alarm.kind.other": "Other",
   "alarm.kind.snapshot": "Snapshot of a site",
+  "alarm.kind.disk-full": "The gateway's disk is full",
   "alarm.state.triggered": "To be confirmed",
   "alarm.state.false": "False alarm",
   "alarm.state.merged": "Merged",

@@ -219,6 +219,7 @@ export const zh = {
   "alarm.kind.person": "人员求助",
   "alarm.kind.other": "其他",
   "alarm.kind.snapshot": "会场抓拍",
+  "alarm.kind.disk-full": "网关磁盘将满",
   "alarm.state.triggered": "待确认",
   "alarm.state.false": "误报",
   "alarm.state.merged": "已合并",

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.proving import commands
+from gateway.proving import commands, storm
 from media.engine import bench_hops, bench_relay
 
 from . import bench_directives
@@ -22,6 +22,7 @@ from . import bench_directives
 app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 app.command()(bench_directives.directives)
 app.command()(bench_directives.ring)
+app.command()(storm.storm)
 app.command()(commands.delivery)
 app.command()(commands.tree)
 

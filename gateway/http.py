@@ -50,6 +50,8 @@ GUARDS: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), geolocation=(self)",
 }
+PRINTED = "/print/directive/{id:[A-Za-z0-9][A-Za-z0-9._:-]{0,79}}"
+"""A directive and its sign-off sheet for paper; the page asks for it by the id in its own address."""
 SECRET_PARAMETERS = frozenset({"token", "access_token", "jwt", "password", "code"})
 HIDDEN_FOR_S = 31_536_000
 NOT_BUILT = "The console has not been built: run `make console`.\n控制台尚未构建：请运行 make console。\n"
@@ -256,6 +258,8 @@ def pages(files: Mapping[str, Page]) -> list[web.RouteDef]:
     if not files:
         return [web.get("/", _not_built), web.get("/terminal.html", _not_built)]
     routes = [web.get(path, _serve(page)) for path, page in files.items()]
+    if "/print.html" in files:
+        routes.append(web.get(PRINTED, _serve(files["/print.html"])))
     return [web.get("/", _serve(files["/index.html"])), *routes]
 
 

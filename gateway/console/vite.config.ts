@@ -10,6 +10,6 @@ export default defineConfig({
     assetsInlineLimit: 0, // the content security policy allows no inline scripts or fonts
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 1200,
-    rollupOptions: { input: { index: "index.html", terminal: "terminal.html" } },
+    rollupOptions: { input: { index: "index.html", terminal: "terminal.html", print: "print.html" } },
   },
 })

@@ -1,7 +1,7 @@
 /** The HTTP interface, typed. Every call has a deadline; every error is an `ApiError` with a stable code. */
 import type { Place } from "./protocol"
 import type { ScopeItem } from "./scope"
-import type { Actor, AlarmState, AlarmView, DirectiveView, RecipientView, UnitState, Urgency } from "./wire"
+import type { Actor, AlarmState, AlarmView, DirectiveView, RecipientView, UnitState, Urgency, Attachment, FieldSpec } from "./wire"
 
 const DEADLINE_MS = 15_000
 const UPLOAD_DEADLINE_MS = 60_000
@@ -35,9 +35,29 @@ export interface Template {
   readonly title: string
   readonly text: string
   readonly urgency: Urgency
+  readonly plan: string
+  readonly level: number
+  readonly capacity: string
+  readonly fields: readonly FieldSpec[]
+}
+
+/** A named circle of recipients. */
+export interface Group {
+  readonly id: string
+  readonly name: string
+  readonly scope: readonly ScopeItem[]
 }
 
 export interface IssueRequest {
+  readonly template?: string
+  readonly plan?: string
+  readonly level?: number
+  readonly capacity?: string
+  readonly fields?: readonly FieldSpec[]
+  readonly texts?: Readonly<Record<string, string>>
+  readonly files?: readonly Attachment[]
+  readonly voice?: string | null
+  readonly supersedes?: string | null
   readonly click_id: string
   readonly urgency: Urgency
   readonly title: string
@@ -131,8 +151,39 @@ export class Api {
     return this.get("nodes")
   }
 
-  async templates(): Promise<Template[]> {
-    return (await this.get<{ templates: Template[] }>("templates")).templates
+  /** Templates, and the urgencies that somebody else must approve before they are issued. */
+  templates(): Promise<{ templates: Template[]; approval: Urgency[] }> {
+    return this.get("templates")
+  }
+
+  async groups(): Promise<Group[]> {
+    return (await this.get<{ groups: Group[] }>("groups")).groups
+  }
+
+  attach(file: Blob, name: string): Promise<Attachment> {
+    const headers = { "Content-Type": "application/octet-stream" }
+    const path = `attachments?${new URLSearchParams({ name })}`
+    return this.request(path, { method: "POST", body: file, headers }, UPLOAD_DEADLINE_MS)
+  }
+
+  draft(request: IssueRequest): Promise<{ id: string; revision: number; state: string }> {
+    return this.post("drafts", request)
+  }
+
+  submitDraft(draft: string, revision: number): Promise<unknown> {
+    return this.post(`drafts/${encodeURIComponent(draft)}/submit`, { revision })
+  }
+
+  approveDraft(draft: string, revision: number): Promise<{ id: string; recipients: number }> {
+    return this.post(`drafts/${encodeURIComponent(draft)}/approve`, { revision })
+  }
+
+  returnDraft(draft: string, revision: number, reason: string): Promise<unknown> {
+    return this.post(`drafts/${encodeURIComponent(draft)}/return`, { revision, reason })
+  }
+
+  countersign(directive: string): Promise<unknown> {
+    return this.post(`directives/${encodeURIComponent(directive)}/countersign`, {})
   }
 
   async directives(): Promise<DirectiveView[]> {
@@ -175,8 +226,13 @@ export class Api {
     return this.post(`directives/${encodeURIComponent(directive)}/sign`, { name })
   }
 
-  feedback(directive: string, values: Readonly<Record<string, number>>, note: string): Promise<unknown> {
-    return this.post(`directives/${encodeURIComponent(directive)}/feedback`, { values, note })
+  feedback(
+    directive: string,
+    values: Readonly<Record<string, number>>,
+    note: string,
+    answers: Readonly<Record<string, string>> = {},
+  ): Promise<unknown> {
+    return this.post(`directives/${encodeURIComponent(directive)}/feedback`, { values, note, answers })
   }
 
   recall(directive: string, reason: string): Promise<unknown> {

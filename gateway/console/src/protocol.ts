@@ -310,6 +310,14 @@ export function unsigned(state: State): DirectiveView[] {
     .sort((a, b) => a.urgency.localeCompare(b.urgency) || a.issued_at - b.issued_at)
 }
 
+/** As a terminal lists them: open before settled, then the most urgent, then the newest. */
+export function directivesByUrgency(state: State): DirectiveView[] {
+  const settled = (view: DirectiveView): number => (view.state !== "issued" || view.mine === null || reached(view.mine.stage, "signed") ? 1 : 0)
+  return [...state.directives.values()].sort(
+    (a, b) => settled(a) - settled(b) || (settled(a) === 0 ? a.urgency.localeCompare(b.urgency) : 0) || b.issued_at - a.issued_at,
+  )
+}
+
 /** Newest first. */
 export function directivesByTime(state: State): DirectiveView[] {
   return [...state.directives.values()].sort((a, b) => b.issued_at - a.issued_at)

@@ -7,7 +7,9 @@ import type { Place } from "./protocol"
 
 export interface ScopeItem {
   readonly node: string
-  readonly mode: "self" | "subtree" | "children"
+  readonly mode: "self" | "subtree" | "children" | "tier"
+  readonly tier?: number
+  readonly post?: string
 }
 
 export interface Tree {

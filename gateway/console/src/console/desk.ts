@@ -6,6 +6,7 @@ import { explain, language, onLanguage, t as translate, tOr as translateOr, type
 import { SessionSet } from "../remembered"
 import { allBelow, plant } from "../scope"
 import type { Station } from "../station"
+import type { DirectiveView } from "../wire"
 
 export type Panel = "issue" | "convene" | "circulars" | null
 
@@ -18,6 +19,8 @@ export class Desk {
   readonly panel = ref<Panel>(null)
   readonly ticked = shallowRef<ReadonlySet<string>>(new Set())
   readonly directive = ref<string | null>(null)
+  /** The directive that the next one issued takes the place of. */
+  readonly superseding = shallowRef<DirectiveView | null>(null)
   readonly alarm = ref<string | null>(null)
   /** Recipients of the directive that was issued last from this page. */
   readonly issued = ref<number | null>(null)

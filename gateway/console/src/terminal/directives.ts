@@ -1,9 +1,10 @@
 /** Directives on a terminal: the one that covers the screen, and the list of all of them. */
 import { html, nothing, type TemplateResult } from "lit-html"
 import { t, tOr } from "../i18n"
-import { directivesByTime, reached, unsigned } from "../protocol"
+import { directivesByUrgency, reached, unsigned } from "../protocol"
 import { beijing } from "../time"
-import type { DirectiveView } from "../wire"
+import type { Attachment, DirectiveView } from "../wire"
+import { feedback } from "./feedback"
 import type { Page } from "./page"
 
 /** Full screen in the colour of its urgency, until it is signed or set aside. */
@@ -27,7 +28,7 @@ export function front(page: Page, view: DirectiveView): TemplateResult {
       </p>
       <h1 id="front-title" tabindex="-1" data-testid="directive-title">${view.title}</h1>
       <p class="front-text ${ui.expanded ? "" : "two-lines"}" data-testid="directive-text">${view.text}</p>
-      ${annotations(view)}
+      ${annotations(view)} ${papers(page, view)}
       <p class="front-from">${from(view)}</p>
       <div class="row">
         <button class="ghost" @click=${() => page.set({ expanded: !ui.expanded })} data-testid="directive-more">
@@ -37,7 +38,7 @@ export function front(page: Page, view: DirectiveView): TemplateResult {
         <button class="ghost" @click=${() => page.attention.read(spoken(view))} data-testid="directive-speak">${t("directive.speak")}</button>
       </div>
       <form class="sign" @submit=${(event: Event) => void sign(page, view, event)}>
-        <label>${t("directive.signer")}${signerInput(page)}</label>
+        <label>${signerLabel(view)}${signerInput(page, view)}</label>
         <button type="submit" class="sign-button" ?disabled=${ui.signing === view.directive} data-testid="directive-sign">
           ${ui.signing === view.directive ? t("directive.signing") : t("directive.sign")}
         </button>
@@ -51,7 +52,7 @@ export function front(page: Page, view: DirectiveView): TemplateResult {
 }
 
 export function list(page: Page): TemplateResult {
-  const views = directivesByTime(page.station.state).slice(0, 30)
+  const views = directivesByUrgency(page.station.state).slice(0, 30)
   return html`<section class="card directives" aria-label=${t("directive.mine")}>
     <h2>${t("directive.mine")}</h2>
     ${views.length === 0 ? html`<p class="empty">${t("directive.none")}</p>` : nothing}
@@ -81,12 +82,12 @@ function row(page: Page, view: DirectiveView): TemplateResult {
     <details>
       <summary>${t("common.details")}</summary>
       <p class="directive-text">${view.text}</p>
-      ${annotations(view)}
+      ${annotations(view)} ${papers(page, view)}
       <p class="when">${from(view)}</p>
     </details>
     ${open && !signed
       ? html`<form class="sign" @submit=${(event: Event) => void sign(page, view, event)}>
-          <label>${t("directive.signer")}${signerInput(page)}</label>
+          <label>${signerLabel(view)}${signerInput(page, view)}</label>
           <button type="submit" data-testid="row-sign">${t("directive.sign")}</button>
         </form>`
       : nothing}
@@ -102,6 +103,7 @@ function annotations(view: DirectiveView): TemplateResult[] {
 }
 
 function standing(view: DirectiveView): string {
+  if (view.state === "superseded" && view.successor_number !== "") return t("directive.superseded_by", { number: view.successor_number })
   if (view.state !== "issued") return tOr(`directive.state.${view.state}`, view.state)
   if (view.mine?.signed_at) return `${t("directive.signed")} ${view.mine.signed_by} ${beijing(view.mine.signed_at)}`
   if (view.copied) return t("directive.copied")
@@ -112,29 +114,37 @@ function from(view: DirectiveView): string {
   return t("directive.from", { issuer: view.issuer_name, name: view.issuer.name })
 }
 
-function signerInput(page: Page): TemplateResult {
+/** Where a post is addressed, who is on duty in it signs. */
+function signerLabel(view: DirectiveView): string {
+  const { post, on_duty: person } = view.mine ?? { post: "", on_duty: "" }
+  return post === "" ? t("directive.signer") : t("directive.signer.post", { post, person })
+}
+
+/** The document's number, what it takes the place of, other languages, the voice and the files. */
+function papers(page: Page, view: DirectiveView): TemplateResult {
+  return html`${view.number === "" ? nothing : html`<p class="when" data-testid="directive-number">${view.number}</p>`}
+    ${view.supersedes === null ? nothing : html`<p class="when" data-testid="directive-supersedes">${t("directive.supersedes", { number: view.supersedes_number })}</p>`}
+    ${Object.entries(view.texts).map(([name, words]) => html`<p class="directive-text"><strong>${name}</strong> ${words}</p>`)}
+    ${view.attachments.map((file) => attached(page, view, file))}`
+}
+
+function attached(page: Page, view: DirectiveView, file: Attachment): TemplateResult {
+  const url = page.station.pictures.url(file.sha256)
+  if (url === null) return html`<p class="when">${file.name} ${t("alarm.picture.wait")}</p>`
+  if (file.sha256 === view.voice) return html`<audio controls preload="auto" src=${url} data-testid="directive-voice"></audio>`
+  return html`<p><a href=${url} target="_blank" rel="noopener" download=${file.name} data-testid="directive-file">${file.name}</a></p>`
+}
+
+function signerInput(page: Page, view: DirectiveView): TemplateResult {
   return html`<input
     name="signer"
     required
     maxlength="64"
     autocomplete="name"
-    .value=${page.ui.signer}
+    .value=${signer(page, view)}
     @input=${(event: Event) => page.set({ signer: (event.target as HTMLInputElement).value })}
     data-testid="sign-name"
   />`
-}
-
-function feedback(page: Page, view: DirectiveView): TemplateResult {
-  if (page.ui.feedback !== view.directive)
-    return html`<button @click=${() => page.set({ feedback: view.directive })} data-testid="feedback-open">
-      ${t("directive.feedback.title")}
-    </button>`
-  return html`<form class="feedback" @submit=${(event: Event) => void sendFeedback(page, view, event)} data-testid="feedback-form">
-    <label>${t("directive.feedback.required")}<input name="required" type="number" inputmode="numeric" min="0" max="10000000" /></label>
-    <label>${t("directive.feedback.moved")}<input name="moved" type="number" inputmode="numeric" min="0" max="10000000" /></label>
-    <label>${t("directive.feedback.note")}<input name="note" maxlength="200" /></label>
-    <button type="submit" data-testid="feedback-submit">${t("directive.feedback.submit")}</button>
-  </form>`
 }
 
 function silence(page: Page, view: DirectiveView): void {
@@ -147,34 +157,26 @@ function setAside(page: Page, view: DirectiveView): void {
   page.set({ expanded: false, notice: null })
 }
 
+function signer(page: Page, view: DirectiveView): string {
+  return view.mine?.on_duty || page.ui.signer
+}
+
+/** What stands in the form, also where the roster's name was written over. */
+function signerIn(event: Event): string {
+  return String(new FormData(event.target as HTMLFormElement).get("signer") ?? "").trim()
+}
+
 async function sign(page: Page, view: DirectiveView, event: Event): Promise<void> {
   event.preventDefault()
+  const name = signerIn(event)
   page.duty.confirmed(view.directive)
   page.set({ signing: view.directive, notice: null })
   try {
-    await page.station.api.sign(view.directive, page.ui.signer.trim())
+    await page.station.api.sign(view.directive, name)
     page.duty.setAside(view.directive)
     page.say(`${t("directive.signed")}: ${view.title}`)
   } catch (error) {
     page.complain(error)
   }
   page.set({ signing: null, expanded: false })
-}
-
-/** Names of the numbers are words of the county's forms, in Chinese whatever the page's language. */
-async function sendFeedback(page: Page, view: DirectiveView, event: Event): Promise<void> {
-  event.preventDefault()
-  const form = new FormData(event.target as HTMLFormElement)
-  const values: Record<string, number> = {}
-  for (const [field, name] of [["required", "应转"], ["moved", "已转"]] as const) {
-    const text = String(form.get(field) ?? "")
-    if (text !== "") values[name] = Number.parseInt(text, 10)
-  }
-  try {
-    await page.station.api.feedback(view.directive, values, String(form.get("note") ?? ""))
-    page.set({ feedback: null })
-    page.say(t("directive.feedback.done"))
-  } catch (error) {
-    page.complain(error)
-  }
 }

@@ -12,7 +12,8 @@ import type { DirectiveView, Stage } from "../wire"
 export interface Ports {
   /** False when the line is down: the gateway will send the directive again. */
   report(directive: string, stage: Stage): boolean
-  ring(directive: DirectiveView): void
+  /** `again`: because nobody has signed, whatever rang before. */
+  ring(directive: DirectiveView, again: boolean): void
   silence(): void
   /** Ids that rang or were set aside in this session, also before a reload of the page. */
   readonly rung: Remembered
@@ -66,6 +67,11 @@ export class Duty {
     this.confirmed(directive)
   }
 
+  /** Whether this is what rings now: asked when a claim comes back. */
+  rings(directive: string): boolean {
+    return this.ringing === directive
+  }
+
   private arrived(view: DirectiveView): void {
     if (view.mine !== null && !reached(view.mine.stage, "delivered")) this.report(view.directive, "delivered")
   }
@@ -82,9 +88,9 @@ export class Duty {
 
   private startRinging(view: DirectiveView): void {
     this.ports.rung.add(view.directive)
-    this.due.delete(view.directive)
+    const again = this.due.delete(view.directive)
     this.ringing = view.directive
-    this.ports.ring(view)
+    this.ports.ring(view, again)
   }
 
   private quiet(): void {

@@ -2,6 +2,7 @@
 import { html, nothing, render, type TemplateResult } from "lit-html"
 import { Attention } from "../attention"
 import { Chime, NewAlarms } from "../chime"
+import { Claims, IndexedStore } from "../claims"
 import { load } from "../credentials"
 import { explain, language, onLanguage, otherLanguage, setLanguage, t } from "../i18n"
 import { SessionSet } from "../remembered"
@@ -28,6 +29,7 @@ class TerminalPage implements Page {
   readonly attention = new Attention()
   readonly duty: Duty
   readonly reports: Reports
+  private readonly shown = new Claims(new IndexedStore())
   private readonly newAlarms = new NewAlarms(new SessionSet("wuji.alarms"))
   private readonly chime = new Chime()
   /** The directive the keyboard was led to last. */
@@ -49,7 +51,7 @@ class TerminalPage implements Page {
     setInterval(() => this.sendWaiting(), SEND_AGAIN_MS)
     this.duty = new Duty({
       report: (directive, stage) => station.connection.send({ type: "receipt", directive, stage }),
-      ring: (view) => this.ring(view),
+      ring: (view, again) => void this.ring(view, again),
       silence: () => this.attention.stop(),
       rung: new SessionSet("wuji.rung"),
       aside: new SessionSet("wuji.aside"),
@@ -113,7 +115,11 @@ class TerminalPage implements Page {
     if (message.picture === null) this.say(t("alarm.arrived", { place: message.place_name, text: message.text }))
   }
 
-  private ring(view: DirectiveView): void {
+  /** Of all tabs of this browser, one rings, once; when the gateway's clock asks again, whoever is there. */
+  private async ring(view: DirectiveView, again: boolean): Promise<void> {
+    const division = this.station.credentials.who.division
+    if (!again && !(await this.shown.claim(`${division} ${view.directive}`))) return this.duty.confirmed(view.directive)
+    if (!this.duty.rings(view.directive)) return
     this.attention.start(view.urgency, spoken(view))
     this.set({ expanded: false, notice: null })
   }

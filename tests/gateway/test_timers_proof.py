@@ -208,7 +208,7 @@ def until_killed(path: Path, seed: int, run: int, timers: int, lines: int | None
     ("timers", "restarts"),
     [
         pytest.param(200, 2, id="200-timers-2-kills"),
-        pytest.param(10_000, 50, id="10000-timers-50-kills", marks=pytest.mark.long),
+        pytest.param(10_000, 50, id="10000-timers-50-kills", marks=[pytest.mark.long, pytest.mark.timeout(3_000)]),
     ],
 )
 def test_a_gateway_killed_again_and_again_fires_each_timer_once(tmp_path: Path, timers: int, restarts: int) -> None:

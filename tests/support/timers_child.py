@@ -33,16 +33,21 @@ def count(node: Node) -> list[int]:
 
 
 async def step(node: Node, draw: random.Random, click: str) -> None:
-    scope = tuple(ScopeItem(node=place) for place in draw.sample(PLACES, draw.randrange(1, 30)))
-    request = DirectiveRequest(
-        click_id=click, urgency=draw.choice(list(Urgency)), title="转移", text="立即", scope=scope
-    )
-    order, _ = await node.directives.issue(commander(), request)
-    for place in draw.sample(order.recipients, draw.randrange(len(order.recipients))):
+    """Issue a handful together, let a few places sign, and let up to an hour pass."""
+
+    def request(number: int) -> DirectiveRequest:
+        scope = tuple(ScopeItem(node=place) for place in draw.sample(PLACES, draw.randrange(1, 30)))
+        urgency = draw.choice(list(Urgency))
+        return DirectiveRequest(click_id=f"{click}:{number}", urgency=urgency, title="转移", text="立即", scope=scope)
+
+    issuing = (node.directives.issue(commander(), request(number)) for number in range(5))
+    for order, _ in await asyncio.gather(*issuing):
+        place = draw.choice(order.recipients)
         await node.directives.receipt(terminal(place), DirectiveId(order.directive), Stage.SHOWN)
         await node.directives.sign(terminal(place), DirectiveId(order.directive))
-    node.clock.advance(draw.randrange(20 * MINUTE))
-    await node.timers.fire()
+    for _ in range(draw.randrange(1, 4)):
+        node.clock.advance(draw.randrange(20 * MINUTE))
+        await node.timers.fire()
 
 
 async def main(folder: Path, seed: int, run: int, timers: int) -> None:

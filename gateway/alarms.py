@@ -21,6 +21,7 @@ from gateway.journal import Journal, Row
 from gateway.refusals import Refusals
 from gateway.telemetry import Telemetry
 from gateway.tentative import Tentative
+from gateway.waiting import Waiting
 from signaling import admission, alarm, alarm_words, geodesy
 from signaling.alarm import Alarm, AlarmRecord
 from signaling.directive import SIGN_LIMIT_MS
@@ -111,6 +112,7 @@ class Alarms(admission.Facts):
         self._telemetry = telemetry
         self._refusals = refusals
         self._registry = registry
+        self._waiting = Waiting()
         self.incidents = Incidents(tree)
         self._tentative: Tentative[AlarmId, Alarm] = Tentative()
         self._events: dict[Event, AlarmRaised] = {}
@@ -125,7 +127,8 @@ class Alarms(admission.Facts):
         """Raise an alarm; return it once it is durable, and whether this call made it.
 
         Raises:
-            Refused: ``not-permitted``, ``bad-text``, ``bad-record``, ``unknown-node``.
+            Refused: ``not-permitted``, ``bad-text``, ``bad-record``, ``unknown-node``, or ``too-many-alarms``: the
+                source keeps it and says it again soon.
         """
         event = (actor.name, actor.division, request.source or actor.name, request.event)
         if request.event and (known := self._events.get(event)) is not None:
@@ -134,8 +137,10 @@ class Alarms(admission.Facts):
             await asyncio.shield(pending[1])
             return pending[0], False
         raised = self._draw_up(actor, request)
+        self._waiting.admit((raised.place, raised.source), raised.urgency)
         durable = self._carry_out(raised, alarm.decide(None, raised), via=None)
         assert durable is not None  # the id is fresh
+        self._waiting.hold((raised.place, raised.source), durable)
         self._pending_events.hold(event, (raised, durable), durable)
         await durable
         if self._registry is not None:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import aiomqtt
 import msgspec
 
-from signaling.errors import RemoteError
+from signaling.errors import Refused, RemoteError
 from signaling.ids import NodeCode
 from signaling.records import Actor, AlarmRaised, Role
 
@@ -36,6 +36,7 @@ KEEPALIVE_S = 30
 AGAIN_S = 1.0
 MAX_AGAIN_S = 30.0
 MAX_NAME = 60
+PATIENCE_S = 0.2
 
 
 class Alarms(Protocol):
@@ -106,7 +107,7 @@ class Mqtt:
     async def _raise(self, message: aiomqtt.Message) -> None:
         """Raise the alarm of ``message``; what can never become one is counted and let go."""
         try:
-            raised, made = await self._alarms.raise_alarm(self._actor, read(message.topic.value, message.payload))
+            raised, made = await self._patiently(read(message.topic.value, message.payload))
         except RemoteError as error:
             telemetry.count("mqtt_refused", code=error.code)
             log.warning("mqtt message refused", extra={"code": error.code})
@@ -115,6 +116,16 @@ class Mqtt:
             log.warning("mqtt message malformed")
         else:
             telemetry.count("mqtt_alarms", urgency=raised.urgency, made=made)
+
+    async def _patiently(self, request: AlarmRequest) -> tuple[AlarmRaised, bool]:
+        """Raise an alarm, waiting while too many wait for the disk: the broker keeps the others meanwhile."""
+        while True:
+            try:
+                return await self._alarms.raise_alarm(self._actor, request)
+            except Refused as error:
+                if error.code != "too-many-alarms":
+                    raise
+            await asyncio.sleep(PATIENCE_S)
 
 
 def read(topic: str, payload: object) -> AlarmRequest:

@@ -50,6 +50,7 @@ export const en: Readonly<Record<TextKey, string>> = {
   "error.too-many-calls": "There are too many calls about this alarm.",
   "error.bad-csv": "The file of sources is not right; see the details.",
   "error.unknown-source": "No such source.",
+  "error.too-many-alarms": "Too many alarms at once; report it again in a moment.",
   "error.alarm-state": "The alarm has moved on. Look at its state, then go on.",
   "error.bad-text": "The text is too long or has characters that cannot be used. Change it and try again.",
   "error.reason-needed": "Give a reason for reading.",

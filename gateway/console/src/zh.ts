@@ -48,6 +48,7 @@ export const zh = {
   "error.too-many-calls": "这条警情的呼叫太多了。",
   "error.bad-csv": "采集点文件不对，请看说明。",
   "error.unknown-source": "没有这个采集点。",
+  "error.too-many-alarms": "警情太多，请稍后再报。",
   "error.alarm-state": "警情状态已变，请看最新状态后再处理。",
   "error.bad-text": "文字里有不能用的字符，或太长。请修改后再试。",
   "error.reason-needed": "请写明调阅原因。",

@@ -189,7 +189,7 @@ function withDirective(
   const known = directives.get(view.directive)
   const recipients = view.recipients.length > 0 ? view.recipients : (known?.recipients ?? [])
   const merged = new Map(directives).set(view.directive, { ...view, recipients })
-  return newest(merged, MAX_DIRECTIVES, (one) => one.issued_at)
+  return newest(merged, MAX_DIRECTIVES, (one) => (waits(one) ? Number.MAX_SAFE_INTEGER : one.issued_at))
 }
 
 /** What is issued is a directive and no draft any more. */
@@ -303,16 +303,21 @@ export function overdue(view: DirectiveView, row: RecipientView, now: number): b
   return view.state === "issued" && now > view.sign_by && !reached(row.stage, "signed")
 }
 
+/** Whether it is for this terminal to sign yet: such a one is never dropped for newer ones. */
+function waits(view: DirectiveView): boolean {
+  return view.state === "issued" && view.mine !== null && !reached(view.mine.stage, "signed")
+}
+
 /** Directives a terminal still has to sign, most urgent first, then oldest first. */
 export function unsigned(state: State): DirectiveView[] {
   return [...state.directives.values()]
-    .filter((view) => view.state === "issued" && view.mine !== null && !reached(view.mine.stage, "signed"))
+    .filter(waits)
     .sort((a, b) => a.urgency.localeCompare(b.urgency) || a.issued_at - b.issued_at)
 }
 
 /** As a terminal lists them: open before settled, then the most urgent, then the newest. */
 export function directivesByUrgency(state: State): DirectiveView[] {
-  const settled = (view: DirectiveView): number => (view.state !== "issued" || view.mine === null || reached(view.mine.stage, "signed") ? 1 : 0)
+  const settled = (view: DirectiveView): number => (waits(view) ? 0 : 1)
   return [...state.directives.values()].sort(
     (a, b) => settled(a) - settled(b) || (settled(a) === 0 ? a.urgency.localeCompare(b.urgency) : 0) || b.issued_at - a.issued_at,
   )

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest"
 import { blanks, filled } from "../src/blanks"
 import { Claims, type Store } from "../src/claims"
-import { directivesByUrgency, EMPTY, reduce } from "../src/protocol"
+import { directivesByUrgency, EMPTY, MAX_DIRECTIVES, reduce } from "../src/protocol"
 import { read } from "../src/terminal/feedback"
 import { townshipSums } from "../src/townships"
 import type { FieldSpec } from "../src/wire"
@@ -56,6 +56,16 @@ describe("blanks of a template", () => {
 })
 
 describe("the list of a terminal", () => {
+  test("drops the oldest settled ones and never one that waits for a signature", () => {
+    const waiting = directive({ directive: "waits", issued_at: 1, mine: recipient(VILLAGE, "shown") })
+    const later = Array.from({ length: MAX_DIRECTIVES + 20 }, (_, n) =>
+      directive({ directive: `d${n}`, issued_at: 10 + n, mine: recipient(VILLAGE, "signed") }),
+    )
+    const { directives } = [waiting, ...later].reduce(reduce, EMPTY)
+    expect(directives.size).toBe(MAX_DIRECTIVES)
+    expect([directives.has("waits"), directives.has("d0"), directives.has(`d${MAX_DIRECTIVES + 19}`)]).toEqual([true, false, true])
+  })
+
   test("has open ones first, by urgency, then by time", () => {
     const views = [
       directive({ directive: "old P2", urgency: "P2", issued_at: 1, mine: recipient(VILLAGE, "shown") }),

@@ -72,6 +72,11 @@ export class Desk {
     return translateOr(key, fallback)
   }
 
+  /** Whether an order of `issuer` is ours to end or to countersign: issued here, or below us. The gateway decides. */
+  commands(issuer: string): boolean {
+    return this.mayCommand && (issuer === this.station.credentials.who.division || this.below.value.has(issuer))
+  }
+
   /** Address of a picture, or null while it is on its way. */
   picture(sha256: string | null): string | null {
     void this.frame.value

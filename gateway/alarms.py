@@ -10,12 +10,11 @@ import asyncio
 import logging
 import math
 from collections.abc import Sequence
-from typing import Literal, Protocol
-
-import msgspec
+from typing import Protocol
 
 from gateway.blobs import Blobs, Known
 from gateway.clock import Clock
+from gateway.forms import AlarmRequest
 from gateway.incidents import Incidents
 from gateway.journal import Journal, Row
 from gateway.refusals import Refusals
@@ -43,7 +42,6 @@ from signaling.records import (
     Unit,
     UnitReported,
     UnitState,
-    Urgency,
 )
 
 log = logging.getLogger(__name__)
@@ -63,25 +61,6 @@ class Registry(Protocol):
 
     def armed(self, place: NodeCode, source: str) -> bool: ...
     def heard(self, place: NodeCode, source: str, at: UtcMs) -> None: ...
-
-
-class AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a source reports.  ``place`` defaults to the actor's division, the position to the place's.
-
-    ``datum`` says of which kind the position is: phones give WGS 84.  ``event`` is the source's own name for what
-    happened: the same one again is the same alarm.
-    """
-
-    kind: str
-    text: str = ""
-    urgency: Urgency = Urgency.P1
-    source: str = ""
-    place: NodeCode | None = None
-    longitude: float | None = None
-    latitude: float | None = None
-    datum: Literal["gcj02", "wgs84"] = "gcj02"
-    exercise: bool = False
-    event: str = ""
 
 
 Asked = AlarmAdvanced | AlarmGrouped | AlarmDispatched | UnitReported | CallRaised | CallAnswered

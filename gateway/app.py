@@ -29,7 +29,7 @@ from signaling.routing import Router
 from . import adapters, api, contacts, groups, http, telemetry, templates, units
 from .adapters import Adapters
 from .addresses import reachable
-from .alarms import AlarmRequest, Alarms
+from .alarms import Alarms
 from .audit import Audit
 from .auth import Auth
 from .blobs import Blobs
@@ -45,6 +45,7 @@ from .dispatch import Dispatch
 from .ending import end_all, end_process_within
 from .escalations import Escalations
 from .filedrop import FileDrop
+from .forms import AlarmRequest
 from .gauges import Gauges
 from .heartbeat import AuditorWatch
 from .interchange import Interchange

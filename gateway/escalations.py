@@ -12,6 +12,7 @@ from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.journal import Journal, Row
+from gateway.keys import Keys
 from gateway.refusals import Refusals
 from signaling import admission, delivery
 from signaling.delivery import Delivery
@@ -39,12 +40,6 @@ ABOVE_MS = 24 * 3_600_000
 """How long a list stands where its directive is not known."""
 
 EscalationRecord = EscalationRaised | EscalationAcknowledged
-
-
-class Keys(Protocol):
-    """Checks what any node signed."""
-
-    def verify(self, node: NodeCode, data: bytes, signature: str) -> None: ...
 
 
 class Orders(Protocol):

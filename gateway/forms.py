@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -66,6 +66,25 @@ class DoneForm(Form, frozen=True, kw_only=True):
 
 class RecallForm(Form, frozen=True, kw_only=True):
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
+
+class AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a source reports.  ``place`` defaults to the actor's division, the position to the place's.
+
+    ``datum`` says of which kind the position is: phones give WGS 84.  ``event`` is the source's own name for what
+    happened: the same one again is the same alarm.
+    """
+
+    kind: str
+    text: str = ""
+    urgency: Urgency = Urgency.P1
+    source: str = ""
+    place: NodeCode | None = None
+    longitude: float | None = None
+    latitude: float | None = None
+    datum: Literal["gcj02", "wgs84"] = "gcj02"
+    exercise: bool = False
+    event: str = ""
 
 
 class AnnotateForm(Form, frozen=True, kw_only=True):

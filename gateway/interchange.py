@@ -9,26 +9,49 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Protocol
 
-from gateway.alarms import AlarmRequest, Alarms
 from gateway.clock import Clock
-from gateway.directives import Directives
+from gateway.forms import AlarmRequest
+from gateway.incidents import Incidents
 from gateway.journal import Journal, Row
 from gateway.refusals import Refusals
 from gateway.telemetry import Telemetry
 from signaling import cap, interchange
+from signaling.directive import Directive
 from signaling.division import Tree
 from signaling.errors import Refused, RemoteError
 from signaling.ids import AlarmId, DirectiveId, NodeCode
 from signaling.interchange import Asks, Incoming
 from signaling.permission import Action, permit, permitted
-from signaling.records import Actor, AlarmState, CapReceived
+from signaling.records import Actor, AlarmRaised, AlarmState, CapReceived, DirectiveIssued
 
 log = logging.getLogger(__name__)
 
 MAX_NOTE = 500
 SMALL = 8_192
 """Bytes of a message that is read at once; a larger one is read beside the event loop."""
+
+
+class Directives(Protocol):
+    """What CAP needs of ``gateway/directives.py``."""
+
+    def order(self, directive_id: DirectiveId, actor: Actor) -> Directive: ...
+    def issued(self, directive: DirectiveId) -> DirectiveIssued | None: ...
+    def may_read(self, directive_id: DirectiveId, actor: Actor) -> bool: ...
+
+
+class Alarms(Protocol):
+    """What CAP needs of ``gateway/alarms.py``."""
+
+    incidents: Incidents
+
+    def named(self, event: str) -> AlarmId | None: ...
+    def raised(self, alarm: AlarmId) -> AlarmRaised | None: ...
+    async def raise_alarm(self, actor: Actor, request: AlarmRequest) -> tuple[AlarmRaised, bool]: ...
+    async def advance(
+        self, actor: Actor, alarm_id: AlarmId, state: AlarmState, note: str = "", *, alone: bool = False
+    ) -> None: ...
 
 
 class Interchange:

@@ -22,8 +22,8 @@ from signaling.ids import NodeCode
 from signaling.records import Actor, AlarmRaised, Role
 
 from . import telemetry
-from .alarms import AlarmRequest
 from .clock import Clock
+from .forms import AlarmRequest
 from .settings import MqttSection
 
 log = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from . import api, bodies, problems
-from .alarms import AlarmRequest
 from .api import BASE, Endpoint
 from .endpoints import people
+from .forms import AlarmRequest
 
 _PARAMETER = re.compile(r"\{(\w+)(?::((?:[^{}]|\{[^{}]*\})*))?\}")
 _PROBLEM_STATUSES = (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)

@@ -11,12 +11,12 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.adapters import Adapters, Notice
-from gateway.alarms import Alarms
 from gateway.clock import Clock
-from gateway.directives import Directives
 from gateway.filedrop import FileDrop, Found
+from gateway.incidents import Incidents
 from gateway.journal import Journal, Row
 from gateway.outbound import CallFailed
 from gateway.refusals import Refusals
@@ -45,6 +45,20 @@ log = logging.getLogger(__name__)
 RECEIPTS_S = 5.0
 MAX_DETAIL = 500
 PREFIX = "release:"
+
+
+class Directives(Protocol):
+    """What releases need of ``gateway/directives.py``."""
+
+    def order(self, directive_id: DirectiveId, actor: Actor) -> Directive: ...
+    def header(self, directive_id: DirectiveId) -> Directive | None: ...
+    def issued(self, directive: DirectiveId) -> DirectiveIssued | None: ...
+
+
+class Alarms(Protocol):
+    """What releases need of ``gateway/alarms.py``."""
+
+    incidents: Incidents
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ import msgspec
 
 from gateway.clock import Clock
 from gateway.journal import Journal, Row
+from gateway.keys import Keys
 from gateway.telemetry import Telemetry
 from signaling import clocks
 from signaling.clocks import FiringRecord
@@ -48,12 +49,6 @@ LOOK_S = 10.0
 """How often the wall clock is looked at while nothing is due."""
 BATCH = 100
 """Directives whose timers fire before the loop gets a turn and the disk is waited for."""
-
-
-class Keys(Protocol):
-    """Signs as this node."""
-
-    def sign(self, data: bytes) -> str: ...
 
 
 class Orders(Protocol):

@@ -6,8 +6,8 @@ import msgspec
 from aiohttp import web
 
 from gateway import bodies, forms, telemetry
-from gateway.alarms import AlarmRequest
 from gateway.calls import BASE, ID, Call, Endpoint, as_json, plain
+from gateway.forms import AlarmRequest
 from media.snapshot import Pictures, jpeg_from_keyframe, sanitise_jpeg
 from signaling.errors import Refused
 from signaling.ids import AlarmId, ConferenceId, ParticipantId, Sha256, UtcMs

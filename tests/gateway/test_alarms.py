@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.alarms import AlarmRequest
+from gateway.forms import AlarmRequest
 from signaling import geodesy
 from signaling.errors import Refused
 from signaling.ids import AlarmId, NodeCode, Sha256, UtcMs

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway import mqtt
-from gateway.alarms import AlarmRequest
+from gateway.forms import AlarmRequest
 from gateway.mqtt import MAX_PAYLOAD_BYTES, Mqtt, read
 from gateway.settings import MqttSection
 from signaling.records import Actor, AlarmRaised

@@ -12,8 +12,8 @@ import pytest
 import stamina
 
 from gateway.adapters import Adapters, Notice
-from gateway.alarms import AlarmRequest
 from gateway.filedrop import BAD, DONE, MAX_RECEIPT_BYTES, RECEIPTS, FileDrop, file_name
+from gateway.forms import AlarmRequest
 from gateway.outbound import CallFailed
 from gateway.releases import Releases
 from signaling import cap

@@ -59,6 +59,7 @@ from signaling.records import (
     AlarmGrouped,
     AlarmPictured,
     AlarmRaised,
+    AlarmWord,
     AnyRecord,
     AuditRead,
     CallAnswered,
@@ -416,16 +417,7 @@ class Dispatch:
                 self._ring(DirectiveId(record.subject), int(record.timer.rpartition(":")[2]))
             case CircularSent() | CircularAnswered():
                 self._circular_changed(record.circular)
-            case (
-                AlarmRaised()
-                | AlarmPictured()
-                | AlarmAdvanced()
-                | AlarmGrouped()
-                | AlarmDispatched()
-                | UnitReported()
-                | CallRaised()
-                | CallAnswered()
-            ):
+            case AlarmWord():
                 self._alarm_pace.ring()
             case _:
                 pass

@@ -298,11 +298,16 @@ class DirectivesRelayed(Record, frozen=True, tag="directives_relayed", kw_only=T
     """1 to MAX_TOGETHER of them."""
 
 
-class AlarmRaised(Record, frozen=True, tag="alarm_raised", kw_only=True):
+class AlarmWord(Record, frozen=True, kw_only=True):
+    """Base of all that is said of an alarm: who is told of ``place`` is told of it."""
+
     alarm: AlarmId
+    place: NodeCode
+
+
+class AlarmRaised(AlarmWord, frozen=True, tag="alarm_raised", kw_only=True):
     by: Actor
     source: str
-    place: NodeCode
     kind: str
     urgency: Urgency
     text: str
@@ -337,18 +342,14 @@ class SourceArmed(Record, frozen=True, tag="source_armed", kw_only=True):
     reason: str = ""
 
 
-class AlarmPictured(Record, frozen=True, tag="alarm_pictured", kw_only=True):
-    alarm: AlarmId
-    place: NodeCode
+class AlarmPictured(AlarmWord, frozen=True, tag="alarm_pictured", kw_only=True):
     picture: Sha256
     picture_bytes: int
     thumbnail: Sha256
     thumbnail_bytes: int
 
 
-class AlarmAdvanced(Record, frozen=True, tag="alarm_advanced", kw_only=True):
-    alarm: AlarmId
-    place: NodeCode
+class AlarmAdvanced(AlarmWord, frozen=True, tag="alarm_advanced", kw_only=True):
     state: AlarmState
     by: Actor
     note: str = ""
@@ -397,11 +398,9 @@ class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     place: NodeCode
 
 
-class AlarmDispatched(Record, frozen=True, tag="alarm_dispatched", kw_only=True):
+class AlarmDispatched(AlarmWord, frozen=True, tag="alarm_dispatched", kw_only=True):
     """Units are sent: one leads (主办), others assist (协办); they should be there by ``deadline``."""
 
-    alarm: AlarmId
-    place: NodeCode
     lead: Unit
     assist: tuple[Unit, ...] = ()
     by: Actor
@@ -409,11 +408,9 @@ class AlarmDispatched(Record, frozen=True, tag="alarm_dispatched", kw_only=True)
     note: str = ""
 
 
-class UnitReported(Record, frozen=True, tag="unit_reported", kw_only=True):
+class UnitReported(AlarmWord, frozen=True, tag="unit_reported", kw_only=True):
     """A unit that was sent says how far it is."""
 
-    alarm: AlarmId
-    place: NodeCode
     unit: str
     unit_place: NodeCode
     state: UnitState
@@ -421,11 +418,9 @@ class UnitReported(Record, frozen=True, tag="unit_reported", kw_only=True):
     note: str = ""
 
 
-class CallRaised(Record, frozen=True, tag="call_raised", kw_only=True):
+class CallRaised(AlarmWord, frozen=True, tag="call_raised", kw_only=True):
     """A lower tier calls a department above about an alarm (吹哨): it should answer by ``deadline``."""
 
-    alarm: AlarmId
-    place: NodeCode
     call: str
     to: NodeCode
     department: str
@@ -434,22 +429,18 @@ class CallRaised(Record, frozen=True, tag="call_raised", kw_only=True):
     note: str = ""
 
 
-class CallAnswered(Record, frozen=True, tag="call_answered", kw_only=True):
+class CallAnswered(AlarmWord, frozen=True, tag="call_answered", kw_only=True):
     """The department that was called says what it does."""
 
-    alarm: AlarmId
-    place: NodeCode
     call: str
     to: NodeCode
     by: Actor
     note: str
 
 
-class AlarmGrouped(Record, frozen=True, tag="alarm_grouped", kw_only=True):
+class AlarmGrouped(AlarmWord, frozen=True, tag="alarm_grouped", kw_only=True):
     """A person put ``alarm`` into the card that ``incident`` is in; with ``incident`` = ``alarm``, apart from all."""
 
-    alarm: AlarmId
-    place: NodeCode
     incident: AlarmId
     by: Actor
 

@@ -22,15 +22,10 @@ from typing import assert_never
 from .division import Tree
 from .ids import CircularId, ConferenceId, DirectiveId, NodeCode
 from .records import (
-    AlarmAdvanced,
-    AlarmDispatched,
-    AlarmGrouped,
-    AlarmPictured,
     AlarmRaised,
+    AlarmWord,
     AnyRecord,
     AuditRead,
-    CallAnswered,
-    CallRaised,
     CapReceived,
     CircularAnswered,
     CircularSent,
@@ -62,7 +57,6 @@ from .records import (
     SourceArmed,
     SourceRegistered,
     TimerFired,
-    UnitReported,
 )
 
 
@@ -136,16 +130,7 @@ class Router:
                 return self._goes_up(record.directive, neighbour)
             case DirectivesRelayed():
                 return self._goes_up(record.directives[0], neighbour)  # all were issued at one node
-            case (
-                AlarmRaised()
-                | AlarmPictured()
-                | AlarmAdvanced()
-                | AlarmGrouped()
-                | AlarmDispatched()
-                | UnitReported()
-                | CallRaised()
-                | CallAnswered()
-            ):
+            case AlarmWord():
                 return any(self._beyond(place, neighbour) for place in self._tree.audience(record.place))
             case CircularSent():
                 circular = self._circulars.get(record.circular)

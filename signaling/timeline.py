@@ -21,6 +21,7 @@ from .records import (
     AlarmGrouped,
     AlarmPictured,
     AlarmRaised,
+    AlarmWord,
     AnyRecord,
     AuditRead,
     CallAnswered,
@@ -205,16 +206,7 @@ def _places(record: AnyRecord, tree: Tree, facts: Facts) -> Iterable[NodeCode]:
         case DirectivesRelayed():
             orders = (facts.issued(directive) for directive in record.directives)
             return (r for order in orders if order for r in order.recipients if tree.is_within(r, record.child))
-        case (
-            AlarmRaised()
-            | AlarmPictured()
-            | AlarmAdvanced()
-            | AlarmGrouped()
-            | AlarmDispatched()
-            | UnitReported()
-            | CallRaised()
-            | CallAnswered()
-        ):
+        case AlarmWord():
             return (record.place,)
         case SourceRegistered() | SourceArmed():
             return (record.place,)

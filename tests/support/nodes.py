@@ -29,15 +29,9 @@ from signaling import records
 from signaling.duty import Roster
 from signaling.ids import NodeCode, Seq
 from signaling.records import (
-    AlarmAdvanced,
-    AlarmDispatched,
-    AlarmGrouped,
-    AlarmPictured,
-    AlarmRaised,
+    AlarmWord,
     AnyRecord,
     AuditRead,
-    CallAnswered,
-    CallRaised,
     CircularAnswered,
     CircularSent,
     DeliveryAdvanced,
@@ -52,7 +46,6 @@ from signaling.records import (
     EscalationRaised,
     RefusalRecorded,
     RosterSet,
-    UnitReported,
 )
 from signaling.routing import Router
 
@@ -117,16 +110,7 @@ class Node:
                 self.rosters.receive(record, via)
             case DirectiveSuperseded() | DirectiveCountersigned():
                 self.directives.receive(record, via)
-            case (
-                AlarmRaised()
-                | AlarmPictured()
-                | AlarmAdvanced()
-                | AlarmGrouped()
-                | AlarmDispatched()
-                | UnitReported()
-                | CallRaised()
-                | CallAnswered()
-            ):
+            case AlarmWord():
                 self.alarms.receive(record, via)
             case CircularSent() | CircularAnswered():
                 self.circulars.receive(record, via)

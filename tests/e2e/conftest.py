@@ -13,10 +13,13 @@ import pytest
 
 from tests.e2e.browser import Browsers
 from tests.e2e.clips import path_of, write_y4m
+from tests.e2e.desks import console
 from tests.e2e.running import Demo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from playwright.sync_api import Page
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 READY_S = 300.0
@@ -56,3 +59,10 @@ def browsers(camera: Path) -> Iterator[Browsers]:
         pytest.fail("Chromium is missing: install the package 'chromium' (make test does so where it can)")
     with Browsers(executable, camera) as started:
         yield started
+
+
+@pytest.fixture
+def county(demo: Demo, browsers: Browsers) -> Iterator[Page]:
+    page = console(browsers, demo, "county")
+    yield page
+    page.context.close()

@@ -52,13 +52,6 @@ LISTEN = """() => {
 
 
 @pytest.fixture
-def county(demo: Demo, browsers: Browsers) -> Iterator[Page]:
-    page = console(browsers, demo, "county")
-    yield page
-    page.context.close()
-
-
-@pytest.fixture
 def village(demo: Demo, browsers: Browsers) -> Iterator[Page]:
     page = terminal(browsers, demo, "village")
     yield page

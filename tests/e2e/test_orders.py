@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.desks import clear, console, front, issue, issued, sign, terminal
+from tests.e2e.desks import clear, front, issue, issued, sign, terminal
 from tests.e2e.running import VILLAGE
 
 if TYPE_CHECKING:
@@ -24,13 +24,6 @@ HOLD = """(button) => new Promise((done) => {
 })"""
 """Holds as long as the button's own timer counts: both run on the page's clock."""
 NUMBER = re.compile(r"^衡山应急令〔\d{4}〕\d{4}号$")
-
-
-@pytest.fixture
-def county(demo: Demo, browsers: Browsers) -> Iterator[Page]:
-    page = console(browsers, demo, "county")
-    yield page
-    page.context.close()
 
 
 @pytest.fixture

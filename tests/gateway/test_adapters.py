@@ -5,14 +5,12 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import stamina
-from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gateway.adapters import Adapter, Adapters, Notice, Sms, Webhook, configured
@@ -23,6 +21,7 @@ from gateway.settings import AdaptersSection
 from gateway.telemetry import Telemetry
 from signaling.records import NoticeSent, Urgency
 from tests.support.clock import FakeClock
+from tests.support.far_side import far_side
 from tests.support.loop import on_loop
 from tests.support.places import COUNTY, SIBLING, VILLAGE
 
@@ -48,40 +47,6 @@ def notice(**changes: Any) -> Notice:
     return Notice(**(fields | changes))
 
 
-class FarSide:
-    """Somebody's HTTP server; answers with each of ``statuses`` once, then with 200."""
-
-    def __init__(self, *statuses: int) -> None:
-        self.statuses = list(statuses)
-        self.calls: list[tuple[dict[str, str], bytes]] = []
-        self.port = 0
-
-    async def answer(self, request: web.Request) -> web.Response:
-        self.calls.append((dict(request.headers), await request.read()))
-        status = self.statuses.pop(0) if self.statuses else 200
-        return web.Response(status=status, headers={"Location": "/elsewhere"} if status == 302 else None)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/notices"
-
-
-@asynccontextmanager
-async def far_side(*statuses: int) -> AsyncIterator[FarSide]:
-    side = FarSide(*statuses)
-    app = web.Application()
-    app.router.add_post("/notices", side.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    side.port = runner.addresses[0][1]
-    try:
-        yield side
-    finally:
-        await runner.cleanup()
-
-
 @asynccontextmanager
 async def outbound(local: bool = True, attempts: int = 4, resolver: AbstractResolver | None = None) -> Any:
     pool = Outbound(timeout_s=60, attempts=attempts, local=local, resolver=resolver)
@@ -103,7 +68,8 @@ async def test_a_webhook_is_signed_and_what_was_sent_is_written_down(tmp_path: P
         ways = Adapters(COUNTY, journal, clock, Telemetry(), [Webhook(pool, side.url, SECRET, clock)])
         assert await ways.send(notice()) == {"webhook": "sent"}
         assert await ways.send(notice()) == {"webhook": "sent"}
-    ((headers, body),) = side.calls
+    (asked,) = side.calls
+    headers, body = asked.headers, asked.body
     found = re.fullmatch(r"t=(\d+),v1=([0-9a-f]{64})", headers["X-Wuji-Signature"])
     assert found is not None
     assert int(found[1]) == clock.at()
@@ -122,7 +88,8 @@ async def test_short_messages_go_to_numbers_that_no_record_holds(tmp_path: Path)
         sms = Sms(pool, side.url, "token-of-sms", Contacts(PEOPLE))
         ways = Adapters(COUNTY, journal, FakeClock(), Telemetry(), [sms])
         assert await ways.send(notice()) == {"sms": "sent"}
-    ((headers, body),) = side.calls
+    (asked,) = side.calls
+    headers, body = asked.headers, asked.body
     assert headers["Authorization"] == "Bearer token-of-sms"
     assert json.loads(body)["to"] == ["+8613800000001", "13800000003"]
     rows = list(journal.replay())
@@ -156,7 +123,7 @@ def test_what_may_pass_is_tried_again_and_what_will_not_is_not(
             ways = Adapters(COUNTY, journal, FakeClock(), Telemetry(), [Webhook(pool, side.url, SECRET, FakeClock())])
             assert await ways.send(notice()) == {"webhook": outcome}
         assert len(side.calls) == calls
-        assert len({headers["Idempotency-Key"] for headers, _ in side.calls}) == 1
+        assert len({asked.headers["Idempotency-Key"] for asked in side.calls}) == 1
         await journal.close()
 
     run()

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiohttp import web
 
 from gateway.adapters import Notice
 from signaling.ids import NodeCode
 from signaling.records import NoticeSent, RedialOrdered, Released, Urgency
 from tests.support.cluster import Running, until
+from tests.support.far_side import FarSide, far_side
 from tests.support.places import COUNTY, VILLAGE, commander
 
 SOURCES = Path(__file__).parents[2] / "gateway"
@@ -33,35 +33,6 @@ def adapters_in_the_sources() -> Iterator[str]:
                     continue
                 if any(ast.unparse(a.annotation) == "Notice" for a in method.args.args if a.annotation):
                     yield found.name
-
-
-class FarSide:
-    """Where webhooks and short messages arrive."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.port = 0
-
-    async def answer(self, request: web.Request) -> web.Response:
-        await request.read()
-        self.calls.append(request.path)
-        return web.Response()
-
-
-@asynccontextmanager
-async def far_side() -> AsyncIterator[FarSide]:
-    side = FarSide()
-    application = web.Application()
-    application.router.add_post("/{way}", side.answer)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    side.port = runner.addresses[0][1]
-    try:
-        yield side
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager
@@ -167,7 +138,7 @@ def test_what_is_no_exercise_reaches_each_by_its_kind(tmp_path: Path) -> None:
             _, issued = await post(running, "directives", order())
             await running.node.journal.append(redial_of(issued["id"], running))
             await until(lambda: len(outcomes(running)) == 2, "the re-dial has its outcomes")
-            assert sorted(side.calls) == ["/sms", "/webhook"]
+            assert sorted(asked.path for asked in side.calls) == ["/sms", "/webhook"]
             assert not (tmp_path / "warnings").exists()
             status, said = await post(running, f"directives/{issued['id']}/release", {})
             assert (status, said["outcome"]) == (200, {"filedrop": "sent"})

@@ -55,6 +55,7 @@ class Annotating(Register):
             Refused: ``too-many-annotations``.
         """
         entry = self._matrix.get(record.directive)
-        said = 0 if entry is None else sum(known.node == record.node for known in entry.annotations)
-        if said >= MAX_ANNOTATIONS:
+        known = () if entry is None else entry.annotations
+        said = sum(one.node == record.node for one in known)
+        if said >= MAX_ANNOTATIONS and record not in known:
             raise Refused("too-many-annotations", f"{record.node} has annotated it {MAX_ANNOTATIONS} times")

@@ -136,6 +136,11 @@ async def test_a_tier_says_so_much_and_no_more_and_two_words_of_one_moment_are_t
     await until_quiet(*chain)
     assert len(village.directives.mine(order.directive, VILLAGE).annotations) == MAX_ANNOTATIONS
     assert len(county.directives.view(order.directive, commander()).annotations) == MAX_ANNOTATIONS
+    said = [row.record for row in township.journal.replay() if isinstance(row.record, DirectiveAnnotated)]
+    for word in said:
+        county.directives.receive(word, TOWNSHIP)
+    await county.settle()
+    assert refusals(county) == []  # what is told again is no word too many
     for node in chain:
         await node.close()
 

@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
-from tests.e2e.desks import clear, front, issue, issued, sign, terminal
-from tests.e2e.running import VILLAGE
+from tests.e2e.desks import clear, draft, front, issue, issued, sign, terminal, tick
+from tests.e2e.running import VILLAGE, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,3 +59,21 @@ def test_a_directive_is_numbered_superseded_and_printed(county: Page, village: P
     expect(paper.get_by_test_id("print-matrix")).to_contain_text("周主任")
     paper.pdf(path=artifacts / "directive.pdf", prefer_css_page_size=True)
     assert (artifacts / "directive.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_a_directive_waits_for_the_file_that_is_still_being_uploaded(county: Page, village: Page) -> None:
+    held: list[Route] = []
+    county.route("**/api/v1/attachments**", lambda route: held.append(route))
+    tick(county, VILLAGE)
+    draft(county, "附件在路上")
+    county.get_by_test_id("issue-papers").locator("summary").click()
+    paper = {"name": "预案.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.4\n%%EOF\n"}
+    county.get_by_test_id("issue-file").set_input_files(paper)
+    expect(county.get_by_test_id("issue-panel")).to_contain_text("附件还在上传")
+    expect(county.get_by_test_id("issue")).to_be_disabled()
+    until(lambda: held, what="nothing was uploaded")
+    held.pop().continue_()
+    expect(county.get_by_test_id("issue-attached")).to_contain_text("预案.pdf")
+    county.get_by_test_id("issue").click()
+    overlay = front(village, issued(county, "附件在路上"))
+    expect(overlay.get_by_test_id("directive-file")).to_contain_text("预案.pdf")

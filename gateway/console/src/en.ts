@@ -336,6 +336,8 @@ export const en: Readonly<Record<TextKey, string>> = {
   "directive.more.papers": "Files, voice, second language",
   "directive.file.add": "Add files (PDF, pictures)",
   "directive.file.remove": "Remove",
+  "directive.papers.uploading": "A file is still being uploaded",
+  "directive.papers.recording": "The recording has not been stopped",
   "directive.voice.record": "Record a voice",
   "directive.voice.stop": "Stop recording",
   "directive.voice": "Voice",

@@ -333,6 +333,8 @@ export const zh = {
   "directive.more.papers": "附件、语音、双语",
   "directive.file.add": "添加附件（PDF、图片）",
   "directive.file.remove": "去掉",
+  "directive.papers.uploading": "附件还在上传",
+  "directive.papers.recording": "录音还没有停止",
   "directive.voice.record": "录一段话",
   "directive.voice.stop": "停止录音",
   "directive.voice": "语音",

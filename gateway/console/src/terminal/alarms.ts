@@ -14,19 +14,24 @@ import type { CallForm, Page, Report } from "./page"
 
 const KINDS = ["flood", "fire", "geology", "traffic", "person", "other"] as const
 const POSITION_MS = 20_000
-const EMPTY_REPORT: Omit<Report, "press"> = { kind: "flood", text: "", picture: null, preview: null, position: null, sending: false, problem: null }
+const EMPTY_REPORT: Omit<Report, "press"> = { kind: "flood", text: "", picture: null, preview: null, attaching: null, position: null, sending: false, problem: null }
 
 export function openReport(page: Page): void {
-  page.set({ report: { ...EMPTY_REPORT, press: new Press() }, notice: null })
-  locate(page)
+  const press = new Press()
+  page.set({ report: { ...EMPTY_REPORT, press }, notice: null })
+  locate(page, press)
+}
+
+/** Change the form that `press` belongs to, as it is now; a form that was closed meanwhile stays closed. */
+function amend(page: Page, press: Press, part: Partial<Report>): void {
+  const report = page.ui.report
+  if (report?.press === press) page.set({ report: { ...report, ...part } })
 }
 
 /** Add where the phone is to the open form, if it may be known. */
-function locate(page: Page): void {
+function locate(page: Page, press: Press): void {
   navigator.geolocation?.getCurrentPosition(
-    ({ coords: { longitude, latitude, accuracy } }) => {
-      if (page.ui.report !== null) page.set({ report: { ...page.ui.report, position: { longitude, latitude, accuracy } } })
-    },
+    ({ coords: { longitude, latitude, accuracy } }) => amend(page, press, { position: { longitude, latitude, accuracy } }),
     () => {}, // the position of the place is taken instead
     { enableHighAccuracy: true, timeout: POSITION_MS, maximumAge: POSITION_MS },
   )
@@ -125,7 +130,7 @@ function thumbnail(url: string | null): TemplateResult {
 
 /** The form; what was typed stays when sending fails. */
 export function reportForm(page: Page, report: Report): TemplateResult {
-  const change = (part: Partial<Report>): void => page.set({ report: { ...report, ...part } })
+  const change = (part: Partial<Report>): void => amend(page, report.press, part)
   return html`<section class="sheet" role="dialog" aria-modal="true" aria-label=${t("alarm.report")} data-testid="alarm-form">
     <form @submit=${(event: Event) => void submit(page, report, event)}>
       <h2>${t("alarm.report")}</h2>
@@ -162,16 +167,16 @@ export function reportForm(page: Page, report: Report): TemplateResult {
             type="file"
             accept="image/*"
             capture="environment"
-            @change=${(event: Event) => void choose(page, report, event)}
+            @change=${(event: Event) => choose(page, report, event)}
             data-testid="alarm-photo"
         /></label>
         ${page.station.meetingView.preview === null
           ? nothing
-          : html`<button type="button" @click=${() => void fromCamera(page, report)}>${t("alarm.from_camera")}</button>`}
+          : html`<button type="button" @click=${() => fromCamera(page, report)}>${t("alarm.from_camera")}</button>`}
       </div>
       ${report.problem === null ? nothing : html`<p class="bad" role="alert" data-testid="alarm-error">${report.problem}</p>`}
       <div class="row">
-        <button type="button" @click=${() => close(page, report)}>${t("alarm.cancel")}</button>
+        <button type="button" @click=${() => close(page, report.press)}>${t("alarm.cancel")}</button>
         <button type="submit" class="danger" ?disabled=${report.sending} data-testid="alarm-submit">
           ${report.sending ? t("alarm.sending") : t("alarm.submit")}
         </button>
@@ -180,23 +185,28 @@ export function reportForm(page: Page, report: Report): TemplateResult {
   </section>`
 }
 
-async function submit(page: Page, report: Report, event: Event): Promise<void> {
+async function submit(page: Page, { press }: Report, event: Event): Promise<void> {
   event.preventDefault()
-  page.set({ report: { ...report, sending: true, problem: null } })
-  const { kind, text, picture, position, press } = report
+  amend(page, press, { sending: true, problem: null })
+  const current = (): Report | null => (page.ui.report?.press === press ? page.ui.report : null)
+  while (current()?.attaching) await current()?.attaching // a photo that was chosen goes with the alarm, however slow the phone
+  const report = current()
+  if (report === null) return // closed meanwhile
+  if (report.problem !== null) return amend(page, press, { sending: false }) // the photo was none: they choose
+  const { kind, text, picture, position } = report
   const exercise = inExercise(page.station.state, page.station.meetingView)
   const where = { longitude: position?.longitude ?? null, latitude: position?.latitude ?? null, datum: "wgs84" } as const
   const said = { kind, text: text.trim(), urgency: "P1", exercise, ...where } as const
   const content = JSON.stringify([said, picture?.size])
   try {
     await press.once(content, (event) => page.station.api.raiseAlarm({ ...said, event }, picture))
-    close(page, report)
+    close(page, press)
     page.say(t("alarm.sent"))
   } catch (error) {
     if (error instanceof ApiError && isPassing(error) && (await kept(page, { ...said, event: press.idFor(content) }, picture))) {
-      close(page, report)
+      close(page, press)
       page.say(t("alarm.kept"))
-    } else page.set({ report: { ...report, sending: false, problem: explain(error) } })
+    } else amend(page, press, { sending: false, problem: explain(error) })
   }
 }
 
@@ -210,29 +220,38 @@ async function kept(page: Page, report: AlarmReport, picture: Blob | null): Prom
   }
 }
 
-async function choose(page: Page, report: Report, event: Event): Promise<void> {
+function choose(page: Page, report: Report, event: Event): void {
   const file = (event.target as HTMLInputElement).files?.[0]
-  if (file === undefined) return
-  await attach(page, report, () => fromFile(file))
+  if (file !== undefined) attach(page, report, fromFile(file))
 }
 
-async function fromCamera(page: Page, report: Report): Promise<void> {
+function fromCamera(page: Page, report: Report): void {
   const video = document.querySelector<HTMLVideoElement>("video.preview")
-  if (video !== null) await attach(page, report, () => fromVideo(video))
+  if (video !== null) attach(page, report, fromVideo(video))
 }
 
-async function attach(page: Page, report: Report, take: () => Promise<Blob>): Promise<void> {
-  try {
-    const picture = await take()
-    if (report.preview !== null) URL.revokeObjectURL(report.preview)
-    const text = page.ui.report?.text ?? report.text
-    page.set({ report: { ...report, text, picture, preview: URL.createObjectURL(picture), problem: null } })
-  } catch {
-    page.set({ report: { ...report, problem: t("alarm.photo.bad") } })
-  }
+/** Put a picture into the form when it is ready; the last one chosen counts. */
+function attach(page: Page, { press }: Report, taken: Promise<Blob>): void {
+  const current = (): boolean => page.ui.report?.attaching === attaching
+  const attaching: Promise<void> = taken.then(
+    (picture) => {
+      if (!current()) return
+      forget(page.ui.report)
+      amend(page, press, { picture, preview: URL.createObjectURL(picture), attaching: null, problem: null })
+    },
+    () => {
+      if (current()) amend(page, press, { attaching: null, problem: t("alarm.photo.bad") })
+    },
+  )
+  amend(page, press, { attaching })
 }
 
-function close(page: Page, report: Report): void {
-  if (report.preview !== null) URL.revokeObjectURL(report.preview)
+function forget(report: Report | null): void {
+  if (report !== null && report.preview !== null) URL.revokeObjectURL(report.preview)
+}
+
+function close(page: Page, press: Press): void {
+  if (page.ui.report?.press !== press) return
+  forget(page.ui.report)
   page.set({ report: null })
 }

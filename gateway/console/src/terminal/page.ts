@@ -18,6 +18,8 @@ export interface Report {
   readonly picture: Blob | null
   /** Object URL of `picture`. */
   readonly preview: string | null
+  /** Ends when the picture chosen last is in the form, or is known to be none. */
+  readonly attaching: Promise<void> | null
   /** Where the phone is; null while that is not known. */
   readonly position: Position | null
   readonly sending: boolean

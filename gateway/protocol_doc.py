@@ -17,7 +17,7 @@ import msgspec.inspect as shapes
 from signaling import directive, messages, records
 from signaling.session import CloseCode
 
-TARGET = Path(messages.__file__).parent / "PROTOCOL.md"
+TARGET = Path(messages.__file__).parents[1] / "PROTOCOL.md"
 _MARKED = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
 

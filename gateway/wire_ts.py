@@ -1,4 +1,4 @@
-"""Write the TypeScript types of everything that crosses ``/ws``, from ``signaling/messages.py``.
+"""Write the TypeScript types of everything that crosses ``/ws``, from ``signaling/messages/``.
 
 ``python -m gateway.wire_ts`` rewrites ``gateway/console/src/wire.ts``; a test keeps it current.
 Fields a client may leave out are optional; the gateway always sends every field.
@@ -15,7 +15,7 @@ import msgspec.inspect as shapes
 from signaling import messages
 
 TARGET = Path(__file__).parent / "console" / "src" / "wire.ts"
-HEADER = """// Generated from signaling/messages.py by `python -m gateway.wire_ts`.  Do not edit.
+HEADER = """// Generated from signaling/messages/ by `python -m gateway.wire_ts`.  Do not edit.
 
 export const VERSION = {version}
 """

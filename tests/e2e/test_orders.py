@@ -61,13 +61,16 @@ def test_a_directive_is_numbered_superseded_and_printed(county: Page, village: P
     assert (artifacts / "directive.pdf").read_bytes().startswith(b"%PDF-")
 
 
-def test_a_directive_waits_for_the_file_that_is_still_being_uploaded(county: Page, village: Page) -> None:
+def test_a_directive_waits_for_the_file_that_is_still_being_uploaded(
+    county: Page, village: Page, tmp_path: Path
+) -> None:
     held: list[Route] = []
     county.route("**/api/v1/attachments**", lambda route: held.append(route))
     tick(county, VILLAGE)
     draft(county, "附件在路上")
     county.get_by_test_id("issue-papers").locator("summary").click()
-    paper = {"name": "预案.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.4\n%%EOF\n"}
+    paper = tmp_path / "预案.pdf"
+    paper.write_bytes(b"%PDF-1.4\n%%EOF\n")
     county.get_by_test_id("issue-file").set_input_files(paper)
     expect(county.get_by_test_id("issue-panel")).to_contain_text("附件还在上传")
     expect(county.get_by_test_id("issue")).to_be_disabled()

@@ -1,4 +1,4 @@
-// Generated from signaling/messages.py by `python -m gateway.wire_ts`.  Do not edit.
+// Generated from signaling/messages/ by `python -m gateway.wire_ts`.  Do not edit.
 
 export const VERSION = 1
 

@@ -1,0 +1,40 @@
+"""All that a gateway says to a terminal or console."""
+
+from __future__ import annotations
+
+from .alarms import AlarmView
+from .orders import CircularView, DeliveryChanged, DirectiveView, DraftView, EscalationView, Ring
+from .session import (
+    ConferenceView,
+    Done,
+    Failure,
+    Joined,
+    NodeView,
+    Quality,
+    Restarted,
+    Silence,
+    Slots,
+    Speaking,
+    Welcome,
+)
+
+GatewayMessage = (
+    Welcome
+    | Joined
+    | Restarted
+    | Done
+    | Failure
+    | Slots
+    | ConferenceView
+    | DirectiveView
+    | DraftView
+    | DeliveryChanged
+    | Ring
+    | EscalationView
+    | Silence
+    | AlarmView
+    | CircularView
+    | NodeView
+    | Speaking
+    | Quality
+)

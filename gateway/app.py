@@ -225,11 +225,11 @@ class Node:
             transfers=transfers,
         )
         links = Links(code, tree, journal, router, auth, dispatch, refusals, clock, uplink)
-        outbox.on_record(dispatch.on_record)
+        outbox.on_record(dispatch.showing.on_record)
         watch = _auditor(config, clock)
         if watch is not None:
-            dispatch.watch(watch)
-        blobs.on_blob(dispatch.on_blob)
+            dispatch.showing.watch(watch)
+        blobs.on_blob(dispatch.showing.on_blob)
         gauges = Gauges(engine, journal, dispatch.sessions, links, conferences, loads)
         telemetry.on_scrape(gauges.read)
         services = api.Services(

@@ -1,4 +1,4 @@
-"""Things come in here: records and messages from links, messages from sessions; and live views go out.
+"""Things come in here: records and messages from links, messages from sessions.
 
 Two tables say who handles what.  Nothing is decided here: drivers and the policy decide, and this
 module only knows their names.
@@ -6,21 +6,17 @@ module only knows their names.
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from media.peer import SdpError
-from signaling.directive import DraftRecord, HeaderRecord
 from signaling.division import Tree
 from signaling.errors import LocalError, Refused
-from signaling.ids import CircularId, DirectiveId, NodeCode, Seq, Sha256
+from signaling.ids import NodeCode, Seq
 from signaling.messages import (
     VERSION,
     ClientMessage,
-    ConferenceView,
-    DeliveryChanged,
     Done,
     Frozen,
     GatewayMessage,
@@ -39,19 +35,14 @@ from signaling.messages import (
     LinkVoices,
     LinkWant,
     Message,
-    NodeView,
     Publishing,
     Receipt,
     Restart,
     Restarted,
-    Ring,
-    Silence,
     Sizes,
-    Speaking,
     Watch,
     Welcome,
 )
-from signaling.permission import Action, permitted
 from signaling.records import (
     Actor,
     AlarmAdvanced,
@@ -59,7 +50,6 @@ from signaling.records import (
     AlarmGrouped,
     AlarmPictured,
     AlarmRaised,
-    AlarmWord,
     AnyRecord,
     AuditRead,
     CallAnswered,
@@ -70,25 +60,17 @@ from signaling.records import (
     ConferenceEnded,
     DeliveryAdvanced,
     DirectiveAnnotated,
-    DirectiveApproved,
     DirectiveClosed,
     DirectiveCountersigned,
-    DirectiveDrafted,
-    DirectiveExpired,
     DirectiveIssued,
     DirectiveRecalled,
-    DirectiveReturned,
     DirectivesRelayed,
-    DirectiveSubmitted,
     DirectiveSuperseded,
     EscalationAcknowledged,
     EscalationRaised,
     RefusalRecorded,
     Role,
     RosterSet,
-    Stage,
-    TimerFired,
-    TimerKind,
     UnitReported,
 )
 
@@ -99,25 +81,17 @@ from .circulars import Circulars
 from .clock import Clock
 from .conferences import Conferences
 from .directives import Directives
-from .escalations import Escalations, identity
-from .heartbeat import AuditorWatch
-from .journal import Row
+from .escalations import Escalations
 from .links import Port
-from .pace import Pace
 from .presence import Presence
 from .refusals import Refusals
 from .resuming import Resuming
 from .rosters import Rosters
 from .sessions import Sessions, Visitor
+from .showing import Showing
 from .transfers import Transfers
 
 log = logging.getLogger(__name__)
-
-LISTED = 50
-"""Directives and alarms a new session is told of; older ones are listed over HTTP."""
-
-CARDS_S = 0.25
-"""A session is told of one card at most so often, whatever the rate of its alarms."""
 
 LINK_MESSAGES: Mapping[type[Message], str] = {
     LinkRosters: "conferences",
@@ -194,10 +168,6 @@ class Dispatch:
         self._auth = auth
         self._refusals = refusals
         self._directives = directives
-        self._escalations = escalations
-        self._watched: AuditorWatch | None = None
-        self._alarms = alarms
-        self._circulars = circulars
         self._conferences = conferences
         self._presence = presence
         self._transfers = transfers
@@ -215,22 +185,7 @@ class Dispatch:
             "presence": presence.link_said,
             "transfers": transfers.link_said,
         }
-        self._alarm_pace = Pace(self._alarms_changed, CARDS_S)
-        alarms.incidents.changed()  # nobody is to be told yet of what was
-        conferences.on_view = self._conference_changed
-        conferences.on_speaker = self._speaker_changed
-        presence.on_change = self._place_changed
-
-    def watch(self, watched: AuditorWatch) -> None:
-        """Tell consoles when the auditor falls silent, and when it is heard again."""
-        self._watched = watched
-
-        def changed() -> None:
-            for visitor in self.sessions:
-                if visitor.who.role is not Role.TERMINAL:
-                    visitor.say(Silence(of="auditor", seconds=round(watched.silent_s)), ("silence", "auditor"))
-
-        watched.on_change = changed
+        self.showing = Showing(self.sessions, tree, directives, escalations, alarms, circulars, conferences, presence)
 
     # ---- links ----------------------------------------------------------------------------------
 
@@ -307,22 +262,7 @@ class Dispatch:
             resume=visitor.resume,
             participant=visitor.participant,
         )
-        yield from (view for view in self._conferences.list(who) if not view.ended)
-        if who.role is Role.TERMINAL:
-            yield from self._directives.open_for(who.division)
-            yield from self._directives.copies_for(who.division)
-        else:
-            for listed in self._directives.list(who, LISTED):
-                yield self._directives.view(listed.directive, who)
-            yield from self._escalations.list(who, LISTED)
-            if self._watched is not None and self._watched.silent_s:
-                yield Silence(of="auditor", seconds=round(self._watched.silent_s))
-            yield from self._directives.drafts(who)
-        yield from self._alarms.incidents.list(who, LISTED)
-        yield from self._circulars.list(who, LISTED)
-        for code, terminals in self._presence.online().items():
-            if self._concerned(who, code):
-                yield NodeView(node=code, online=True, terminals=terminals)
+        yield from self.showing.opening(who)
 
     # ---- sessions say ---------------------------------------------------------------------------
 
@@ -388,125 +328,3 @@ class Dispatch:
         participant, visitor.participant = visitor.participant, None
         if participant is not None:
             self._conferences.leave(participant)
-
-    # ---- what is durable goes out ---------------------------------------------------------------
-
-    def on_record(self, row: Row, record: AnyRecord) -> None:
-        """Show a durable record to the sessions it concerns: give this to ``Outbox.on_record``."""
-        match record:
-            case DirectiveIssued():
-                self._directive_changed(record)
-                self._draft_changed(record)
-            case DirectiveAnnotated() | DirectiveRecalled() | DirectiveClosed() | DirectiveExpired():
-                self._directive_changed(record)
-            case DirectiveSuperseded() | DirectiveCountersigned():
-                self._directive_changed(record)
-            case DirectiveDrafted() | DirectiveSubmitted() | DirectiveApproved() | DirectiveReturned():
-                self._draft_changed(record)
-            case DeliveryAdvanced() | DirectivesRelayed():
-                for changed in self._directives.moved(record):
-                    self._delivery_changed(changed)
-                if isinstance(record, DeliveryAdvanced) and record.stage is Stage.SIGNED:
-                    for escalation in self._escalations.of(record.directive, record.recipient):
-                        self._escalation_changed(escalation)
-            case RosterSet():
-                self._roster_changed(record)
-            case EscalationRaised() | EscalationAcknowledged():
-                self._escalation_changed(identity(record))
-            case TimerFired(kind=TimerKind.REPEAT):
-                self._ring(DirectiveId(record.subject), int(record.timer.rpartition(":")[2]))
-            case CircularSent() | CircularAnswered():
-                self._circular_changed(record.circular)
-            case AlarmWord():
-                self._alarm_pace.ring()
-            case _:
-                pass
-
-    def on_blob(self, sha256: Sha256) -> None:
-        """A picture is here: whoever sees its alarm may fetch it now.  Give this to ``Blobs.on_blob``."""
-        alarm = self._alarms.alarm_of(sha256)
-        if alarm is not None:
-            self._alarms.incidents.touch(alarm)
-            self._alarm_pace.ring()
-
-    def _directive_changed(self, record: HeaderRecord | DirectiveAnnotated) -> None:
-        key = ("directive", record.directive)
-        for visitor in self.sessions:
-            if visitor.who.role is Role.TERMINAL:
-                if self._directives.has_recipient(record.directive, visitor.who.division):
-                    visitor.say(self._directives.mine(record.directive, visitor.who.division), key)
-                elif (copy := self._directives.copy(record.directive, visitor.who.division)) is not None:
-                    visitor.say(copy, key)
-            elif self._directives.may_read(record.directive, visitor.who):
-                visitor.say(self._directives.view(record.directive, visitor.who), key)
-        for escalation in self._escalations.of(record.directive):
-            self._escalation_changed(escalation)
-
-    def _roster_changed(self, record: RosterSet) -> None:
-        """Somebody else may sign now: tell the terminals of that place."""
-        for visitor in self.sessions:
-            if visitor.who.role is Role.TERMINAL and visitor.who.division == record.division:
-                for view in self._directives.open_for(record.division):
-                    if view.mine is not None and view.mine.post == record.post:
-                        visitor.say(view, ("directive", view.directive))
-
-    def _draft_changed(self, record: DraftRecord | DirectiveIssued) -> None:
-        for visitor in self.sessions:
-            if self._directives.may_read_draft(record.directive, visitor.who):
-                visitor.say(self._directives.draft_view(record.directive, visitor.who), ("draft", record.directive))
-
-    def _delivery_changed(self, changed: DeliveryChanged) -> None:
-        directive, recipient = changed.directive, changed.recipient.node
-        for visitor in self.sessions:
-            who = visitor.who
-            if who.role is Role.TERMINAL:
-                if who.division == recipient:
-                    visitor.say(self._directives.mine(directive, recipient), ("directive", directive))
-            elif permitted(who, Action.READ_DIRECTIVE, recipient, self._tree):
-                visitor.say(changed, ("delivery", directive, recipient))
-
-    def _ring(self, directive: DirectiveId, n: int) -> None:
-        """Terminals whose people have not signed ring again, whatever they have shown."""
-        still = frozenset(self._directives.unsigned(directive))
-        for visitor in self.sessions:
-            if visitor.who.role is Role.TERMINAL and visitor.who.division in still:
-                visitor.say(Ring(directive=directive, n=n), ("ring", directive))
-
-    def _escalation_changed(self, escalation: str) -> None:
-        for visitor in self.sessions:
-            if visitor.who.role is not Role.TERMINAL and self._escalations.may_read(escalation, visitor.who):
-                visitor.say(self._escalations.view(escalation, visitor.who), ("escalation", escalation))
-
-    def _alarms_changed(self) -> None:
-        """Show every card that changed once, however many alarms came."""
-        incidents = self._alarms.incidents
-        for alarm in itertools.chain(*incidents.changed()):
-            readers = [visitor for visitor in self.sessions if incidents.may_read(alarm, visitor.who)]
-            view = incidents.card_of(alarm) if readers else None
-            for visitor in readers:
-                assert view is not None
-                visitor.say(view, ("alarm", alarm))
-
-    def _circular_changed(self, circular: CircularId) -> None:
-        for visitor in self.sessions:
-            if self._circulars.may_read(circular, visitor.who):
-                visitor.say(self._circulars.view(circular, visitor.who), ("circular", circular))
-
-    def _conference_changed(self, view: ConferenceView) -> None:
-        for visitor in self.sessions:
-            if self._conferences.may_join(visitor.who, view.conference):
-                visitor.say(view, ("conference", view.conference))
-
-    def _speaker_changed(self, speaking: Speaking) -> None:
-        for visitor in self.sessions:
-            if self._conferences.may_join(visitor.who, speaking.conference):
-                visitor.say(speaking, ("speaking", speaking.conference))
-
-    def _place_changed(self, view: NodeView) -> None:
-        for visitor in self.sessions:
-            if self._concerned(visitor.who, view.node):
-                visitor.say(view, ("node", view.node))
-
-    def _concerned(self, who: Actor, place: NodeCode) -> bool:
-        """Return whether ``place`` is below ``who``'s division, or on the line above it."""
-        return self._tree.is_within(place, who.division) or self._tree.is_within(who.division, place)

@@ -1,0 +1,279 @@
+"""What is durable is shown to the sessions it concerns; a new session is told what stands.
+
+Nothing is decided here: the drivers say who may read what.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from signaling.directive import DraftRecord, HeaderRecord
+from signaling.division import Tree
+from signaling.ids import DirectiveId, NodeCode, Sha256
+from signaling.messages import ConferenceView, DeliveryChanged, GatewayMessage, NodeView, Ring, Silence, Speaking
+from signaling.permission import Action, permitted
+from signaling.records import (
+    Actor,
+    AlarmAdvanced,
+    AlarmDispatched,
+    AlarmGrouped,
+    AlarmPictured,
+    AlarmRaised,
+    AnyRecord,
+    CallAnswered,
+    CallRaised,
+    CircularAnswered,
+    CircularSent,
+    DeliveryAdvanced,
+    DirectiveAnnotated,
+    DirectiveApproved,
+    DirectiveClosed,
+    DirectiveCountersigned,
+    DirectiveDrafted,
+    DirectiveExpired,
+    DirectiveIssued,
+    DirectiveRecalled,
+    DirectiveReturned,
+    DirectivesRelayed,
+    DirectiveSubmitted,
+    DirectiveSuperseded,
+    EscalationAcknowledged,
+    EscalationRaised,
+    Role,
+    RosterSet,
+    Stage,
+    TimerFired,
+    TimerKind,
+    UnitReported,
+)
+
+from .alarms import Alarms
+from .circulars import Circulars
+from .conferences import Conferences
+from .directives import Directives
+from .escalations import Escalations, identity
+from .heartbeat import AuditorWatch
+from .journal import Row
+from .pace import Pace
+from .presence import Presence
+from .sessions import Sessions
+
+LISTED = 50
+"""Directives and alarms a new session is told of; older ones are listed over HTTP."""
+
+CARDS_S = 0.25
+"""A session is told of one card at most so often, whatever the rate of its alarms."""
+
+
+class Showing:
+    """Speaks to every session of the node; ``sessions`` are those that are open now."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        tree: Tree,
+        directives: Directives,
+        escalations: Escalations,
+        alarms: Alarms,
+        circulars: Circulars,
+        conferences: Conferences,
+        presence: Presence,
+    ) -> None:
+        self._sessions = sessions
+        self._tree = tree
+        self._directives = directives
+        self._escalations = escalations
+        self._alarms = alarms
+        self._circulars = circulars
+        self._conferences = conferences
+        self._presence = presence
+        self._watched: AuditorWatch | None = None
+        self._shown = self._table()
+        self._alarm_pace = Pace(self._alarms_changed, CARDS_S)
+        alarms.incidents.changed()  # nobody is to be told yet of what was
+        conferences.on_view = self._conference_changed
+        conferences.on_speaker = self._speaker_changed
+        presence.on_change = self._place_changed
+
+    def _table(self) -> Mapping[type[AnyRecord], Callable[[Any], None]]:
+        """Return what is shown anew by type of record; what is not here changes nothing that is shown."""
+        return {
+            DirectiveIssued: self._issued,
+            DirectiveAnnotated: self._directive_changed,
+            DirectiveRecalled: self._directive_changed,
+            DirectiveClosed: self._directive_changed,
+            DirectiveExpired: self._directive_changed,
+            DirectiveSuperseded: self._directive_changed,
+            DirectiveCountersigned: self._directive_changed,
+            DirectiveDrafted: self._draft_changed,
+            DirectiveSubmitted: self._draft_changed,
+            DirectiveApproved: self._draft_changed,
+            DirectiveReturned: self._draft_changed,
+            DeliveryAdvanced: self._moved,
+            DirectivesRelayed: self._moved,
+            RosterSet: self._roster_changed,
+            EscalationRaised: self._escalated,
+            EscalationAcknowledged: self._escalated,
+            TimerFired: self._timer_fired,
+            CircularSent: self._circular_changed,
+            CircularAnswered: self._circular_changed,
+            AlarmRaised: self._alarm_changed,
+            AlarmPictured: self._alarm_changed,
+            AlarmAdvanced: self._alarm_changed,
+            AlarmGrouped: self._alarm_changed,
+            AlarmDispatched: self._alarm_changed,
+            UnitReported: self._alarm_changed,
+            CallRaised: self._alarm_changed,
+            CallAnswered: self._alarm_changed,
+        }
+
+    def on_record(self, row: Row, record: AnyRecord) -> None:
+        """Show a durable record to the sessions it concerns: give this to ``Outbox.on_record``."""
+        show = self._shown.get(type(record))
+        if show is not None:
+            show(record)
+
+    def opening(self, who: Actor) -> Iterator[GatewayMessage]:
+        """Yield what stands and concerns ``who``, as fast as it is drawn."""
+        yield from (view for view in self._conferences.list(who) if not view.ended)
+        if who.role is Role.TERMINAL:
+            yield from self._directives.open_for(who.division)
+            yield from self._directives.copies_for(who.division)
+        else:
+            yield from self._for_desk(who)
+        yield from self._alarms.incidents.list(who, LISTED)
+        yield from self._circulars.list(who, LISTED)
+        for code, terminals in self._presence.online().items():
+            if self._concerned(who, code):
+                yield NodeView(node=code, online=True, terminals=terminals)
+
+    def _for_desk(self, who: Actor) -> Iterator[GatewayMessage]:
+        for listed in self._directives.list(who, LISTED):
+            yield self._directives.view(listed.directive, who)
+        yield from self._escalations.list(who, LISTED)
+        if self._watched is not None and self._watched.silent_s:
+            yield Silence(of="auditor", seconds=round(self._watched.silent_s))
+        yield from self._directives.drafts(who)
+
+    def watch(self, watched: AuditorWatch) -> None:
+        """Tell consoles when the auditor falls silent, and when it is heard again."""
+        self._watched = watched
+
+        def changed() -> None:
+            for visitor in self._sessions:
+                if visitor.who.role is not Role.TERMINAL:
+                    visitor.say(Silence(of="auditor", seconds=round(watched.silent_s)), ("silence", "auditor"))
+
+        watched.on_change = changed
+
+    def on_blob(self, sha256: Sha256) -> None:
+        """A picture is here: whoever sees its alarm may fetch it now.  Give this to ``Blobs.on_blob``."""
+        alarm = self._alarms.alarm_of(sha256)
+        if alarm is not None:
+            self._alarms.incidents.touch(alarm)
+            self._alarm_pace.ring()
+
+    def _directive_changed(self, record: HeaderRecord | DirectiveAnnotated) -> None:
+        key = ("directive", record.directive)
+        for visitor in self._sessions:
+            if visitor.who.role is Role.TERMINAL:
+                if self._directives.has_recipient(record.directive, visitor.who.division):
+                    visitor.say(self._directives.mine(record.directive, visitor.who.division), key)
+                elif (copy := self._directives.copy(record.directive, visitor.who.division)) is not None:
+                    visitor.say(copy, key)
+            elif self._directives.may_read(record.directive, visitor.who):
+                visitor.say(self._directives.view(record.directive, visitor.who), key)
+        for escalation in self._escalations.of(record.directive):
+            self._escalation_changed(escalation)
+
+    def _roster_changed(self, record: RosterSet) -> None:
+        """Somebody else may sign now: tell the terminals of that place."""
+        for visitor in self._sessions:
+            if visitor.who.role is Role.TERMINAL and visitor.who.division == record.division:
+                for view in self._directives.open_for(record.division):
+                    if view.mine is not None and view.mine.post == record.post:
+                        visitor.say(view, ("directive", view.directive))
+
+    def _draft_changed(self, record: DraftRecord | DirectiveIssued) -> None:
+        for visitor in self._sessions:
+            if self._directives.may_read_draft(record.directive, visitor.who):
+                visitor.say(self._directives.draft_view(record.directive, visitor.who), ("draft", record.directive))
+
+    def _issued(self, record: DirectiveIssued) -> None:
+        self._directive_changed(record)
+        self._draft_changed(record)
+
+    def _moved(self, record: DeliveryAdvanced | DirectivesRelayed) -> None:
+        for changed in self._directives.moved(record):
+            self._delivery_changed(changed)
+        if isinstance(record, DeliveryAdvanced) and record.stage is Stage.SIGNED:
+            for escalation in self._escalations.of(record.directive, record.recipient):
+                self._escalation_changed(escalation)
+
+    def _delivery_changed(self, changed: DeliveryChanged) -> None:
+        directive, recipient = changed.directive, changed.recipient.node
+        for visitor in self._sessions:
+            who = visitor.who
+            if who.role is Role.TERMINAL:
+                if who.division == recipient:
+                    visitor.say(self._directives.mine(directive, recipient), ("directive", directive))
+            elif permitted(who, Action.READ_DIRECTIVE, recipient, self._tree):
+                visitor.say(changed, ("delivery", directive, recipient))
+
+    def _timer_fired(self, record: TimerFired) -> None:
+        """Terminals whose people have not signed ring again, whatever they have shown."""
+        if record.kind is not TimerKind.REPEAT:
+            return
+        directive, n = DirectiveId(record.subject), int(record.timer.rpartition(":")[2])
+        still = frozenset(self._directives.unsigned(directive))
+        for visitor in self._sessions:
+            if visitor.who.role is Role.TERMINAL and visitor.who.division in still:
+                visitor.say(Ring(directive=directive, n=n), ("ring", directive))
+
+    def _escalated(self, record: EscalationRaised | EscalationAcknowledged) -> None:
+        self._escalation_changed(identity(record))
+
+    def _escalation_changed(self, escalation: str) -> None:
+        for visitor in self._sessions:
+            if visitor.who.role is not Role.TERMINAL and self._escalations.may_read(escalation, visitor.who):
+                visitor.say(self._escalations.view(escalation, visitor.who), ("escalation", escalation))
+
+    def _alarm_changed(self, record: AnyRecord) -> None:
+        self._alarm_pace.ring()
+
+    def _alarms_changed(self) -> None:
+        """Show every card that changed once, however many alarms came."""
+        incidents = self._alarms.incidents
+        for alarm in itertools.chain(*incidents.changed()):
+            readers = [visitor for visitor in self._sessions if incidents.may_read(alarm, visitor.who)]
+            view = incidents.card_of(alarm) if readers else None
+            for visitor in readers:
+                assert view is not None
+                visitor.say(view, ("alarm", alarm))
+
+    def _circular_changed(self, record: CircularSent | CircularAnswered) -> None:
+        circular = record.circular
+        for visitor in self._sessions:
+            if self._circulars.may_read(circular, visitor.who):
+                visitor.say(self._circulars.view(circular, visitor.who), ("circular", circular))
+
+    def _conference_changed(self, view: ConferenceView) -> None:
+        for visitor in self._sessions:
+            if self._conferences.may_join(visitor.who, view.conference):
+                visitor.say(view, ("conference", view.conference))
+
+    def _speaker_changed(self, speaking: Speaking) -> None:
+        for visitor in self._sessions:
+            if self._conferences.may_join(visitor.who, speaking.conference):
+                visitor.say(speaking, ("speaking", speaking.conference))
+
+    def _place_changed(self, view: NodeView) -> None:
+        for visitor in self._sessions:
+            if self._concerned(visitor.who, view.node):
+                visitor.say(view, ("node", view.node))
+
+    def _concerned(self, who: Actor, place: NodeCode) -> bool:
+        """Return whether ``place`` is below ``who``'s division, or on the line above it."""
+        return self._tree.is_within(place, who.division) or self._tree.is_within(who.division, place)

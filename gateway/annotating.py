@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.register import Register
-from signaling import admission
+from signaling import order_words
 from signaling.directive import Header
 from signaling.errors import Refused
 from signaling.ids import DirectiveId, NodeCode
@@ -33,7 +33,7 @@ class Annotating(Register):
         record = DirectiveAnnotated(node=self._node, at=self._clock.at(), directive=directive_id, by=actor, note=note)
         try:
             header = self._known(directive_id)
-            admission.check_annotation(record, header.issued, self._tree)
+            order_words.check_annotation(record, header.issued, self._tree)
             if header.state is not Header.ISSUED:
                 raise Refused(f"directive-{header.state}", f"{directive_id} is {header.state}")
             self._has_room(record)

@@ -14,7 +14,7 @@ from gateway.clock import Clock
 from gateway.journal import Journal, Row
 from gateway.keys import Keys
 from gateway.refusals import Refusals
-from signaling import admission, delivery
+from signaling import admission, delivery, order_words
 from signaling.delivery import Delivery
 from signaling.directive import Directive, Header
 from signaling.division import Tree
@@ -99,7 +99,7 @@ class Escalations(admission.Facts):
             note=note,
         )
         try:
-            admission.check_acknowledgement(record, self._tree)
+            order_words.check_acknowledgement(record, self._tree)
         except Refused as error:
             self._refusals.answer(actor, Action.ACKNOWLEDGE, escalation, error)
             raise

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.register import Parts, Register
 from gateway.tentative import Tentative
-from signaling import admission, directive, document
+from signaling import directive, document, order_words
 from signaling.approval import needs_approval
 from signaling.document import Numbers
 from signaling.effects import Deny
@@ -113,7 +113,7 @@ class Issuing(Register):
         try:
             self._attachments.check(request.files)
             order = self._order(author, request, directive_id, approved_by)
-            admission.check_directive(order, self._tree)
+            order_words.check_directive(order, self._tree)
             if len(encode(order)) > MAX_RECORD_BYTES:
                 raise Refused("scope-too-large", f"{len(order.recipients)} recipients make the record too long")
             ended = self._succeed(order) if order.supersedes is not None else ()
@@ -170,7 +170,7 @@ class Issuing(Register):
         record = DirectiveSuperseded(
             node=self._node, at=order.at, directive=order.supersedes, successor=order.directive, by=order.issuer
         )
-        admission.check_told(record, old.issued, self._tree)
+        order_words.check_told(record, old.issued, self._tree)
         if old.issued.exercise != order.exercise:
             raise Refused("bad-record", "supersedes: an exercise and a directive in earnest do not replace each other")
         for effect in directive.decide(old, directive.Say(record), order.at):
@@ -215,7 +215,7 @@ class Issuing(Register):
     async def _say(self, actor: Actor, record: directive.Told) -> None:
         action = Action.APPROVE if isinstance(record, DirectiveCountersigned) else Action.RECALL
         try:
-            admission.check_told(record, self._known(record.directive).issued, self._tree)
+            order_words.check_told(record, self._known(record.directive).issued, self._tree)
         except Refused as error:
             self._refusals.answer(actor, action, record.directive, error)
             raise

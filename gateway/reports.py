@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.register import Parts, Register
 from gateway.unrelayed import Unrelayed
-from signaling import admission, delivery
+from signaling import delivery, order_words
 from signaling.directive import Directive, Header
 from signaling.errors import Refused
 from signaling.forms import check_report as check_form
@@ -103,7 +103,7 @@ class Reports(Register):
             header = self._known(record.directive)
             if not self.has_recipient(record.directive, record.recipient):
                 raise Refused("not-a-recipient", f"{record.recipient} is no recipient of {record.directive}")
-            admission.check_report(record, self._tree)
+            order_words.check_report(record, self._tree)
             if record.stage is Stage.FEEDBACK:
                 check_form(header.issued.fields, record.values, record.answers)
             _still_open(header, record.stage)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gateway.clock import Clock
 from gateway.journal import Journal, Row
 from gateway.refusals import Refusals
-from signaling import admission
+from signaling import admission, order_words
 from signaling.division import Tree
 from signaling.duty import Roster
 from signaling.errors import Refused
@@ -51,7 +51,7 @@ class Rosters(admission.Facts):
         )
         try:
             self._tree.get(division)
-            admission.check_roster(record, self._tree)
+            order_words.check_roster(record, self._tree)
         except Refused as error:
             self._refusals.answer(actor, Action.ROSTER, division, error)
             raise

@@ -84,8 +84,10 @@ export class Meeting {
   }
 
   async join(conference: string): Promise<void> {
-    if (this.view.conference !== null) await this.leave()
+    const leaving = this.view.conference === null ? null : this.leave()
     const turn = ++this.turn
+    await leaving
+    if (turn !== this.turn) return // another one was chosen meanwhile
     this.change({ conference, phase: "joining", failure: null, problem: canCapture() ? null : "insecure" })
     await this.enter(conference, turn)
   }
@@ -191,6 +193,7 @@ export class Meeting {
       if (turn !== this.turn) return peer.connection.close()
       this.peer = peer
       if (this.shared !== null) await peer.content.replaceTrack(this.shared)
+      if (turn !== this.turn) return
       const answer = await this.connection.request({ type: "join", conference, sdp: peer.offer })
       if (turn !== this.turn || answer.type !== "joined") return
       peer.connection.onconnectionstatechange = () => this.follow(peer)
@@ -311,8 +314,10 @@ export class Meeting {
   }
 
   private async look(): Promise<void> {
-    if (this.peer === null || this.view.phase !== "live") return
-    const report = await this.peer.connection.getStats()
+    const { peer } = this
+    if (peer === null || this.view.phase !== "live") return
+    const report = await peer.connection.getStats()
+    if (peer !== this.peer) return // of a connection that is over
     const total = bytes(report, performance.now())
     this.change({ rates: rates(this.bytes, total) })
     this.bytes = total

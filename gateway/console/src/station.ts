@@ -6,6 +6,7 @@
 import { Api } from "./api"
 import { Connection, type Status } from "./connection"
 import { forget, type Credentials } from "./credentials"
+import { Learning } from "./learning"
 import { Meeting, type MeetingView } from "./meeting"
 import { Pictures } from "./pictures"
 import { conferencesByTime, EMPTY, reduce, type PageEvent, type State } from "./protocol"
@@ -30,6 +31,7 @@ export class Station {
   autoEnter = false
   private drawing = false
   private readonly viewing: Viewing
+  private readonly learning = new Learning()
   /** Conferences a person left, or that refused us: nobody is led back into them. */
   private readonly left = new SessionSet("wuji.left")
 
@@ -62,6 +64,12 @@ export class Station {
     this.state = reduce(this.state, event)
     if (event.type === "conference" && event.ended && seated && this.state.seat === null) this.meeting.ended()
     this.changed()
+  }
+
+  /** Apply what an answer tells; what was heard while it was on its way holds against it. */
+  async learn(asked: Promise<GatewayMessage | PageEvent>): Promise<void> {
+    const { answer, heard } = await this.learning.ask(asked)
+    for (const event of [answer, ...heard]) this.apply(event)
   }
 
   join(conference: string): Promise<void> {
@@ -100,6 +108,7 @@ export class Station {
   }
 
   private receive(message: GatewayMessage): void {
+    this.learning.hear(message)
     this.apply(message)
     if (message.type === "welcome") {
       this.meeting.resume(this.state.seat?.self ?? null)
@@ -124,7 +133,7 @@ export class Station {
 
   private async loadPlaces(): Promise<void> {
     try {
-      this.apply({ type: "places", places: (await this.api.nodes()).nodes })
+      await this.learn(this.api.nodes().then(({ nodes }) => ({ type: "places", places: nodes })))
     } catch {
       // the tree stays as it was; the next welcome asks again
     }

@@ -3,6 +3,7 @@ import { RequestFailed, type Connection } from "../src/connection"
 import { Meeting } from "../src/meeting"
 import { byStream } from "../src/peer"
 import type { ClientMessage } from "../src/wire"
+import { held } from "./views"
 
 const UDP = "a=candidate:1 1 udp 2130706431 10.0.0.1 8804 typ host\r\n"
 const TCP = "a=candidate:t0 1 tcp 1671430143 10.0.0.1 8804 typ host tcptype passive\r\n"
@@ -248,5 +249,35 @@ describe("a way that carries small datagrams only", () => {
   test("keeps its candidates when there is no other way", () => {
     expect(byStream(UDP)).toBe(UDP)
     expect(byStream(`v=0\r\n${UDP}${TCP}a=end-of-candidates\r\n`)).toBe(`v=0\r\n${TCP}a=end-of-candidates\r\n`)
+  })
+})
+
+describe("a meeting chosen while another one is being left", () => {
+  test("is the one that is entered, whatever was chosen before it", async () => {
+    await connected()
+    const left = held<unknown>()
+    const answer = gateway.request.bind(gateway)
+    gateway.request = (message) => (message.type === "leave" ? left.promise : answer(message))
+    const first = meeting.join("c2")
+    await meeting.join("c3")
+    left.give({ type: "done" })
+    await first
+    await pass(0)
+    const joined = gateway.requests.filter((one) => one["type"] === "join").map((one) => one["conference"])
+    expect([joined, meeting.view.conference]).toEqual([["c1", "c3"], "c3"])
+  })
+
+  test("does not get the figures of the connection before it", async () => {
+    await connected()
+    const stats = held<Map<string, unknown>>()
+    peer().getStats = () => stats.promise
+    await pass(2_000)
+    await meeting.leave()
+    await joined()
+    stats.give(new Map())
+    await pass(2_000)
+    expect(meeting.view.rates).toBeNull() // a first look has nothing to compare with
+    await pass(2_000)
+    expect(meeting.view.rates).toEqual({ up: 0, down: 0 })
   })
 })

@@ -70,3 +70,14 @@ export function escalation(part: Partial<EscalationView> = {}): EscalationView {
     acknowledged_by: null, acknowledged_at: null, note: "", ...part,
   }
 }
+
+/** A promise that the test settles. */
+export function held<T>(): { readonly promise: Promise<T>; readonly give: (value: T) => void; readonly fail: (error: Error) => void } {
+  let give!: (value: T) => void
+  let fail!: (error: Error) => void
+  const promise = new Promise<T>((resolve, reject) => {
+    give = resolve
+    fail = reject
+  })
+  return { promise, give, fail }
+}

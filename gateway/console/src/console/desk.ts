@@ -108,9 +108,10 @@ export class Desk {
   private async load(): Promise<void> {
     const { api } = this.station
     try {
-      const [directives, alarms] = await Promise.all([api.directives(), api.alarms()])
-      this.station.apply({ type: "directives", directives })
-      this.station.apply({ type: "alarms", alarms })
+      await Promise.all([
+        this.station.learn(api.directives().then((directives) => ({ type: "directives", directives }))),
+        this.station.learn(api.alarms().then((alarms) => ({ type: "alarms", alarms }))),
+      ])
     } catch (error) {
       this.complain(error)
     }

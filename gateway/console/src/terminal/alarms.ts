@@ -1,6 +1,7 @@
 /** Alarms on a terminal: raising one with a photo, and the cards of those around. */
 import { ApiError, type AlarmReport } from "../api"
 import { html, nothing, type TemplateResult } from "lit-html"
+import { repeat } from "lit-html/directives/repeat.js"
 import { Press } from "../clickid"
 import { t, tOr } from "../i18n"
 import { fromFile, fromVideo } from "../photo"
@@ -43,7 +44,11 @@ export function cards(page: Page): TemplateResult {
     <h2>${t("alarm.title")}</h2>
     ${views.length === 0 ? html`<p class="empty">${t("alarm.none")}</p>` : nothing}
     <ul>
-      ${views.map((view) => card(page, view))}
+      ${repeat(
+        views,
+        (view) => view.alarm,
+        (view) => card(page, view),
+      )}
     </ul>
   </section>`
 }
@@ -75,7 +80,7 @@ function mine(page: Page, view: AlarmView): TemplateResult[] {
       <strong>${t(one.lead ? "unit.lead" : "unit.assist")}</strong> ${one.name}: ${t(`unit.state.${one.state ?? "called"}`)}
       ${next === null
         ? nothing
-        : html`<button class="primary" @click=${() => void say(page, view, one.unit, next)} data-testid=${`unit-${next}`}>${t(`unit.do.${next}`)}</button>`}
+        : html`<button class="primary" ?disabled=${page.acts.has(`unit ${one.unit}`)} @click=${() => void say(page, view, one.unit, next)} data-testid=${`unit-${next}`}>${t(`unit.do.${next}`)}</button>`}
     </p>`
   })
 }
@@ -85,6 +90,7 @@ function calls(page: Page, view: AlarmView): TemplateResult {
   const now = Date.now()
   const above = lineAbove(page.station.state, page.station.credentials.who.division)
   const form = page.ui.call?.alarm === view.alarm ? page.ui.call : null
+  const change = (part: Partial<CallForm>): void => amendCall(page, view.alarm, part)
   return html`${view.calls.map(
     (call) => html`<p class="call ${callOverdue(call, now) ? "bad" : ""}" data-testid="call">
       ${t("call.to", { name: call.to_name })} ${call.note}
@@ -95,20 +101,28 @@ function calls(page: Page, view: AlarmView): TemplateResult {
     ? nothing
     : form === null
       ? html`<button class="plain" @click=${() => page.set({ call: { alarm: view.alarm, to: above[0]!.code, note: "" } })} data-testid="call-open">${t("call.send")}</button>`
-      : html`<form @submit=${(event: Event) => void callUp(page, form, event)}>
-          <select aria-label=${t("call.whom")} @change=${(event: Event) => page.set({ call: { ...form, to: (event.target as HTMLSelectElement).value } })} data-testid="call-whom">
+      : html`<form ?inert=${page.acts.has(`call ${view.alarm}`)} @submit=${(event: Event) => void callUp(page, view.alarm, event)}>
+          <select aria-label=${t("call.whom")} @change=${(event: Event) => change({ to: (event.target as HTMLSelectElement).value })} data-testid="call-whom">
             ${above.map((place) => html`<option value=${place.code} ?selected=${place.code === form.to}>${place.name}</option>`)}
           </select>
-          <input required maxlength="200" placeholder=${t("call.note")} aria-label=${t("call.note")} .value=${form.note} @input=${(event: Event) => page.set({ call: { ...form, note: (event.target as HTMLInputElement).value } })} data-testid="call-note" />
+          <input required maxlength="200" placeholder=${t("call.note")} aria-label=${t("call.note")} .value=${form.note} @input=${(event: Event) => change({ note: (event.target as HTMLInputElement).value })} data-testid="call-note" />
           <button type="submit" class="primary" data-testid="call-send">${t("call.send")}</button>
         </form>`}`
 }
 
-async function callUp(page: Page, form: CallForm, event: Event): Promise<void> {
+/** Change the open form as it is now; one that was closed or belongs to another alarm stays as it is. */
+function amendCall(page: Page, alarm: string, part: Partial<CallForm>): void {
+  const { call } = page.ui
+  if (call?.alarm === alarm) page.set({ call: { ...call, ...part } })
+}
+
+async function callUp(page: Page, alarm: string, event: Event): Promise<void> {
   event.preventDefault()
+  const { call } = page.ui
+  if (call?.alarm !== alarm) return
   try {
-    await page.station.api.callUp(form.alarm, form.to, "", form.note.trim())
-    page.set({ call: null })
+    await page.acts.once(`call ${alarm}`, () => page.station.api.callUp(alarm, call.to, "", call.note.trim()))
+    if (page.ui.call?.alarm === alarm) page.set({ call: null })
   } catch (error) {
     page.complain(error)
   }
@@ -116,7 +130,7 @@ async function callUp(page: Page, form: CallForm, event: Event): Promise<void> {
 
 async function say(page: Page, view: AlarmView, unit: string, state: UnitState): Promise<void> {
   try {
-    await page.station.api.reportUnit(view.alarm, unit, state, "")
+    await page.acts.once(`unit ${unit}`, () => page.station.api.reportUnit(view.alarm, unit, state, ""))
   } catch (error) {
     page.complain(error)
   }
@@ -134,7 +148,7 @@ export function reportForm(page: Page, report: Report): TemplateResult {
   return html`<section class="sheet" role="dialog" aria-modal="true" aria-label=${t("alarm.report")} data-testid="alarm-form">
     <form @submit=${(event: Event) => void submit(page, report, event)}>
       <h2>${t("alarm.report")}</h2>
-      <div class="kinds" role="radiogroup" aria-label=${t("alarm.kind")}>
+      <div class="kinds" role="radiogroup" aria-label=${t("alarm.kind")} ?inert=${report.sending}>
         ${KINDS.map(
           (kind) => html`<button
             type="button"
@@ -147,7 +161,7 @@ export function reportForm(page: Page, report: Report): TemplateResult {
           </button>`,
         )}
       </div>
-      <label
+      <label ?inert=${report.sending}
         >${t("alarm.text")}<textarea
           required
           maxlength="300"
@@ -161,7 +175,7 @@ export function reportForm(page: Page, report: Report): TemplateResult {
         ${report.position === null ? t("alarm.position.place") : t("alarm.position.phone", { metres: Math.round(report.position.accuracy) })}
       </p>
       ${report.preview === null ? nothing : html`<img class="chosen" src=${report.preview} alt=${t("alarm.picture")} />`}
-      <div class="row">
+      <div class="row" ?inert=${report.sending}>
         <label class="file"
           >${t("alarm.photo")}<input
             type="file"

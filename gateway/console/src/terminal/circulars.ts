@@ -1,5 +1,6 @@
 /** Circulars on a terminal: what places beside ours tell us; read with one press, answered in one line. */
 import { html, nothing, type TemplateResult } from "lit-html"
+import { repeat } from "lit-html/directives/repeat.js"
 import { t } from "../i18n"
 import { circularsFor, isUnread } from "../protocol"
 import { beijing } from "../time"
@@ -15,7 +16,11 @@ export function circulars(page: Page): TemplateResult | typeof nothing {
   return html`<section class="card circulars" aria-label=${t("circular.title")}>
     <h2>${t("circular.title")}</h2>
     <ul>
-      ${views.map((view) => card(page, view, isUnread(view, division)))}
+      ${repeat(
+        views,
+        (view) => view.circular,
+        (view) => card(page, view, isUnread(view, division)),
+      )}
     </ul>
   </section>`
 }
@@ -30,7 +35,7 @@ function card(page: Page, view: CircularView, unread: boolean): TemplateResult {
     <p>${view.text}</p>
     <p class="stage">${t("circular.from", { name: view.by_name })}</p>
     ${unread
-      ? html`<button class="primary" @click=${() => void answer(page, view)} data-testid="circular-read">${t("circular.read")}</button>`
+      ? html`<button class="primary" ?disabled=${busy(page, view)} @click=${() => void answer(page, view)} data-testid="circular-read">${t("circular.read")}</button>`
       : nothing}
     ${view.asks ? reply(page, view) : nothing}
   </li>`
@@ -41,20 +46,24 @@ function reply(page: Page, view: CircularView): TemplateResult {
     event.preventDefault()
     const field = (event.target as HTMLFormElement).elements.namedItem("text") as HTMLInputElement
     const said = field.value.trim()
-    if (said !== "") void answer(page, view, said).then((sent) => sent && (field.value = ""))
+    const sent = (): void => {
+      if (field.value.trim() === said) field.value = "" // what was written meanwhile stays
+    }
+    if (said !== "") void answer(page, view, said, sent)
   }
   return html`<form class="reply" @submit=${send}>
     <input name="text" maxlength="500" aria-label=${t("circular.answer")} placeholder=${t("circular.ask")} data-testid="circular-reply" />
-    <button class="plain" data-testid="circular-answer">${t("circular.answer")}</button>
+    <button class="plain" ?disabled=${busy(page, view)} data-testid="circular-answer">${t("circular.answer")}</button>
   </form>`
 }
 
-async function answer(page: Page, view: CircularView, text = ""): Promise<boolean> {
+const act = (view: CircularView): string => `answer ${view.circular}`
+const busy = (page: Page, view: CircularView): boolean => page.acts.has(act(view))
+
+async function answer(page: Page, view: CircularView, text = "", sent = (): void => {}): Promise<void> {
   try {
-    await page.station.api.answerCircular(view.circular, text)
-    return true
+    await page.acts.once(act(view), () => page.station.api.answerCircular(view.circular, text).then(sent))
   } catch (error) {
     page.complain(error)
-    return false
   }
 }

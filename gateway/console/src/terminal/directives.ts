@@ -1,5 +1,6 @@
 /** Directives on a terminal: the one that covers the screen, and the list of all of them. */
 import { html, nothing, type TemplateResult } from "lit-html"
+import { repeat } from "lit-html/directives/repeat.js"
 import { t, tOr } from "../i18n"
 import { directivesByUrgency, reached, unsigned } from "../protocol"
 import { beijing } from "../time"
@@ -39,8 +40,8 @@ export function front(page: Page, view: DirectiveView): TemplateResult {
       </div>
       <form class="sign" @submit=${(event: Event) => void sign(page, view, event)}>
         <label>${signerLabel(view)}${signerInput(page, view)}</label>
-        <button type="submit" class="sign-button" ?disabled=${ui.signing === view.directive} data-testid="directive-sign">
-          ${ui.signing === view.directive ? t("directive.signing") : t("directive.sign")}
+        <button type="submit" class="sign-button" ?disabled=${signing(page, view)} data-testid="directive-sign">
+          ${signing(page, view) ? t("directive.signing") : t("directive.sign")}
         </button>
       </form>
       <button class="ghost later" @click=${() => setAside(page, view)} data-testid="directive-later">${t("directive.later")}</button>
@@ -57,7 +58,11 @@ export function list(page: Page): TemplateResult {
     <h2>${t("directive.mine")}</h2>
     ${views.length === 0 ? html`<p class="empty">${t("directive.none")}</p>` : nothing}
     <ul>
-      ${views.map((view) => row(page, view))}
+      ${repeat(
+        views,
+        (view) => view.directive,
+        (view) => row(page, view),
+      )}
     </ul>
   </section>`
 }
@@ -88,7 +93,7 @@ function row(page: Page, view: DirectiveView): TemplateResult {
     ${open && !signed
       ? html`<form class="sign" @submit=${(event: Event) => void sign(page, view, event)}>
           <label>${signerLabel(view)}${signerInput(page, view)}</label>
-          <button type="submit" data-testid="row-sign">${t("directive.sign")}</button>
+          <button type="submit" ?disabled=${signing(page, view)} data-testid="row-sign">${t("directive.sign")}</button>
         </form>`
       : nothing}
     ${open && signed ? feedback(page, view) : nothing}
@@ -166,17 +171,24 @@ function signerIn(event: Event): string {
   return String(new FormData(event.target as HTMLFormElement).get("signer") ?? "").trim()
 }
 
+const act = (view: DirectiveView): string => `sign ${view.directive}`
+const signing = (page: Page, view: DirectiveView): boolean => page.acts.has(act(view))
+
 async function sign(page: Page, view: DirectiveView, event: Event): Promise<void> {
   event.preventDefault()
   const name = signerIn(event)
   page.duty.confirmed(view.directive)
-  page.set({ signing: view.directive, notice: null })
+  page.set({ notice: null })
   try {
-    await page.station.api.sign(view.directive, name)
-    page.duty.setAside(view.directive)
-    page.say(`${t("directive.signed")}: ${view.title}`)
+    await page.acts.once(act(view), () => page.station.api.sign(view.directive, name).then(() => signed(page, view)))
   } catch (error) {
     page.complain(error)
   }
-  page.set({ signing: null, expanded: false })
+}
+
+/** The next one begins with its first lines; one that is being read meanwhile stays as it is. */
+function signed(page: Page, view: DirectiveView): void {
+  if (page.duty.front(page.station.state)?.directive === view.directive) page.set({ expanded: false })
+  page.duty.setAside(view.directive)
+  page.say(`${t("directive.signed")}: ${view.title}`)
 }

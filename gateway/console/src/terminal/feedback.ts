@@ -12,7 +12,7 @@ export function feedback(page: Page, view: DirectiveView): TemplateResult {
   return html`<form class="feedback" @submit=${(event: Event) => void send(page, view, event)} data-testid="feedback-form">
     ${view.fields.length === 0 ? usual() : view.fields.map((field) => one(view, field))}
     <label>${t("directive.feedback.note")}<input name="note" maxlength="200" /></label>
-    <button type="submit" data-testid="feedback-submit">${t("directive.feedback.submit")}</button>
+    <button type="submit" ?disabled=${page.acts.has(act(view))} data-testid="feedback-submit">${t("directive.feedback.submit")}</button>
   </form>`
 }
 
@@ -47,14 +47,18 @@ function input(field: FieldSpec, before: string): TemplateResult {
   }
 }
 
+const act = (view: DirectiveView): string => `feedback ${view.directive}`
+
 async function send(page: Page, view: DirectiveView, event: Event): Promise<void> {
   event.preventDefault()
   const form = new FormData(event.target as HTMLFormElement)
   const { values, answers } = read(view, (name) => String(form.get(name) ?? "").trim())
   try {
-    await page.station.api.feedback(view.directive, values, String(form.get("note") ?? ""), answers)
-    page.set({ feedback: null })
-    page.say(t("directive.feedback.done"))
+    await page.acts.once(act(view), async () => {
+      await page.station.api.feedback(view.directive, values, String(form.get("note") ?? ""), answers)
+      if (page.ui.feedback === view.directive) page.set({ feedback: null }) // another form may be open by now
+      page.say(t("directive.feedback.done"))
+    })
   } catch (error) {
     page.complain(error)
   }

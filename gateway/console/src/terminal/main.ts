@@ -1,5 +1,6 @@
 /** The terminal page: draws the station, and answers keys, clicks and arrivals. */
 import { html, nothing, render, type TemplateResult } from "lit-html"
+import { Acts } from "../acts"
 import { Attention } from "../attention"
 import { Chime, NewAlarms } from "../chime"
 import { Claims, IndexedStore } from "../claims"
@@ -29,6 +30,7 @@ class TerminalPage implements Page {
   readonly attention = new Attention()
   readonly duty: Duty
   readonly reports: Reports
+  readonly acts: Acts
   private readonly shown = new Claims(new IndexedStore())
   private readonly newAlarms = new NewAlarms(new SessionSet("wuji.alarms"))
   private readonly chime = new Chime()
@@ -39,8 +41,8 @@ class TerminalPage implements Page {
     readonly station: Station,
     private readonly root: HTMLElement,
   ) {
+    this.acts = new Acts(() => station.changed())
     this.ui = { ...FIRST_UI, signer: station.credentials.who.name }
-    if (sessionStorage.getItem(ON_DUTY) !== null) this.enterDuty() // a reload does not end the shift
     const { name, division } = station.credentials.who
     this.reports = new Reports(`${division} ${name}`, new DatabaseShelf(), (report, picture) =>
       station.api.raiseAlarm(report, picture),
@@ -57,6 +59,7 @@ class TerminalPage implements Page {
       aside: new SessionSet("wuji.aside"),
     })
     station.onChange = () => this.draw()
+    if (sessionStorage.getItem(ON_DUTY) !== null) this.enterDuty() // a reload does not end the shift
     station.onMessage = (message) => this.heard(message)
     onLanguage(() => this.draw())
     document.addEventListener("visibilitychange", () => this.draw())
@@ -71,6 +74,7 @@ class TerminalPage implements Page {
 
   set(part: Partial<Ui>): void {
     this.ui = { ...this.ui, ...part }
+    this.duty.follow(this.station.state) // what one directive no longer holds up may ring
     this.station.changed()
   }
 
@@ -118,7 +122,10 @@ class TerminalPage implements Page {
   /** Of all tabs of this browser, one rings, once; when the gateway's clock asks again, whoever is there. */
   private async ring(view: DirectiveView, again: boolean): Promise<void> {
     const division = this.station.credentials.who.division
-    if (!again && !(await this.shown.claim(`${division} ${view.directive}`))) return this.duty.confirmed(view.directive)
+    if (!again && !(await this.shown.claim(`${division} ${view.directive}`))) {
+      this.duty.confirmed(view.directive)
+      return this.duty.follow(this.station.state)
+    }
     if (!this.duty.rings(view.directive)) return
     this.attention.start(view.urgency, spoken(view))
     this.set({ expanded: false, notice: null })

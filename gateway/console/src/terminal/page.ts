@@ -1,4 +1,5 @@
 /** What a terminal page remembers besides the state of the station, and how to change it. */
+import type { Acts } from "../acts"
 import type { Attention } from "../attention"
 import type { Press } from "../clickid"
 import type { Reports } from "../reports"
@@ -41,7 +42,6 @@ export interface Ui {
   /** Whole text of the directive in front, not its first two lines. */
   readonly expanded: boolean
   readonly signer: string
-  readonly signing: string | null
   readonly report: Report | null
   /** Directive whose feedback form is open. */
   readonly feedback: string | null
@@ -54,6 +54,8 @@ export interface Page {
   readonly duty: Duty
   readonly attention: Attention
   readonly reports: Reports
+  /** What is being sent: its buttons wait. */
+  readonly acts: Acts
   readonly ui: Ui
   set(part: Partial<Ui>): void
   say(text: string): void
@@ -65,7 +67,6 @@ export const FIRST_UI: Ui = {
   onDuty: false,
   expanded: false,
   signer: "",
-  signing: null,
   report: null,
   feedback: null,
   notice: null,

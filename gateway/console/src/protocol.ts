@@ -189,7 +189,9 @@ function withDirective(
   const known = directives.get(view.directive)
   const recipients = view.recipients.length > 0 ? view.recipients : (known?.recipients ?? [])
   const merged = new Map(directives).set(view.directive, { ...view, recipients })
-  return newest(merged, MAX_DIRECTIVES, (one) => (waits(one) ? Number.MAX_SAFE_INTEGER : one.issued_at))
+  const waiting = [...merged.values()].filter(waits).length
+  const places = Math.max(MAX_DIRECTIVES, waiting)
+  return newest(merged, places, (one) => (waits(one) ? Number.MAX_SAFE_INTEGER : one.issued_at))
 }
 
 /** What is issued is a directive and no draft any more. */

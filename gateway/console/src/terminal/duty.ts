@@ -10,8 +10,10 @@ import { reached, unsigned, type State } from "../protocol"
 import type { DirectiveView, Stage } from "../wire"
 
 export interface Ports {
-  /** False when the line is down: the gateway will send the directive again. */
-  report(directive: string, stage: Stage): boolean
+  /** Soon, while the session lasts; a new one brings the directive again. */
+  report(directive: string, stage: Stage): void
+  /** What was reported and has not gone out yet is forgotten. */
+  forget(): void
   /** `again`: because nobody has signed, whatever rang before. */
   ring(directive: DirectiveView, again: boolean): void
   silence(): void
@@ -30,6 +32,7 @@ export class Duty {
 
   /** A new session: what was reported to the last one may have been lost with it. */
   welcomed(): void {
+    this.ports.forget()
     this.reported.clear()
   }
 
@@ -78,7 +81,9 @@ export class Duty {
 
   private report(directive: string, stage: Stage): void {
     const key = `${directive} ${stage}`
-    if (!this.reported.has(key) && this.ports.report(directive, stage)) this.reported.add(key)
+    if (this.reported.has(key)) return
+    this.reported.add(key)
+    this.ports.report(directive, stage)
   }
 
   private mustRing(view: DirectiveView): boolean {

@@ -19,6 +19,7 @@ import { Duty } from "./duty"
 import { listenToKeys } from "../keys"
 import { meeting } from "./meetings"
 import { FIRST_UI, type Page, type Ui } from "./page"
+import { Receipts } from "./receipts"
 import "./terminal.css"
 import { keepAwake } from "./wake"
 
@@ -51,8 +52,10 @@ class TerminalPage implements Page {
     this.reports.onRefused = (error) => this.complain(error)
     addEventListener("online", () => this.sendWaiting())
     setInterval(() => this.sendWaiting(), SEND_AGAIN_MS)
+    const receipts = new Receipts((directive, stage) => station.connection.send({ type: "receipt", directive, stage }))
     this.duty = new Duty({
-      report: (directive, stage) => station.connection.send({ type: "receipt", directive, stage }),
+      report: (directive, stage) => receipts.add(directive, stage),
+      forget: () => receipts.clear(),
       ring: (view, again) => void this.ring(view, again),
       silence: () => this.attention.stop(),
       rung: new SessionSet("wuji.rung"),

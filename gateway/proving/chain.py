@@ -14,7 +14,7 @@ import signal
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import aiohttp
 
@@ -36,6 +36,15 @@ class ChainError(Exception):
     """The gateways do not start; the text says what to look at."""
 
 
+class BusServer(Protocol):
+    """The Redis of all gateways; ``url`` is valid from construction on."""
+
+    url: str
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
 class Chain:
     """The running gateways of ``tiers``, from the top down.  Use as an async context manager.
 
@@ -44,8 +53,8 @@ class Chain:
         restarts: What the supervisor said.
     """
 
-    def __init__(self, directory: Path, tiers: Sequence[str], base_port: int) -> None:
-        """``tiers``: neighbours in ``TIERS``.  ``base_port`` and the four after it are theirs.
+    def __init__(self, directory: Path, tiers: Sequence[str], base_port: int, bus: BusServer | None = None) -> None:
+        """``tiers``: neighbours in ``TIERS``.  ``base_port`` and the four after it are theirs; so is ``bus``.
 
         Raises:
             ChainError: A port is in use.
@@ -59,7 +68,7 @@ class Chain:
         everybody = {node.tier: node for node in prepare(self.directory, base_port)}
         self.nodes: Mapping[str, Node] = {tier: everybody[tier] for tier in self.tiers}
         self.http: aiohttp.ClientSession
-        self.bus = EmbeddedServer(self.directory)
+        self.bus: BusServer = bus or EmbeddedServer(self.directory)
         self._children: dict[str, Child] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -94,12 +103,16 @@ class Chain:
 
     def signal(self, tier: str, number: signal.Signals) -> None:
         """Send the process of ``tier`` a signal; SIGKILL is a power cut, and it is started again."""
-        pid = self._children[tier].pid
+        pid = self.pid(tier)
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
     # ---- what is asked of them -------------------------------------------------------------------
+
+    def pid(self, tier: str) -> int | None:
+        """Return the process id of ``tier``'s gateway while it runs."""
+        return self._children[tier].pid
 
     def token(self, tier: str, who: Actor) -> str:
         with contextlib.closing(Auth(self.nodes[tier].config, Clock())) as auth:

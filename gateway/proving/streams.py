@@ -88,6 +88,12 @@ class Streams:
         self._refusing = False
         self._open.set()
 
+    def turn(self, server: Address) -> None:
+        """Stand for another server from now on; connections to the one before end with a reset."""
+        self._server = server
+        for connection in self._connections:
+            connection.abort()
+
     async def close(self) -> None:
         self._listener.close()
         connections = list(self._connections)

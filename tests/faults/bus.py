@@ -21,7 +21,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from gateway.proving.chain import Chain
+from gateway.proving.chain import BusServer, Chain
 from gateway.proving.history import Did, History, Verdict, check
 from gateway.proving.people import Issuer, Screen, number_in
 from signaling.messages import DirectiveView
@@ -103,8 +103,8 @@ class Office:
 
 
 @asynccontextmanager
-async def office(folder: Path, port: int) -> AsyncIterator[Office]:
-    async with Chain(folder, TIERS, port) as chain:
+async def office(folder: Path, port: int, bus: BusServer | None = None) -> AsyncIterator[Office]:
+    async with Chain(folder, TIERS, port, bus) as chain:
         made = Office(chain)
         screen = asyncio.create_task(made.screen.run())
         try:

@@ -4,13 +4,11 @@ Run by ``media/snapshot.py`` as a script.  In: a line of JSON, then the bytes.  
 JPEG and the thumbnail.  It may open no file, start no process, and use no more memory and CPU than its limits.
 """
 
-import ctypes
 import io
 import json
-import resource
-import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 MEMORY_BYTES = 1_536 << 20
@@ -18,24 +16,12 @@ CPU_S = 5
 MAX_PIXELS = 40_000_000
 THUMBNAIL_BYTES = 65_536
 QUALITIES = (80, 70, 60, 50, 40, 30, 20)
-PR_SET_PDEATHSIG = 1
-PR_SET_NO_NEW_PRIVS = 38
+PIXELS = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv420p10le"})
+"""What cameras and browsers send.  Other formats take decoders' rarer paths."""
 
 
 class Unusable(Exception):
     """The picture cannot be used; ``args[0]`` is a stable code."""
-
-
-def confine() -> None:
-    """Give up what a decoder has no need of.  Called when all modules are loaded."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 
 def rehearse() -> None:
@@ -52,12 +38,15 @@ def rehearse() -> None:
 def main() -> None:
     import av
 
+    from media.confined import confine, open_nothing
+
     rehearse()
     av.logging.set_level(av.logging.PANIC)
     asked = json.loads(sys.stdin.buffer.readline(4_096))
     data = sys.stdin.buffer.read(asked["size"])
     decoder = av.CodecContext.create(asked["codec"], "r") if asked["codec"] != "jpeg" else None
-    confine()
+    confine(MEMORY_BYTES, CPU_S)
+    open_nothing()
     try:
         image = _open_jpeg(data) if decoder is None else _decode(decoder, data)
         answer, body = _encode(image, asked["max_side"], asked["thumbnail_side"])
@@ -100,6 +89,8 @@ def _decode(decoder: Any, data: bytes) -> Any:
         for frame in decoder.decode(packet):
             if frame.width * frame.height > MAX_PIXELS:
                 raise Unusable("picture-too-many-pixels")
+            if frame.format.name not in PIXELS:
+                raise Unusable("picture-format")
             if largest is None or frame.width > largest.width:  # one frame for each spatial layer
                 largest = frame
     if largest is None:
@@ -131,4 +122,5 @@ def _jpeg(image: Any, quality: int) -> bytes:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     main()

@@ -5,22 +5,20 @@ hangs or grows takes nothing with it (S15, S17).
 """
 
 import asyncio
-import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from weakref import WeakKeyDictionary
+
+from . import worker
 
 MAX_JPEG_BYTES = 4 << 20
 MAX_KEYFRAME_BYTES = 4 << 20
-MAX_ANSWER_BYTES = 16 << 20
 DEADLINE_S = 20.0
 """On a busy machine; the worker's own processor time has a limit of its own (``picture.CPU_S``)."""
 AT_ONCE = 1
 WAITING = 32
 JPEG_MAGIC = b"\xff\xd8\xff"
-CODECS = {"vp8": "vp8", "h264": "h264", "vp9": "vp9", "av1": "libdav1d"}
+CODECS = {"vp8": "vp8", "h264": "h264", "vp9": "vp9", "av1": "libdav1d", "hevc": "hevc"}
 _PROGRAM = Path(__file__).with_name("picture.py")
 _turns: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns]" = WeakKeyDictionary()
 
@@ -29,7 +27,7 @@ class PictureError(ValueError):
     """A picture cannot be had.  ``code`` is stable.
 
     One of: picture-too-large, picture-not-jpeg, picture-too-many-pixels, picture-unreadable,
-    picture-timeout, picture-busy, picture-codec.
+    picture-timeout, picture-busy, picture-codec, picture-format.
     """
 
     def __init__(self, code: str, text: str = "") -> None:
@@ -48,7 +46,8 @@ class Pictures:
 
 
 async def jpeg_from_keyframe(codec: str, frame: bytes, max_side: int = 1280, thumbnail_side: int = 320) -> Pictures:
-    """Decode a keyframe as ``Engine.keyframe`` gives it: VP8, VP9, H.264 in Annex B, or an AV1 temporal unit.
+    """Decode a keyframe as ``Engine.keyframe`` gives it: VP8, VP9, H.264 in Annex B, or an AV1 temporal unit;
+    or as ``media/camera.py`` does: HEVC in Annex B.
 
     Raises:
         PictureError: It cannot be decoded, or not within 5 s.
@@ -95,34 +94,12 @@ async def _run(codec: str, data: bytes, max_side: int, thumbnail_side: int) -> P
 
 async def _in_a_process(codec: str, data: bytes, max_side: int, thumbnail_side: int) -> Pictures:
     asked = {"codec": codec, "size": len(data), "max_side": max_side, "thumbnail_side": thumbnail_side}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-I",
-        str(_PROGRAM),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={},
-        limit=MAX_ANSWER_BYTES,
-    )
     try:
-        async with asyncio.timeout(DEADLINE_S):
-            output, _ = await process.communicate(json.dumps(asked).encode() + b"\n" + data)
+        answer, body = await worker.ask(_PROGRAM, asked, data, deadline_s=DEADLINE_S)
     except TimeoutError:
         raise PictureError("picture-timeout", f"not decoded in {DEADLINE_S:g} s") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return _read(output)
-
-
-def _read(output: bytes) -> Pictures:
-    """Read the worker's answer; no answer means that it was killed by the picture."""
-    head, _, body = output.partition(b"\n")
-    if not head:
-        raise PictureError("picture-unreadable", "the decoder ended without an answer")
-    answer: dict[str, Any] = json.loads(head)
+    except worker.WorkerError as error:  # it was killed by the picture
+        raise PictureError("picture-unreadable", str(error)) from None
     if "code" in answer:
         raise PictureError(answer["code"], answer.get("text", ""))
     cut = answer["jpeg"]

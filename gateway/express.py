@@ -8,12 +8,13 @@ on the next link it is, and changes nothing there.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 
 from gateway.journal import Journal, Row
-from signaling.ids import Seq
+from signaling.ids import NodeCode, Seq
 from signaling.records import AlarmRaised, AnyRecord, DeliveryAdvanced, DirectiveIssued, Urgency
+from signaling.routing import Router
 
 BEHIND_ROWS = 50
 """A link with fewer rows to send than this is not behind: order is kept, and nothing is looked for."""
@@ -22,11 +23,14 @@ CLASSES: Sequence[Urgency] = (Urgency.P0, Urgency.P1)
 
 
 class Express:
-    """Where the urgent rows are: 8 bytes each.  Construct before anything is appended."""
+    """Where the urgent rows for each neighbour are: 8 bytes each.
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._rows = {urgency: array("q") for urgency in CLASSES}
+    Construct before anything is appended, after ``router`` follows the journal.
+    """
+
+    def __init__(self, journal: Journal, router: Router) -> None:
+        self._router = router
+        self._rows: dict[tuple[NodeCode, Urgency], array[int]] = {}
         self._urgent: dict[str, Urgency] = {}
         """Urgent directives and alarms by id: what is said of them later is as urgent."""
         journal.follow(self._fold, ("directive:", "alarm:", "escalation:"))
@@ -35,12 +39,13 @@ class Express:
         for row in rows:
             urgency = self._class_of(row.record)
             if urgency is not None:
-                self._rows[urgency].append(row.seq)
+                for peer in self._router.onward(row.record, row.via):
+                    self.rows(peer, urgency).append(row.seq)
 
     def _class_of(self, record: AnyRecord) -> Urgency | None:
         match record:
             case DirectiveIssued(directive=subject, urgency=urgency) | AlarmRaised(alarm=subject, urgency=urgency):
-                if urgency in self._rows:
+                if urgency in CLASSES:
                     self._urgent[subject] = urgency
                 return self._urgent.get(subject)
             case DeliveryAdvanced():
@@ -48,57 +53,51 @@ class Express:
             case _:
                 return self._urgent.get(str(getattr(record, "directive", getattr(record, "alarm", ""))))
 
-    def after(self, urgency: Urgency, seq: Seq) -> Iterator[Row]:
-        """Yield the rows of one class after ``seq``, in order."""
-        rows = self._rows[urgency]
-        for place in range(bisect_right(rows, seq), len(rows)):
-            yield from self._journal.read(Seq(rows[place] - 1), 1)
+    def rows(self, peer: NodeCode, urgency: Urgency) -> array[int]:
+        """Return the rows of one class that go to ``peer``, in order."""
+        return self._rows.setdefault((peer, urgency), array("q"))
 
-    def lane(self) -> Lane:
+    def lane(self, peer: NodeCode) -> Lane:
         """Return the state of one link."""
-        return Lane(self)
-
-    def class_of(self, row: Row) -> Urgency | None:
-        """Return the class ``row`` overtakes in, None for what waits its turn."""
-        for urgency, rows in self._rows.items():
-            place = bisect_right(rows, row.seq)
-            if place and rows[place - 1] == row.seq:
-                return urgency
-        return None
+        return Lane({urgency: self.rows(peer, urgency) for urgency in CLASSES})
 
 
 class Lane:
     """How far the urgent rows have overtaken on one link."""
 
-    def __init__(self, express: Express) -> None:
-        self._express = express
+    def __init__(self, rows: dict[Urgency, array[int]]) -> None:
+        self._rows = rows
         self._gone = dict.fromkeys(CLASSES, Seq(0))
 
-    def ahead(self, sent: Seq, head: Seq, concerns: Callable[[Row], bool], most_bytes: int) -> list[Row]:
+    def waits(self, sent: Seq) -> bool:
+        """Return whether an urgent row comes after ``sent``, the link's own place in the journal."""
+        return any(rows and rows[-1] > max(sent, self._gone[urgency]) for urgency, rows in self._rows.items())
+
+    def ahead(self, sent: Seq, data: Callable[[Seq], bytes], most_bytes: int) -> list[bytes]:
         """Take the next urgent rows to send before their turn, most urgent first; at least one if there is one.
 
         Args:
-            sent: The link's own place in the journal, which ends at ``head``.
-            concerns: Whether a row is for the neighbour; what is not is passed over.
+            sent: The link's own place in the journal.
+            data: Reads a row.
             most_bytes: What the rows after the first may fill together with it.
         """
-        taken: list[Row] = []
+        taken: list[bytes] = []
         room = most_bytes
-        if head - sent <= BEHIND_ROWS:
-            return taken
-        for urgency in CLASSES:
-            for row in self._express.after(urgency, max(sent, self._gone[urgency])):
-                if concerns(row):
-                    room -= len(row.data)
-                    if taken and room < 0:
-                        return taken
-                    taken.append(row)
-                self._gone[urgency] = row.seq
+        for urgency, rows in self._rows.items():
+            for place in range(bisect_right(rows, max(sent, self._gone[urgency])), len(rows)):
+                row = data(Seq(rows[place]))
+                room -= len(row)
+                if taken and room < 0:
+                    return taken
+                taken.append(row)
+                self._gone[urgency] = Seq(rows[place])
         return taken
 
-    def overtook(self, row: Row) -> bool:
-        """Return whether ``row`` went ahead of its turn on this link."""
-        if not any(self._gone.values()):
-            return False
-        urgency = self._express.class_of(row)
-        return urgency is not None and row.seq <= self._gone[urgency]
+    def overtook(self, seq: Seq) -> bool:
+        """Return whether row ``seq`` went ahead of its turn on this link."""
+        for urgency, rows in self._rows.items():
+            if seq <= self._gone[urgency]:
+                place = bisect_left(rows, seq)
+                if rows[place] == seq:
+                    return True
+        return False

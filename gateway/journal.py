@@ -150,6 +150,12 @@ class Journal:
             return [self._recent[i] for i in range(start, min(start + limit, len(self._recent)))]
         return logfile.read(self._reader, after, self.head, limit)
 
+    def data(self, seq: Seq) -> bytes:
+        """Return the canonical bytes of the durable row ``seq``."""
+        if self._recent and self._recent[0].seq <= seq:
+            return self._recent[seq - self._recent[0].seq].data
+        return logfile.data(self._reader, seq)
+
     def replay(self, batch: int = 500) -> Iterator[Row]:
         """Yield every durable row from the first."""
         after = Seq(0)

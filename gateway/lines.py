@@ -26,7 +26,7 @@ def line_of(socket: Socket) -> Line:
         return Line()
     try:
         return read(transport.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, TCP_INFO_BYTES))
-    except OSError:  # closed meanwhile
+    except (OSError, ValueError):  # closed meanwhile; uvloop then has -1 for a descriptor
         return Line()
 
 

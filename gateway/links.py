@@ -46,7 +46,7 @@ from signaling.routing import Router
 from signaling.session import Close, CloseCode, Count
 
 from . import telemetry
-from .batches import Batches
+from .batches import PASSED_ROWS, Batches
 from .clock import Clock
 from .dialling import Dialling, Uplink
 from .express import Express
@@ -54,6 +54,7 @@ from .journal import Journal, Row
 from .lines import line_of
 from .outgoing import Outgoing
 from .refusals import Refusals
+from .ways import Ways
 
 log = logging.getLogger(__name__)
 
@@ -149,8 +150,8 @@ class Links:
         self.node = node
         self.tree = tree
         self.journal = journal
-        self.router = router
-        self.express = Express(journal)
+        self.ways = Ways(journal, router)
+        self.express = Express(journal, router)
         self.proofs = proofs
         self.traffic = traffic
         self.refusals = refusals
@@ -261,8 +262,12 @@ class Links:
             self._open.discard(wire)
 
     def _journal_grew(self, rows: Sequence[Row]) -> None:
-        for wire in self._wires.values():
-            wire.wake()
+        concerned = self.ways.grew(rows)
+        last = rows[-1].seq
+        if last // PASSED_ROWS > (last - len(rows)) // PASSED_ROWS:
+            concerned.update(self._wires)  # who has long had nothing is told so
+        for peer in concerned & self._wires.keys():
+            self._wires[peer].wake()
 
 
 class Wire:
@@ -491,7 +496,8 @@ class Wire:
         self._batches = Batches(self._links, self.peer, after)
         self._attached = True
         self._links.traffic.link_acknowledged(self.peer, after)
-        return self._links.attach(self, self.peer)
+        self._links.attach(self, self.peer)
+        return self.wake()
 
     def _greet(self, peer: NodeCode, answers: str, media: str) -> None:
         token, jti = self._links.proofs.mint_link(peer, answers)

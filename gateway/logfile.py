@@ -146,6 +146,12 @@ def read(connection: sqlite3.Connection, after: Seq, upto: Seq, limit: int) -> l
     return [Row(seq, key, at, via, data, records.decode(data)) for seq, key, at, via, data in found]
 
 
+def data(connection: sqlite3.Connection, seq: Seq) -> bytes:
+    """Return the canonical bytes of a row that is there."""
+    (found,) = connection.execute("SELECT data FROM records WHERE seq = ?", (seq,)).fetchone()
+    return bytes(found)
+
+
 def scan(connection: sqlite3.Connection, upto: Seq, prefixes: tuple[str, ...]) -> Iterator[Row]:
     """Yield the rows up to ``upto`` whose key begins with one of ``prefixes``; the others are not even decoded."""
     for seq, key, at, via, data in connection.execute(

@@ -158,9 +158,14 @@ class Matrix:
         """Yield the rows that ``record`` is about."""
         for directive_id in record.directives:
             entry = self._entries[directive_id]
-            for recipient in entry.header.issued.recipients:
-                if self._tree.is_within(recipient, record.child):
-                    yield entry, recipient
+            for recipient in self._within(entry, record.child):
+                yield entry, recipient
+
+    def _within(self, entry: Entry, place: NodeCode) -> Iterator[NodeCode]:
+        """Yield the recipients at or below ``place``; takes as long as there are fewer of: places there, recipients."""
+        if self._tree.size(place) < entry.total:
+            return (code for code in self._tree.subtree(place) if code in entry.recipients)
+        return (code for code in entry.header.issued.recipients if self._tree.is_within(code, place))
 
     def _share(self, places: frozenset[NodeCode]) -> frozenset[NodeCode]:
         """Return the one copy of ``places``: many directives go to the same few circles of recipients."""
@@ -233,7 +238,7 @@ class Matrix:
 
     def copy(self, entry: Entry, division: NodeCode) -> DirectiveView:
         """Return what a terminal of a tier between shows: the order, and to how many below it goes."""
-        below = sum(self._tree.is_within(r, division) for r in entry.recipients)
+        below = sum(1 for _ in self._within(entry, division))
         return self._view(entry, division, recipients=(), total=below, added=_added_up((), ()), mine=None)
 
     def copies_for(self, division: NodeCode, limit: int) -> Iterator[Entry]:

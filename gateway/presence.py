@@ -56,7 +56,7 @@ class Presence:
         self._ports: dict[NodeCode, Port] = {}
         self._said: dict[NodeCode, Mapping[NodeCode, int]] = {}
         self._shown: dict[NodeCode, int] = {}
-        self._told: dict[NodeCode, dict[NodeCode, int]] = {}
+        self._told: dict[NodeCode, Mapping[NodeCode, int]] = {}
         self._changed = asyncio.Event()
         self._changed.set()
 
@@ -106,12 +106,6 @@ class Presence:
         self._said[port.peer] = said.online
         self._changed.set()
 
-    def _for(self, port: Port, online: Mapping[NodeCode, int]) -> dict[NodeCode, int]:
-        """Return what ``port`` is told: the parent all below us, a child the line above it."""
-        if port.dialled:
-            return {code: n for code, n in online.items() if self._tree.is_within(code, self._node)}
-        return {code: n for code, n in online.items() if self._tree.is_within(self._node, code)}
-
     # ---- telling --------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -130,8 +124,11 @@ class Presence:
             await asyncio.sleep(TELL_S)
 
     def _tell(self, online: Mapping[NodeCode, int]) -> None:
+        """Tell the parent of all below us, and every child of the line above it."""
+        above = {code: online[code] for code in self._tree.path_up(self._node) if code in online}
+        below = {code: n for code, n in online.items() if self._tree.is_within(code, self._node)}
         for peer, port in self._ports.items():
-            told = self._for(port, online)
+            told = below if port.dialled else above
             if self._told.get(peer) != told:
                 self._told[peer] = told
                 port.say(LinkPresence(online=told), "presence")

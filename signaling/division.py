@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -57,6 +58,7 @@ class Tree:
             self._divisions[division.code] = division
         self._children: dict[NodeCode, tuple[NodeCode, ...]] = _children(self._divisions)
         self._paths = {code: _path(code, self._divisions) for code in self._divisions}
+        self._sizes = Counter(above for path in self._paths.values() for above in path)
         self._audiences: dict[NodeCode, frozenset[NodeCode]] = {}
         """Filled as asked: each alarm asks many times."""
         roots = [d.code for d in self._divisions.values() if d.parent is None]
@@ -120,6 +122,10 @@ class Tree:
         yield code
         for child in self._children.get(code, ()):
             yield from self.subtree(child)
+
+    def size(self, code: NodeCode) -> int:
+        """Return how many places ``subtree`` yields; 0 when unknown."""
+        return self._sizes[code]
 
     def next_hop(self, here: NodeCode, to: NodeCode) -> NodeCode | None:
         """Return the neighbour of ``here`` on the way to ``to``; None at the goal or when either is unknown."""

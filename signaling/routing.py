@@ -1,7 +1,7 @@
 """Which records must cross to which neighbour.
 
-Pure.  A node's journal is read in order, once per neighbour; ``Router.note`` remembers the little that later
-records are routed by (who issued a directive, who was invited), ``Router.concerns`` answers.
+Pure.  A node's journal is read in order, once for all neighbours; ``Router.note`` remembers the little that later
+records are routed by (who issued a directive, who was invited), ``Router.concerned`` answers.
 
 * directives go down every link with a recipient beyond it; receipts go up to the issuing node
 * what a tier adds to a directive goes down to its recipients there, and up to the issuing node
@@ -68,6 +68,10 @@ class Course:
     neighbours: frozenset[NodeCode]
 
 
+NOBODY: frozenset[NodeCode] = frozenset()
+NOWHERE = Course(NodeCode(""), NOBODY)
+
+
 class Router:
     """The routing rules as seen from one node."""
 
@@ -75,25 +79,25 @@ class Router:
         self._here = here
         self._tree = tree
         self._parent = tree.parent(here)
+        self._above = NOBODY if self._parent is None else frozenset({self._parent})
         self._directives: dict[DirectiveId, Course] = {}
         self._conferences: dict[ConferenceId, Course] = {}
         self._circulars: dict[CircularId, Course] = {}
+        self._alarms: dict[NodeCode, frozenset[NodeCode]] = {}
+        """Where alarms at a place go; filled as they come."""
         self._shared: dict[Course, Course] = {}
 
     def note(self, record: AnyRecord) -> None:
         """Remember what later records are routed by.  A repeat changes nothing."""
         match record:
             case DirectiveIssued() if record.directive not in self._directives:
-                hops = {self._tree.next_hop(self._here, r) for r in record.recipients}
-                down = frozenset(h for h in hops if h is not None and h != self._parent)
+                down = self._toward(*record.recipients) - self._above
                 self._directives[record.directive] = self._share(Course(record.node, down))
             case CircularSent() if record.circular not in self._circulars:
-                toward = {self._tree.next_hop(self._here, place) for place in record.to}
-                told = frozenset(h for h in toward if h is not None)
+                told = self._toward(*record.to)
                 self._circulars[record.circular] = self._share(Course(record.node, told))
             case ConferenceConvened() if record.conference not in self._conferences:
-                hops = {self._tree.next_hop(self._here, s) for s in (*record.sites, record.node)}
-                around = frozenset(h for h in hops if h is not None)
+                around = self._toward(*record.sites, record.node)
                 self._conferences[record.conference] = self._share(Course(record.node, around))
             case _:
                 pass
@@ -109,9 +113,18 @@ class Router:
 
     def concerns(self, record: AnyRecord, neighbour: NodeCode) -> bool:
         """Return whether ``record`` must cross to ``neighbour``, a parent or child of this node."""
+        return neighbour in self.concerned(record)
+
+    def onward(self, record: AnyRecord, via: NodeCode | None) -> frozenset[NodeCode]:
+        """Return the neighbours that ``record``, which came by ``via`` (None: born here), goes on to."""
+        found = self.concerned(record)
+        return found - {via} if via is not None and via in found else found
+
+    def concerned(self, record: AnyRecord) -> frozenset[NodeCode]:
+        """Return the neighbours of this node, parent and children, that ``record`` must cross to or came from."""
         match record:
             case AlarmRaised(disarmed=True) | SourceRegistered() | SourceArmed():
-                return False
+                return NOBODY
             case (
                 DirectiveIssued()
                 | DirectiveRecalled()
@@ -119,40 +132,38 @@ class Router:
                 | DirectiveSuperseded()
                 | DirectiveCountersigned()
             ):
-                directive = self._directives.get(record.directive)
-                return directive is not None and neighbour in directive.neighbours
+                return self._directives.get(record.directive, NOWHERE).neighbours
             case DirectiveAnnotated():
-                down = self._tree.is_within(neighbour, record.by.division)
-                known = self._directives.get(record.directive)
-                passes = known is not None and neighbour in known.neighbours
-                return (down and passes) or self._goes_up(record.directive, neighbour)
+                passes = self._directives.get(record.directive, NOWHERE).neighbours
+                down = {n for n in passes if self._tree.is_within(n, record.by.division)}
+                return self._up(record.directive) | down
             case DeliveryAdvanced():
-                return self._goes_up(record.directive, neighbour)
+                return self._up(record.directive)
             case DirectivesRelayed():
-                return self._goes_up(record.directives[0], neighbour)  # all were issued at one node
+                return self._up(record.directives[0])  # all were issued at one node
             case AlarmWord():
-                return any(self._beyond(place, neighbour) for place in self._tree.audience(record.place))
+                return self._hearers(record.place)
             case CircularSent():
-                circular = self._circulars.get(record.circular)
-                return circular is not None and neighbour in circular.neighbours
+                return self._circulars.get(record.circular, NOWHERE).neighbours
             case CircularAnswered():
                 circular = self._circulars.get(record.circular)
-                return circular is not None and neighbour == self._tree.next_hop(self._here, circular.origin)
+                return NOBODY if circular is None else self._toward(circular.origin)
             case ConferenceConvened() | ConferenceEnded():
-                conference = self._conferences.get(record.conference)
-                return conference is not None and neighbour in conference.neighbours
+                return self._conferences.get(record.conference, NOWHERE).neighbours
             case AuditRead():
-                return neighbour != self._parent and self._tree.is_within(neighbour, record.by.division)
+                children = self._tree.children(self._here)
+                return frozenset(c for c in children if self._tree.is_within(c, record.by.division))
             case EscalationRaised():
-                return self._beyond(record.superior, neighbour)
+                return self._toward(record.superior)
             case EscalationAcknowledged():
-                return any(self._beyond(place, neighbour) for place in (record.superior, record.origin))
+                return self._toward(record.superior, record.origin)
             case RefusalRecorded():
-                return neighbour == self._parent and self._here in (record.node, record.via)
+                return self._above if self._here in (record.node, record.via) else NOBODY
             case RosterSet():
-                return neighbour in self._tree.path_up(record.division)
+                line = self._tree.path_up(record.division)
+                return self._above.intersection(line) | {c for c in line if self._tree.parent(c) == self._here}
             case DirectiveDrafted() | DirectiveSubmitted() | DirectiveApproved() | DirectiveReturned():
-                return False
+                return NOBODY
             case (
                 DirectiveExpired()
                 | ParticipantJoined()
@@ -164,15 +175,26 @@ class Router:
                 | Released()
                 | CapReceived()
             ):
-                return False
+                return NOBODY
             case _:
                 assert_never(record)
 
-    def _goes_up(self, directive: DirectiveId, neighbour: NodeCode) -> bool:
+    def _up(self, directive: DirectiveId) -> frozenset[NodeCode]:
+        """Return the parent, if the way to where ``directive`` was issued is over it."""
         origin = self.origin(directive)
-        if origin is None or origin == self._here or neighbour != self._parent:
-            return False
-        return self._tree.is_within(self._here, origin)
+        if origin is None or origin == self._here or not self._tree.is_within(self._here, origin):
+            return NOBODY
+        return self._above
 
-    def _beyond(self, place: NodeCode, neighbour: NodeCode) -> bool:
-        return self._tree.next_hop(self._here, place) == neighbour
+    def _toward(self, *places: NodeCode) -> frozenset[NodeCode]:
+        hops = (self._tree.next_hop(self._here, place) for place in places)
+        return frozenset(hop for hop in hops if hop is not None)
+
+    def _hearers(self, place: NodeCode) -> frozenset[NodeCode]:
+        """Return the ways to all who are told of an alarm at ``place``."""
+        known = self._alarms.get(place)
+        if known is None:
+            known = self._toward(*self._tree.audience(place))
+            if place in self._tree:
+                self._alarms[place] = known
+        return known

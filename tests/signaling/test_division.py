@@ -22,6 +22,12 @@ def test_the_real_subtree_has_its_168_places() -> None:
     assert TREE.name(TOWNSHIP) == "开云镇"
 
 
+@given(places)
+def test_the_size_of_a_subtree_is_known_without_walking_it(code: NodeCode) -> None:
+    assert TREE.size(code) == len(list(TREE.subtree(code)))
+    assert TREE.size(NodeCode("999999999999")) == 0
+
+
 def test_a_village_knows_its_way_up() -> None:
     assert TREE.path_up(VILLAGE) == (VILLAGE, TOWNSHIP, COUNTY, CITY, PROVINCE)
 

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -39,6 +40,43 @@ class Pulses:
                 self._done.wait(self._run_s)
         except ProcessLookupError:
             return  # who asks for figures sees that it died
+
+
+class Cage:
+    """Keeps a process within ``memory_mb`` by the kernel's own limit (cgroup v1 or v2), until the block ends.
+
+    One byte more and it is killed.  ``caged`` is False where this machine lets nobody make such a group.
+    """
+
+    def __init__(self, pid: int, memory_mb: int) -> None:
+        self._pid = pid
+        self._bytes = memory_mb * 1024 * 1024
+        self._group: Path | None = None
+
+    @property
+    def caged(self) -> bool:
+        return self._group is not None
+
+    def __enter__(self) -> Self:
+        root = Path("/sys/fs/cgroup")
+        for parent, limit in ((root, "memory.max"), (root / "memory", "memory.limit_in_bytes")):
+            group = parent / f"wuji-{self._pid}"
+            with suppress(OSError):
+                group.mkdir()
+                if not (group / limit).exists():
+                    group.rmdir()
+                    continue
+                (group / limit).write_text(str(self._bytes))
+                (group / "cgroup.procs").write_text(str(self._pid))
+                self._group = group
+                break
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._group is not None:
+            with suppress(OSError):  # it has ended
+                (self._group.parent / "cgroup.procs").write_text(str(self._pid))
+            self._group.rmdir()
 
 
 def open_files(pid: int) -> int:

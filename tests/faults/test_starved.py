@@ -30,11 +30,11 @@ from tests.e2e.terminal import Terminal
 from tests.support.node import Node, running
 from tests.support.places import COUNTY
 
-from .pressure import Pulses, greatest_mb
+from .pressure import Cage, Pulses, greatest_mb
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 FILES, CALLERS = 128, 200
-RESIDENT_MB = 256.0
+RESIDENT_MB = 256
 SHARE, PERIOD_S = 0.2, 1.5
 LAG_MS = 300
 LIMIT_S = 120.0
@@ -169,6 +169,8 @@ def test_pictures_go_before_sound_and_sound_before_directives(tmp_path: Path) ->
     with running(tmp_path, NodeCode(COUNTY), files=FILES, load={"lag_ms": LAG_MS}) as node:
         terminal = Terminal(node.url(""), node.token(Role.TERMINAL))
         try:
-            asyncio.run(story(node, terminal))
+            with Cage(node.process.pid, RESIDENT_MB) as cage:
+                print(f"the kernel holds it to {RESIDENT_MB} MiB: {cage.caged}")
+                asyncio.run(story(node, terminal))
         finally:
             terminal.close()

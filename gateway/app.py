@@ -480,6 +480,7 @@ def _engine(config: Config) -> Engine:
             source_rate=media.source_rate,
             max_streams=min(media.max_streams, fitting() // 8),
             streams_per_address=config.http.connections_per_address,
+            workers=media.workers,
         )
     except (OSError, ValueError) as error:
         raise ConfigError((f"media {', '.join(media.hosts)} port {config.media_port}: {error}",)) from None

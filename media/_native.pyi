@@ -2,7 +2,7 @@
 
 Nothing per packet crosses this door.  Ids are small ints chosen by the caller, unique per engine
 and never reused while it lives.  Every call is thread-safe, returns at once and takes effect in
-order on the engine's worker.  ``media/engine.py`` is the only importer.
+order on the workers it concerns.  ``media/engine.py`` is the only importer.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,10 @@ class EngineError(ValueError):
 
 @final
 class Engine:
-    """One node's UDP port and the worker that serves it."""
+    """One node's UDP port and the workers that serve it.
+
+    Every transport lives on one worker; ids, events and counters are those of the whole.
+    """
 
     def __new__(
         cls,
@@ -64,8 +67,9 @@ class Engine:
         source_rate: int = 3_000,
         max_streams: int = 1_024,
         streams_per_address: int = 64,
+        workers: int = 0,
     ) -> Engine:
-        """Bind ``port`` (0: any) on every host (IPv4 or IPv6 literal) and start the worker.
+        """Bind ``port`` (0: any) on every host (IPv4 or IPv6 literal) and start the workers.
 
         Args:
             max_ssrcs: SSRCs per transport kept besides those ``add_source`` declares; when there are
@@ -76,6 +80,7 @@ class Engine:
                 for them, and counted.  A quarter may be RTCP, 200 each may be checks and DTLS.
             source_rate: Packets of one source, layers and repairs together, that go on to its viewers in a second.
             max_streams: TCP connections served at a time; ``streams_per_address``: of one address.
+            workers: Threads that share the port, 1..64; 0: one per processor, at most 2.
 
         Raises:
             OSError: An address cannot be bound.
@@ -88,7 +93,7 @@ class Engine:
 
     def poll_events(self, limit: int = 1024) -> list[Event]: ...
     def close(self) -> None:
-        """Stop the worker and close the sockets.  Idempotent."""
+        """Stop the workers and close the sockets.  Idempotent."""
 
     def add_transport(
         self,

@@ -1,5 +1,7 @@
 //! The last packets of one layer, decrypted once and shared by everyone who receives it.
 
+use std::sync::Arc;
+
 use crate::descriptor::Descriptor;
 use crate::ext::Kept;
 use crate::place::Place;
@@ -35,26 +37,11 @@ impl Packet {
 /// Longest a packet is worth sending again.
 pub const USEFUL_US: Micros = 2_000_000;
 
-/// A ring indexed by the low part of the packet index; slots keep their buffers.
+/// A ring indexed by the low part of the packet index.  Packets may be shared with the caches of
+/// other workers; the buffer of one that is not is used again.
 pub struct Cache {
-    slots: Vec<Packet>,
+    slots: Vec<Option<Arc<Packet>>>,
     capacity: usize,
-}
-
-fn empty_slot() -> Packet {
-    Packet {
-        index: u64::MAX,
-        timestamp: 0,
-        arrived: 0,
-        marker: false,
-        codec: Codec::Opus,
-        keyframe_start: false,
-        kept: Kept::default(),
-        place: Place::default(),
-        descriptor: None,
-        dependency: None,
-        payload: Vec::new(),
-    }
 }
 
 impl Cache {
@@ -75,28 +62,46 @@ impl Cache {
         (index % self.capacity as u64) as usize
     }
 
-    /// Store a packet, taking over its slot's old buffer.  Returns the stored packet.
-    pub fn put(&mut self, head: Packet, payload: &[u8]) -> &Packet {
-        let at = self.slot_of(head.index);
-        while self.slots.len() <= at {
-            self.slots.push(empty_slot());
+    fn slot(&mut self, index: u64) -> &mut Option<Arc<Packet>> {
+        let at = self.slot_of(index);
+        if self.slots.len() <= at {
+            self.slots.resize(at + 1, None);
         }
-        let slot = &mut self.slots[at];
-        let mut buffer = std::mem::take(&mut slot.payload);
+        &mut self.slots[at]
+    }
+
+    /// Store a packet with this payload, taking over its slot's old buffer.
+    pub fn put(&mut self, head: Packet, payload: &[u8]) {
+        let slot = self.slot(head.index);
+        let Some(old) = slot.as_mut().and_then(Arc::get_mut) else {
+            let payload = payload.to_vec();
+            *slot = Some(Arc::new(Packet { payload, ..head }));
+            return;
+        };
+        let mut buffer = std::mem::take(&mut old.payload);
         buffer.clear();
         buffer.extend_from_slice(payload);
-        *slot = Packet {
+        *old = Packet {
             payload: buffer,
             ..head
         };
-        slot
+    }
+
+    /// Keep a packet that another cache keeps too.
+    pub fn share(&mut self, packet: Arc<Packet>) {
+        let slot = self.slot(packet.index);
+        *slot = Some(packet);
     }
 
     /// The packet with this index, if it is still here.
     pub fn get(&self, index: u64) -> Option<&Packet> {
-        self.slots
-            .get(self.slot_of(index))
-            .filter(|p| p.index == index)
+        self.shared(index).map(Arc::as_ref)
+    }
+
+    /// The same, to be kept elsewhere too.
+    pub fn shared(&self, index: u64) -> Option<&Arc<Packet>> {
+        let slot = self.slots.get(self.slot_of(index))?;
+        slot.as_ref().filter(|p| p.index == index)
     }
 
     /// The same, if it is young enough to be worth sending.
@@ -110,15 +115,37 @@ impl Cache {
 mod tests {
     use super::*;
 
+    fn head(index: u64) -> Packet {
+        Packet {
+            index,
+            timestamp: 0,
+            arrived: 0,
+            marker: false,
+            codec: Codec::Opus,
+            keyframe_start: false,
+            kept: Kept::default(),
+            place: Place::default(),
+            descriptor: None,
+            dependency: None,
+            payload: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_shared_packet_outlives_its_place_in_the_other_cache() {
+        let (mut ours, mut theirs) = (Cache::new(16), Cache::new(16));
+        ours.put(head(3), &[3]);
+        theirs.share(ours.shared(3).expect("stored").clone());
+        ours.put(head(19), &[19]);
+        assert!(ours.get(3).is_none());
+        assert_eq!(theirs.get(3).map(|p| p.payload.clone()), Some(vec![3]));
+    }
+
     #[test]
     fn an_overwritten_or_old_packet_is_not_found() {
         let mut cache = Cache::new(16);
         for index in 0..17 {
-            let head = Packet {
-                index,
-                ..empty_slot()
-            };
-            cache.put(head, &[index as u8]);
+            cache.put(head(index), &[index as u8]);
         }
         assert!(cache.get(0).is_none());
         assert_eq!(cache.get(16).map(|p| p.payload.clone()), Some(vec![16]));

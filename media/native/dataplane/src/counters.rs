@@ -1,5 +1,7 @@
 //! Everything that is counted, by name.  Integers only; monotone unless the name ends in `_now`.
 
+use hashbrown::HashMap;
+
 macro_rules! counted {
     ($(#[$doc:meta])* $name:ident { $($field:ident),* $(,)? }) => {
         $(#[$doc])*
@@ -7,6 +9,11 @@ macro_rules! counted {
         pub struct $name { $(pub $field: u64),* }
 
         impl $name {
+            /// Add another's counts to these.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$field += other.$field;)*
+            }
+
             /// Every counter as (name, value), in order of declaration.
             pub fn pairs(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($field), self.$field)),*]
@@ -33,6 +40,8 @@ counted! {
         drop_duplicate, drop_late, drop_rtx_empty, drop_send_queue,
         drop_congested_video, drop_congested_audio, drop_stalled_video, drop_paced_video, drop_no_path,
         drop_no_consent, drop_index_spent,
+        crossed_packets, crossed_datagrams, drop_crossing_video, drop_crossing_audio,
+        drop_crossing_datagram, drop_crossing_control, drop_crossing_stale,
         drop_pli_rate, drop_nack_rate, drop_nack_unknown, drop_unknown_op,
         transports_now, sources_now, sinks_now,
     }
@@ -74,4 +83,28 @@ pub struct Stats {
     /// With the codec last seen, if any.
     pub sources: Vec<(u32, SourceStats, Option<crate::types::Codec>)>,
     pub sinks: Vec<(u32, SinkStats)>,
+    /// Sinks that other workers' sources feed here.
+    pub mirrors: Vec<(u32, u64)>,
+}
+
+impl Stats {
+    /// Those of several workers that share a port, as if they were one.
+    pub fn merged(all: impl IntoIterator<Item = Stats>) -> Stats {
+        let mut merged = Stats::default();
+        for mut stats in all {
+            merged.engine.add(&stats.engine);
+            merged.transports.append(&mut stats.transports);
+            merged.sources.append(&mut stats.sources);
+            merged.sinks.append(&mut stats.sinks);
+            merged.mirrors.append(&mut stats.mirrors);
+        }
+        let mut fed: HashMap<u32, u64> = HashMap::new();
+        for (source, sinks) in &merged.mirrors {
+            *fed.entry(*source).or_default() += sinks;
+        }
+        for (id, stats, _) in &mut merged.sources {
+            stats.sinks_now += fed.get(id).copied().unwrap_or(0);
+        }
+        merged
+    }
 }

@@ -13,6 +13,7 @@ use crate::bandwidth::assign;
 use crate::batch::{Batch, Gathering, Open, Ready};
 use crate::congestion::Congestion;
 use crate::counters::{Counters, Stats};
+use crate::crossing::Crossings;
 use crate::demux::{classify, Class};
 use crate::guard::Guard;
 use crate::levels;
@@ -36,6 +37,7 @@ pub struct Engine {
     /// Transports with pictures that wait for room on their path.
     pub(crate) pacing: Gathering,
     pub(crate) congestion: Congestion,
+    pub(crate) crossings: Crossings,
     /// Slab keys of transports whose waiting packets are to be written.
     pub(crate) due: VecDeque<usize>,
     pub(crate) events: VecDeque<Event>,
@@ -65,6 +67,7 @@ impl Engine {
             gathering: Gathering::default(),
             pacing: Gathering::default(),
             congestion: Congestion::default(),
+            crossings: Crossings::default(),
             due: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
@@ -84,6 +87,13 @@ impl Engine {
     pub fn receive(&mut self, data: &mut [u8], path: Path, now: Micros) {
         self.counters.packets_in += 1;
         self.counters.bytes_in += data.len() as u64;
+        self.take(data, path, now);
+        self.bound_control();
+        self.announce();
+    }
+
+    /// A datagram of this worker's, or handed over by another.
+    pub(crate) fn take(&mut self, data: &mut [u8], path: Path, now: Micros) {
         match classify(data) {
             Class::Rtp => self.on_srtp(data, path, now),
             Class::Rtcp => self.on_srtcp(data, path, now),
@@ -92,7 +102,6 @@ impl Engine {
             Class::Unknown => self.counters.drop_unknown += 1,
             Class::Short => self.counters.drop_short += 1,
         }
-        self.bound_control();
     }
 
     /// Count a datagram the driver could not take whole.
@@ -120,6 +129,13 @@ impl Engine {
             Op::Stalled(path) => self.stalled(path, true),
             Op::Flowing(path) => self.stalled(path, false),
             Op::PathGone(path) => self.path_gone(path),
+            Op::Elsewhere { ufrag, worker } => self.set_elsewhere(ufrag, worker),
+            Op::Mirror {
+                source,
+                worker,
+                config,
+            } => self.add_mirror(source, worker, *config, now),
+            Op::DropMirror(source) => self.drop_mirror(source),
             Op::AddSource(id, config) => self.add_source(id, *config),
             Op::DropSource(id) => self.drop_source(id),
             Op::AddSink(id, config) => self.add_sink(id, *config),
@@ -132,6 +148,7 @@ impl Engine {
         if done.is_none() {
             self.counters.drop_unknown_op += 1;
         }
+        self.announce();
     }
 
     /// The next batch to send, if any.  Batches are written as they are asked for, so that what
@@ -196,6 +213,7 @@ impl Engine {
         if now >= self.next_slow {
             self.next_slow = now + SLOW_TICK_US;
             self.tick_transports(now);
+            self.tick_mirrors(now);
             self.tick_sources(now);
         }
         if now >= self.next_sharing {
@@ -207,6 +225,7 @@ impl Engine {
             self.tell_levels();
         }
         self.bound_control();
+        self.announce();
     }
 
     /// Let go of packets whose gathering time is over.
@@ -249,7 +268,7 @@ impl Engine {
     pub fn stats(&self) -> Stats {
         let mut engine = self.counters.clone();
         engine.transports_now = self.tables.transports.len() as u64;
-        engine.sources_now = self.tables.sources.len() as u64;
+        engine.sources_now = (self.tables.sources.len() - self.tables.mirrors.len()) as u64;
         engine.sinks_now = self.tables.sinks.len() as u64;
         let transports = self.tables.transports.iter().map(|(_, transport)| {
             let mut stats = transport.stats.clone();
@@ -262,7 +281,12 @@ impl Engine {
             stats.probes = path.prober.count;
             (transport.id, stats)
         });
-        let sources = self.tables.sources.iter().map(|(_, source)| {
+        let all = self.tables.sources.iter().map(|(_, source)| source);
+        let (ours, mirrors): (Vec<_>, Vec<_>) = all.partition(|s| s.transport().is_some());
+        let mirrors = mirrors
+            .iter()
+            .map(|source| (source.id, source.sinks.len() as u64));
+        let sources = ours.iter().map(|source| {
             let mut stats = source.stats.clone();
             stats.layers_now = source.layers.iter().filter(|l| l.ssrc.is_some()).count() as u64;
             stats.layer_now = source.best as u64;
@@ -282,6 +306,7 @@ impl Engine {
             transports: transports.collect(),
             sources: sources.collect(),
             sinks: sinks.collect(),
+            mirrors: mirrors.collect(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What we tell senders (keyframe wishes, losses, arrival times) and what receivers tell us.
 
+use crate::crossing::Crossing;
 use crate::demux::Class;
 use crate::engine::Engine;
 use crate::rtcp::{self, Item, ReportBlock};
@@ -15,7 +16,8 @@ const MAX_RTT_US: u64 = 10 * SECOND;
 impl Engine {
     pub(crate) fn on_srtcp(&mut self, data: &mut [u8], path: Path, now: Micros) {
         let Some(&key) = self.tables.paths.get(&path) else {
-            self.counters.drop_unverified_srtcp += 1;
+            let handed = self.hand_over_by_path(data, path);
+            self.counters.drop_unverified_srtcp += u64::from(!handed);
             return;
         };
         if !self.within_rate(key, Class::Rtcp, now) {
@@ -96,13 +98,22 @@ impl Engine {
             Some(known) if (offset - known).unsigned_abs() < SECOND => known.min(offset),
             _ => offset,
         });
-        let layer = binding.and_then(|b| {
-            let source = self.tables.sources.get_mut(b.source)?;
-            source.layers.get_mut(b.layer)
+        let offset = transport.clock_offset;
+        let Some(binding) = binding else {
+            return;
+        };
+        let source = self.tables.sources.get_mut(binding.source);
+        let Some(layer) = source.and_then(|source| source.layers.get_mut(binding.layer)) else {
+            return;
+        };
+        let report = Some((theirs, rtp));
+        layer.report = report;
+        self.tell_mirrors(binding.source, |token| Crossing::Clock {
+            token,
+            layer: binding.layer,
+            report,
+            offset,
         });
-        if let Some(layer) = layer {
-            layer.report = Some((theirs, rtp));
-        }
     }
 
     fn on_block(&mut self, key: usize, block: &ReportBlock, now: Micros) {
@@ -164,11 +175,16 @@ impl Engine {
             .and_then(|transport| transport.streams.get(ssrc))
             .and_then(|stream| stream.binding)
             .filter(|b| !b.repair);
-        let layer = binding.and_then(|b| {
-            let source = self.tables.sources.get_mut(b.source)?;
-            source.layers.get_mut(b.layer)
-        });
-        if let Some(layer) = layer {
+        if let Some(binding) = binding {
+            let layer = binding.layer;
+            self.end_layer(binding.source, layer);
+            self.tell_mirrors(binding.source, |token| Crossing::Ended { token, layer });
+        }
+    }
+
+    pub(crate) fn end_layer(&mut self, source_key: usize, layer: usize) {
+        let source = self.tables.sources.get_mut(source_key);
+        if let Some(layer) = source.and_then(|source| source.layers.get_mut(layer)) {
             layer.last_packet = None;
             layer.losses.clear();
         }
@@ -179,7 +195,9 @@ impl Engine {
         let Some(source) = self.tables.sources.get_mut(source_key) else {
             return;
         };
-        let key = source.transport;
+        let Some(key) = source.transport() else {
+            return self.ask_across(source_key, layer, now);
+        };
         let Some(layer) = source.layers.get_mut(layer) else {
             return;
         };
@@ -206,7 +224,9 @@ impl Engine {
             let Some(source) = self.tables.sources.get_mut(source_key) else {
                 continue;
             };
-            let key = source.transport;
+            let Some(key) = source.transport() else {
+                continue;
+            };
             let Some(feed) = source.layers.get_mut(layer) else {
                 continue;
             };

@@ -2,7 +2,7 @@
 //!
 //! What is not STUN costs a stranger's datagram one look-up before it is dropped.  A check has to be
 //! parsed and its integrity computed, about 3 us with the answer, so checks from unverified
-//! addresses are counted first: 30 % of a worker for all of them, and a part of that for each
+//! addresses are counted first: 30 % of a worker for all of them, wherever they arrive, and a part of that for each
 //! network (IPv4 /24, IPv6 /48), known by the first octet and the source address alone.
 //!
 //! What comes on a transport's own paths is counted before anything is computed: all of it, and in it
@@ -60,6 +60,7 @@ impl Bucket {
 pub struct Guard {
     seed: u64,
     all: Bucket,
+    all_per_s: u64,
     networks: Vec<Bucket>,
 }
 
@@ -68,15 +69,23 @@ impl Guard {
         Guard {
             seed,
             all: Bucket::default(),
+            all_per_s: ALL_PER_S,
             networks: vec![Bucket::default(); NETWORKS],
         }
+    }
+
+    /// The part of one of `workers` that share a port: all their strangers may be after one.
+    pub fn shared(mut self, workers: u8) -> Self {
+        self.all_per_s = ALL_PER_S / u64::from(workers.max(1));
+        self
     }
 
     /// Whether a stranger's check may be looked at.
     pub fn admits(&mut self, from: IpAddr, now: Micros) -> bool {
         let at = (mix(network(from) ^ self.seed) as usize) % NETWORKS;
         let own = self.networks.get_mut(at);
-        own.is_some_and(|bucket| bucket.spend(NETWORK_PER_S, now)) && self.all.spend(ALL_PER_S, now)
+        own.is_some_and(|bucket| bucket.spend(NETWORK_PER_S, now))
+            && self.all.spend(self.all_per_s, now)
     }
 }
 

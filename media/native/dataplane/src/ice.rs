@@ -24,7 +24,7 @@ impl Engine {
     pub(crate) fn on_stun(&mut self, data: &[u8], path: Path, now: Micros) {
         match self.tables.paths.get(&path).copied() {
             Some(key) if !self.within_rate(key, Class::Stun, now) => return,
-            None if !self.guard.admits(path.peer.ip(), now) => {
+            None if !self.knows(path) && !self.guard.admits(path.peer.ip(), now) => {
                 self.counters.drop_flood += 1;
                 return;
             }
@@ -41,6 +41,10 @@ impl Engine {
                 return;
             }
         };
+        let elsewhere = self.belongs(&message);
+        if self.hand_over(elsewhere, data, path) {
+            return;
+        }
         match message.class_method {
             BINDING_REQUEST => self.on_check(&message, data.len(), path, now),
             BINDING_SUCCESS | BINDING_ERROR => self.on_answer(&message, data.len(), path, now),
@@ -184,6 +188,8 @@ impl Engine {
         let (high, low) = (self.random_u64(), self.random_u32());
         transaction[..8].copy_from_slice(&high.to_be_bytes());
         transaction[8..].copy_from_slice(&low.to_be_bytes());
+        // So that an answer that arrives at another worker finds its way.
+        transaction[11] = self.crossings.me;
         let Some(transport) = self.tables.transports.get_mut(key) else {
             return;
         };
@@ -211,7 +217,8 @@ impl Engine {
 
     pub(crate) fn on_dtls(&mut self, data: &[u8], path: Path, now: Micros) {
         let Some(&key) = self.tables.paths.get(&path) else {
-            self.counters.drop_unverified_dtls += 1;
+            let handed = self.hand_over_by_path(data, path);
+            self.counters.drop_unverified_dtls += u64::from(!handed);
             return;
         };
         if !self.within_rate(key, Class::Dtls, now) {

@@ -1,13 +1,14 @@
 //! An SRTP packet's way in: authenticate, bind to a layer, repair, remember, fan out.
 
 use crate::cache::Packet;
+use crate::crossing::Crossing;
 use crate::demux::Class;
 use crate::engine::Engine;
 use crate::ext::Values;
 use crate::keyframe;
 use crate::rtp::Header;
 use crate::seqmap::unwrap;
-use crate::source::{KeyframeStart, Source};
+use crate::source::Source;
 use crate::transport::{Binding, Stream, Transport};
 use crate::types::{Codec, Event, Kind, Micros, Path};
 use slab::Slab;
@@ -28,7 +29,8 @@ pub(crate) struct Arrival<'a> {
 impl Engine {
     pub(crate) fn on_srtp(&mut self, data: &mut [u8], path: Path, now: Micros) {
         let Some(&key) = self.tables.paths.get(&path) else {
-            self.counters.drop_unverified_srtp += 1;
+            let handed = self.hand_over_by_path(data, path);
+            self.counters.drop_unverified_srtp += u64::from(!handed);
             return;
         };
         if !self.within_rate(key, Class::Rtp, now) {
@@ -164,6 +166,9 @@ impl Engine {
                 layer.adopt(header.ssrc);
                 if had {
                     self.unfeed(arrival.binding);
+                    let layer = arrival.binding.layer;
+                    let restart = |token| Crossing::Restart { token, layer };
+                    self.tell_mirrors(arrival.binding.source, restart);
                 }
             }
             let Some(layer) = self.layer(arrival.binding) else {
@@ -198,6 +203,7 @@ impl Engine {
         if let Some(octet) = arrival.values.kept.audio_level.filter(|_| !video) {
             source.level.take(octet);
         }
+        let home = source.transport();
         let Some(layer) = source.layers.get_mut(binding.layer) else {
             return;
         };
@@ -217,7 +223,7 @@ impl Engine {
                 // Without a repair SSRC the answer is the packet itself.
                 let answer = binding.repair || source.config.codecs.iter().all(|c| c.2.is_none());
                 let took = found.flatten().filter(|_| answer);
-                let transport = self.tables.transports.get_mut(source.transport);
+                let transport = home.and_then(|key| self.tables.transports.get_mut(key));
                 if let (Some(took), Some(transport)) = (took, transport) {
                     transport.repaired(took);
                 }
@@ -242,6 +248,7 @@ impl Engine {
             let codec = arrival.codec;
             self.tell(Event::Started { source: id, codec });
         }
+        self.feed_mirrors(binding.source, binding.layer, arrival.index);
         self.fan_out(binding.source, binding.layer, arrival.index, now);
     }
 }
@@ -269,20 +276,9 @@ fn store(layer: &mut crate::source::Layer, arrival: &Arrival<'_>, now: Micros) -
         payload: Vec::new(),
     };
     layer.cache.put(head, arrival.payload);
-    let newer = layer
-        .keyframe
-        .is_none_or(|k| arrival.index > k.index && arrival.timestamp != k.timestamp);
-    let starts = reading.keyframe_start && newer;
+    let starts = layer.follow_keyframes(arrival.index, reading.heights);
     if starts {
-        let start = KeyframeStart {
-            index: arrival.index,
-            timestamp: arrival.timestamp,
-            arrived: now,
-        };
-        layer.keyframe = Some(start);
-        layer.heights = reading.heights;
-        layer.assembling = Some(start);
-        layer.ask_pending = false;
+        layer.assembling = layer.keyframe;
     }
     let ends = layer
         .assembling

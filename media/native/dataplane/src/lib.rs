@@ -14,6 +14,7 @@ pub mod cache;
 pub mod congestion;
 pub mod contexts;
 pub mod counters;
+pub mod crossing;
 pub mod demux;
 pub mod dependency;
 pub mod descriptor;
@@ -61,6 +62,7 @@ pub mod vp9;
 
 pub use batch::Batch;
 pub use counters::{Counters, SinkStats, SourceStats, Stats, TransportStats};
+pub use crossing::Crossing;
 pub use engine::Engine;
 pub use layers::Step;
 pub use sink::{Allowed, Want};

@@ -8,6 +8,7 @@
 
 use crate::engine::Engine;
 use crate::stun::integrity_key;
+use crate::table::Held;
 use crate::transport::Former;
 use crate::types::{Credentials, Event, Micros, Path, MS};
 
@@ -30,6 +31,11 @@ impl Engine {
                     self.counters.drop_path_taken += 1;
                     return false;
                 }
+            }
+            // Another worker's, whose transport is alive: it says when that has ceased.
+            None if self.tables.elsewhere.get(&path).is_some_and(|o| !o.silent) => {
+                self.counters.drop_path_taken += 1;
+                return false;
             }
             None => {}
         }
@@ -104,6 +110,7 @@ impl Engine {
         if back {
             transport.silent = false;
             transport.withheld = false;
+            self.tables.hold(key, Held::Alive);
             self.tell(Event::Alive { transport: id });
         }
         if moves {
@@ -132,6 +139,7 @@ impl Engine {
         let due = transport.config.controlling && now >= transport.next_check;
         let id = transport.id;
         if fell_silent {
+            self.tables.hold(key, Held::Silent);
             self.tell(Event::Silent { transport: id });
         }
         if due {
@@ -205,6 +213,7 @@ impl Engine {
     pub(crate) fn path_gone(&mut self, path: Path) -> Option<()> {
         if let Some(&key) = self.tables.paths.get(&path) {
             self.tables.unverify(key, path);
+            self.tables.moved.push((path, Held::Gone));
         }
         Some(())
     }

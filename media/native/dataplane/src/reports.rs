@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::reception::Interval;
 use crate::rtcp;
 use crate::sink::Sink;
+use crate::source::Home;
 use crate::transport::Binding;
 use crate::types::{Codec, Micros, SECOND};
 
@@ -121,11 +122,10 @@ impl Engine {
         let epoch = sink.live?;
         let source = self.tables.sources.get(epoch.source_key)?;
         let clock = source.codec?.clock();
-        let offset = self
-            .tables
-            .transports
-            .get(source.transport)
-            .and_then(|transport| transport.clock_offset);
+        let offset = match source.home {
+            Home::Here(key) => self.tables.transports.get(key).and_then(|t| t.clock_offset),
+            Home::Elsewhere(_) => source.clock_offset,
+        };
         let report = source.layers.get(epoch.layer)?.report;
         let (Some(offset), Some((sent_us, rtp))) = (offset, report) else {
             return sink.extrapolated(clock, now);

@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::ext::Extension;
 use crate::sink::{Sink, Wanted};
-use crate::source::Source;
+use crate::source::{Home, Source};
 use crate::srtp::Protection;
 use crate::transport::{Pending, Transport};
 use crate::types::{Kind, MasterKey, Micros, Profile, SinkConfig, SourceConfig, TransportConfig};
@@ -77,7 +77,7 @@ impl Engine {
         }
         let cache_packets = self.limits.cache_packets;
         let (key, _) = self.tables.transport(config.transport)?;
-        let source = Source::new(id, key, config, cache_packets);
+        let source = Source::new(id, Home::Here(key), config, cache_packets);
         let declared: Vec<u32> = source.declared().collect();
         let source_key = self.tables.sources.insert(source);
         self.tables.source_keys.insert(id, source_key);
@@ -96,7 +96,11 @@ impl Engine {
             sink.forget(key);
         }
         self.lossy.retain(|(source, _)| *source != key);
-        let transport = self.tables.transports.get_mut(source.transport)?;
+        self.cease(&source);
+        let Home::Here(transport) = source.home else {
+            return Some(());
+        };
+        let transport = self.tables.transports.get_mut(transport)?;
         transport.sources.retain(|k| *k != key);
         transport.streams.revoke(source.declared());
         transport.rtcp_windows.revoke(source.declared());

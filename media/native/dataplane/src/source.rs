@@ -2,6 +2,7 @@
 
 use crate::cache::Cache;
 use crate::counters::SourceStats;
+use crate::crossing::Feed;
 use crate::dependency::Tracker;
 use crate::guard::Bucket;
 use crate::layers::Meter;
@@ -95,6 +96,11 @@ impl Layer {
             .highest
             .map_or(0, |highest| highest + self.cache.reach() + 0x1_0000);
         self.ssrc = Some(ssrc);
+        self.begin_anew();
+    }
+
+    /// Forget what was said of packets before those that now come.
+    pub fn begin_anew(&mut self) {
         self.highest = None;
         self.losses.clear();
         self.keyframe = None;
@@ -139,12 +145,31 @@ impl Layer {
         self.active(now) && now.saturating_sub(self.since) >= STEADY_US
     }
 
+    /// Look at a packet just cached.  Whether a newer key frame, with these heights, starts with it.
+    pub fn follow_keyframes(&mut self, index: u64, heights: [u16; 4]) -> bool {
+        let Some(packet) = self.cache.get(index).filter(|p| p.keyframe_start) else {
+            return false;
+        };
+        let newer = self
+            .keyframe
+            .is_none_or(|k| index > k.index && packet.timestamp != k.timestamp);
+        if newer {
+            self.heights = heights;
+            self.keyframe = Some(KeyframeStart {
+                index,
+                timestamp: packet.timestamp,
+                arrived: packet.arrived,
+            });
+            self.ask_pending = false;
+        }
+        newer
+    }
+
     /// Whether a key frame may be asked for now; if not, the wish is kept.
     pub fn may_ask(&mut self, now: Micros) -> bool {
-        let may = self.ssrc.is_some()
-            && self
-                .asked
-                .is_none_or(|at| now.saturating_sub(at) >= KEYFRAME_ASK_US);
+        let may = self
+            .asked
+            .is_none_or(|at| now.saturating_sub(at) >= KEYFRAME_ASK_US);
         self.ask_pending = !may;
         if may {
             self.asked = Some(now);
@@ -153,10 +178,25 @@ impl Layer {
     }
 }
 
+/// Where a source's packets arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// Slab key of its transport.
+    Here(usize),
+    /// On another worker; this is its mirror.
+    Elsewhere(u8),
+}
+
 pub struct Source {
     pub id: u32,
-    /// Slab key of its transport.
-    pub transport: usize,
+    pub home: Home,
+    /// Mirrors on other workers.
+    pub feeds: Vec<Feed>,
+    /// Of a mirror: the name under which it is fed, the sender's clock as its home knows it, and
+    /// when it was last seen to feed anybody.
+    pub token: u64,
+    pub clock_offset: Option<i64>,
+    pub used: Micros,
     pub config: SourceConfig,
     pub layers: Vec<Layer>,
     /// Slab keys of the sinks it feeds or is to feed.
@@ -172,7 +212,7 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn new(id: u32, transport: usize, config: SourceConfig, cache_packets: usize) -> Self {
+    pub fn new(id: u32, home: Home, config: SourceConfig, cache_packets: usize) -> Self {
         let capacity = match config.kind {
             Kind::Audio => cache_packets.min(AUDIO_CACHE),
             Kind::Video => cache_packets,
@@ -183,7 +223,11 @@ impl Source {
         };
         Source {
             id,
-            transport,
+            home,
+            feeds: Vec::new(),
+            token: 0,
+            clock_offset: None,
+            used: 0,
             layers: (0..count).map(|_| Layer::new(capacity)).collect(),
             sinks: Vec::new(),
             codec: None,
@@ -193,6 +237,14 @@ impl Source {
             mended: 0,
             stats: SourceStats::default(),
             config,
+        }
+    }
+
+    /// Slab key of its transport, if that is on this worker.
+    pub fn transport(&self) -> Option<usize> {
+        match self.home {
+            Home::Here(key) => Some(key),
+            Home::Elsewhere(_) => None,
         }
     }
 

@@ -9,6 +9,24 @@ use crate::stun::TransactionId;
 use crate::transport::{Transport, Verified, MAX_PATHS};
 use crate::types::{Micros, Path};
 
+/// What the other workers are to know of a path of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// By a transport whose peer is heard: nobody else may have it.
+    Alive,
+    /// By one whose peer is silent, so that another may take it.
+    Silent,
+    /// No longer.
+    Gone,
+}
+
+/// The worker a path belongs to, and whether another may take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub worker: u8,
+    pub silent: bool,
+}
+
 #[derive(Default)]
 pub struct Tables {
     pub transports: Slab<Transport>,
@@ -21,6 +39,13 @@ pub struct Tables {
     pub paths: HashMap<Path, usize>,
     pub ufrags: HashMap<String, usize>,
     pub transactions: HashMap<TransactionId, usize>,
+    /// Sources of other workers that are mirrored here, by token.
+    pub mirrors: HashMap<u64, usize>,
+    /// Which other worker a path or an ufrag belongs to.
+    pub elsewhere: HashMap<Path, Owner>,
+    pub ufrags_elsewhere: HashMap<String, u8>,
+    /// What became of our paths since the others were told.
+    pub moved: Vec<(Path, Held)>,
 }
 
 impl Tables {
@@ -46,10 +71,34 @@ impl Tables {
             if let Some(at) = paths.position(|known| Some(known.path) != in_use) {
                 let old = transport.paths.remove(at);
                 self.paths.remove(&old.path);
+                self.moved.push((old.path, Held::Gone));
             }
         }
         transport.paths.push(Verified { path, heard: now });
         self.paths.insert(path, key);
+        self.elsewhere.remove(&path);
+        self.moved.push((path, Held::Alive));
+    }
+
+    /// All of a transport's paths are held in this way from now on.
+    pub fn hold(&mut self, key: usize, held: Held) {
+        if let Some(transport) = self.transports.get(key) {
+            let paths = transport.paths.iter().map(|known| (known.path, held));
+            self.moved.extend(paths);
+        }
+    }
+
+    /// Another worker says that this path is its own.  Of two that took it at the same time, the
+    /// one with the lower number, which is `first` when that is us, keeps it.
+    pub fn release(&mut self, path: Path, to: Owner, first: bool) {
+        if let Some(&owner) = self.paths.get(&path) {
+            let alive = self.transports.get(owner).is_some_and(|t| !t.silent);
+            if first && alive {
+                return;
+            }
+            self.unverify(owner, path);
+        }
+        self.elsewhere.insert(path, to);
     }
 
     /// Take a path away; what was sent on it goes where the peer was heard last.
@@ -79,6 +128,7 @@ impl Tables {
         let transport = self.transports.try_remove(key)?;
         for known in &transport.paths {
             self.paths.remove(&known.path);
+            self.moved.push((known.path, Held::Gone));
         }
         for check in &transport.checks {
             self.transactions.remove(&check.transaction);

@@ -100,6 +100,8 @@ pub struct Limits {
     /// Packets that may wait while the driver cannot send: so many until pictures are dropped,
     /// twice as many until sound is, four times until control is.
     pub max_waiting: usize,
+    /// The same for what waits to cross to one other worker.
+    pub max_crossing: usize,
 }
 
 impl Default for Limits {
@@ -114,6 +116,7 @@ impl Default for Limits {
             packet_rate: 20_000,
             source_rate: 3_000,
             max_waiting: 16_384,
+            max_crossing: 4_096,
         }
     }
 }
@@ -193,6 +196,18 @@ pub enum Op {
     Flowing(Path),
     /// A stream has ended.
     PathGone(Path),
+    /// A transport with this ufrag lives on another worker, or no longer does.
+    Elsewhere {
+        ufrag: String,
+        worker: Option<u8>,
+    },
+    /// Sinks here are to be fed from a source that lives on another worker.
+    Mirror {
+        source: u32,
+        worker: u8,
+        config: Box<SourceConfig>,
+    },
+    DropMirror(u32),
     AddSource(u32, Box<SourceConfig>),
     DropSource(u32),
     AddSink(u32, Box<SinkConfig>),

@@ -1,10 +1,6 @@
 //! `media._native.Engine`.  Each call checks its arguments, queues an operation and returns.
 
 use std::net::SocketAddr;
-use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use dataplane::{
     Codec, Event, Limits, MasterKey, Op, SinkConfig, SourceConfig, TransportConfig, Want, MS,
@@ -15,12 +11,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::binding::bind_all;
-use crate::clock::cpu_ns_of;
 use crate::parse;
-use crate::registry::{Registry, Wrong};
+use crate::registry::Wrong;
 use crate::shown;
-use crate::streams::{Pump, Room, Streams};
-use crate::worker::{lock, Command, Shared, Worker};
+use crate::streams::{Room, Streams};
+use crate::worker::{lock, Command};
+use crate::workers::Workers;
 
 create_exception!(
     media._native,
@@ -29,24 +25,18 @@ create_exception!(
     "An unknown or duplicate id, or a value out of range."
 );
 
-/// How long `stats` and `keyframe` wait for the worker.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Workers that are started when nobody says how many: no more than this, nor than processors.
+const USUAL: usize = 2;
 const MAX_DATAGRAM: usize = 65_507;
 
 fn wrong(sentence: Wrong) -> PyErr {
     EngineError::new_err(sentence)
 }
 
-/// One node's UDP port and the worker that serves it.
+/// One node's UDP port and the workers that serve it.
 #[pyclass(frozen, module = "media._native")]
 pub struct Engine {
-    shared: Arc<Shared>,
-    registry: Mutex<Registry>,
-    streams: Arc<Streams>,
-    /// The packets' and the streams'.
-    threads: Mutex<Option<[JoinHandle<()>; 2]>>,
-    addresses: Vec<SocketAddr>,
-    limits: Limits,
+    workers: Workers,
 }
 
 fn limit<T: TryFrom<i64>>(what: &str, value: i64, least: i64, most: i64) -> PyResult<T> {
@@ -57,73 +47,21 @@ fn limit<T: TryFrom<i64>>(what: &str, value: i64, least: i64, most: i64) -> PyRe
 }
 
 impl Engine {
-    fn queue(&self, op: Op) {
-        self.shared.command(Command::Apply(op));
+    /// Check an operation and queue it.
+    fn submit(&self, op: Op) -> PyResult<()> {
+        self.workers.submit(op).map_err(wrong)
     }
 
-    /// Check under the registry's lock and queue in the same order.
-    fn ordered(
-        &self,
-        check: impl FnOnce(&mut Registry) -> Result<(), Wrong>,
-        op: Op,
-    ) -> PyResult<()> {
-        let mut registry = lock(&self.registry);
-        self.open()?;
-        check(&mut registry).map_err(wrong)?;
-        self.queue(op);
-        Ok(())
-    }
-
-    fn dropped(&self, known: impl FnOnce(&mut Registry) -> bool, op: Op) {
-        let mut registry = lock(&self.registry);
-        if known(&mut registry) && self.open().is_ok() {
-            self.queue(op);
-        }
-    }
-
-    fn open(&self) -> PyResult<()> {
-        match *lock(&self.threads) {
-            Some(_) => Ok(()),
-            None => Err(wrong("the engine is closed".to_owned())),
-        }
-    }
-
-    /// Ask the worker and wait for its answer, other Python threads running on.
-    fn ask<T: Send>(
-        &self,
-        py: Python<'_>,
-        make: impl FnOnce(std::sync::mpsc::Sender<T>) -> Command,
-    ) -> PyResult<T> {
-        self.open()?;
-        let (sender, receiver) = channel();
-        self.shared.command(make(sender));
-        let answer = py.detach(move || receiver.recv_timeout(PATIENCE));
-        answer.map_err(|_| wrong("the engine's worker does not answer".to_owned()))
-    }
-
-    fn stop(&self) {
-        let threads = lock(&self.threads).take();
-        if let Some(threads) = threads {
-            self.shared.command(Command::Stop);
-            self.streams.stop();
-            for thread in threads {
-                // One that panicked has printed its trace; there is nothing to add.
-                let _ = thread.join();
-            }
-        }
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.stop();
+    /// The same for one that drops: what is not there, or closed, is dropped already.
+    fn drop_by(&self, op: Op) {
+        let _ = self.workers.submit(op);
     }
 }
 
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (hosts, port, *, gather_us=1000, cache_packets=1024, max_ssrcs=16, max_sinks=64, max_transports=10_000, silent_ms=3_000, packet_rate=20_000, source_rate=3_000, max_streams=1_024, streams_per_address=64))]
+    #[pyo3(signature = (hosts, port, *, gather_us=1000, cache_packets=1024, max_ssrcs=16, max_sinks=64, max_transports=10_000, silent_ms=3_000, packet_rate=20_000, source_rate=3_000, max_streams=1_024, streams_per_address=64, workers=0))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         hosts: Vec<String>,
@@ -138,6 +76,7 @@ impl Engine {
         source_rate: i64,
         max_streams: i64,
         streams_per_address: i64,
+        workers: i64,
     ) -> PyResult<Self> {
         let limits = Limits {
             gather_us: limit("gather_us", gather_us, 0, 10_000)?,
@@ -153,51 +92,38 @@ impl Engine {
         if hosts.is_empty() || hosts.len() > 16 {
             return Err(wrong(format!("hosts: {}, not 1..16", hosts.len())));
         }
-        let sockets = bind_all(&hosts, limit("port", port, 0, 65_535)?)?;
-        let addresses = sockets.iter().map(|s| s.address).collect();
         let room = Room {
             total: limit("max_streams", max_streams, 0, 100_000)?,
             per_address: limit("streams_per_address", streams_per_address, 1, 100_000)?,
         };
-        let shared = Shared::new()?;
-        let streams = Streams::new(room)?;
-        let pump = Pump::new(streams.clone(), shared.clone());
-        let seed = rand::random();
-        let worker = Worker::new(shared.clone(), sockets, streams.clone(), limits, seed);
-        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
-        let threads = [
-            thread("packets").spawn(move || worker.run())?,
-            thread("streams").spawn(move || pump.run())?,
-        ];
-        Ok(Engine {
-            shared,
-            registry: Mutex::default(),
-            streams,
-            threads: Mutex::new(Some(threads)),
-            addresses,
-            limits,
-        })
+        let workers = match limit("workers", workers, 0, 64)? {
+            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(USUAL)),
+            asked => asked,
+        };
+        let sets = bind_all(&hosts, limit("port", port, 0, 65_535)?, workers)?;
+        let workers = Workers::start(sets, Streams::new(room)?, limits, rand::random())?;
+        Ok(Engine { workers })
     }
 
     #[getter]
     fn port(&self) -> u16 {
-        self.addresses.first().map_or(0, SocketAddr::port)
+        self.workers.addresses.first().map_or(0, SocketAddr::port)
     }
 
     fn event_fd(&self) -> i32 {
-        self.shared.told.fd()
+        self.workers.told.wake.fd()
     }
 
     #[pyo3(signature = (limit=1024))]
     fn poll_events<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
-        let mut events = lock(&self.shared.events);
-        self.shared.told.clear();
+        let mut events = lock(&self.workers.told.events);
+        self.workers.told.wake.clear();
         let taken: Vec<Event> = {
             let count = events.len().min(limit);
             events.drain(..count).collect()
         };
         if !events.is_empty() {
-            self.shared.told.set();
+            self.workers.told.wake.set();
         }
         drop(events);
         let tuples: PyResult<Vec<_>> = taken.into_iter().map(|e| shown::event(py, e)).collect();
@@ -205,7 +131,7 @@ impl Engine {
     }
 
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.stop());
+        py.detach(|| self.workers.stop());
     }
 
     #[pyo3(signature = (transport, *, local_ufrag, local_pwd, remote_ufrag, remote_pwd, controlling, candidates=Vec::new(), extensions=Vec::new()), text_signature = "($self, transport, *, local_ufrag, local_pwd, remote_ufrag, remote_pwd, controlling, candidates=(), extensions=())")]
@@ -227,7 +153,7 @@ impl Engine {
         let candidates = candidates
             .iter()
             .take(64)
-            .map(|c| parse::candidate(c, &self.addresses))
+            .map(|c| parse::candidate(c, &self.workers.addresses))
             .collect::<Result<Vec<_>, _>>()
             .map_err(wrong)?
             .concat();
@@ -236,7 +162,6 @@ impl Engine {
             .map(parse::extension)
             .collect::<Result<Vec<_>, _>>()
             .map_err(wrong)?;
-        let ufrag = own.local_ufrag.clone();
         let config = TransportConfig {
             local_ufrag: own.local_ufrag,
             local_pwd: own.local_pwd,
@@ -246,10 +171,7 @@ impl Engine {
             candidates,
             extensions,
         };
-        self.ordered(
-            |registry| registry.add_transport(id, &ufrag, &self.limits),
-            Op::AddTransport(id, Box::new(config)),
-        )
+        self.submit(Op::AddTransport(id, Box::new(config)))
     }
 
     #[pyo3(signature = (transport, profile, *, rx_key, rx_salt, tx_key, tx_salt))]
@@ -278,7 +200,7 @@ impl Engine {
             rx,
             tx,
         };
-        self.ordered(|registry| registry.transport(id), op)
+        self.submit(op)
     }
 
     fn send_dtls(&self, transport: i64, datagram: &[u8]) -> PyResult<()> {
@@ -290,7 +212,7 @@ impl Engine {
             )));
         }
         let op = Op::SendDtls(id, datagram.to_vec());
-        self.ordered(|registry| registry.transport(id), op)
+        self.submit(op)
     }
 
     #[pyo3(signature = (transport, *, local_ufrag, local_pwd, remote_ufrag, remote_pwd))]
@@ -303,34 +225,26 @@ impl Engine {
         remote_pwd: String,
     ) -> PyResult<()> {
         let id = parse::id("transport", transport).map_err(wrong)?;
-        let ufrag = local_ufrag.clone();
         let new = parse::credentials(local_ufrag, local_pwd, remote_ufrag, remote_pwd);
-        self.ordered(
-            |registry| registry.restart_ice(id, &ufrag),
-            Op::RestartIce(id, Box::new(new.map_err(wrong)?)),
-        )
+        self.submit(Op::RestartIce(id, Box::new(new.map_err(wrong)?)))
     }
 
     fn adopt_stream(&self, fd: i32) -> PyResult<()> {
-        self.open()?;
-        self.streams.adopt(fd)?;
+        self.workers.open().map_err(wrong)?;
+        self.workers.streams.adopt(fd)?;
         Ok(())
     }
 
     fn dial_stream(&self, transport: i64, fd: i32) -> PyResult<()> {
         let id = parse::id("transport", transport).map_err(wrong)?;
-        lock(&self.registry).transport(id).map_err(wrong)?;
-        self.open()?;
-        let path = self.streams.adopt(fd)?;
-        self.ordered(|registry| registry.transport(id), Op::Redirect(id, path))
+        self.workers.known(id).map_err(wrong)?;
+        let path = self.workers.streams.adopt(fd)?;
+        self.submit(Op::Redirect(id, path))
     }
 
     fn drop_transport(&self, transport: i64) {
         if let Ok(id) = parse::id("transport", transport) {
-            self.dropped(
-                |registry| registry.drop_transport(id),
-                Op::DropTransport(id),
-            );
+            self.drop_by(Op::DropTransport(id));
         }
     }
 
@@ -367,15 +281,12 @@ impl Engine {
             rids,
             codecs,
         };
-        self.ordered(
-            |registry| registry.add_source(id, transport, kind),
-            Op::AddSource(id, Box::new(config)),
-        )
+        self.submit(Op::AddSource(id, Box::new(config)))
     }
 
     fn drop_source(&self, source: i64) {
         if let Ok(id) = parse::id("source", source) {
-            self.dropped(|registry| registry.drop_source(id), Op::DropSource(id));
+            self.drop_by(Op::DropSource(id));
         }
     }
 
@@ -412,7 +323,6 @@ impl Engine {
             })
             .collect::<Result<Vec<_>, Wrong>>()
             .map_err(wrong)?;
-        let ssrcs: Vec<u32> = std::iter::once(ssrc).chain(rtx_ssrc).collect();
         let config = SinkConfig {
             transport,
             kind,
@@ -422,15 +332,12 @@ impl Engine {
             cname,
             codecs,
         };
-        self.ordered(
-            |registry| registry.add_sink(id, transport, kind, ssrcs, &self.limits),
-            Op::AddSink(id, Box::new(config)),
-        )
+        self.submit(Op::AddSink(id, Box::new(config)))
     }
 
     fn drop_sink(&self, sink: i64) {
         if let Ok(id) = parse::id("sink", sink) {
-            self.dropped(|registry| registry.drop_sink(id), Op::DropSink(id));
+            self.drop_by(Op::DropSink(id));
         }
     }
 
@@ -441,10 +348,7 @@ impl Engine {
             .map(|s| parse::id("source", s))
             .transpose()
             .map_err(wrong)?;
-        self.ordered(
-            |registry| registry.route(sink, source),
-            Op::Route { sink, source },
-        )
+        self.submit(Op::Route { sink, source })
     }
 
     #[pyo3(signature = (sink, height, priority, beside=None))]
@@ -458,29 +362,21 @@ impl Engine {
                 .transpose()
                 .map_err(wrong)?,
         };
-        self.ordered(
-            |registry| registry.route(sink, None),
-            Op::Want { sink, want },
-        )
+        self.submit(Op::Want { sink, want })
     }
 
     fn strain(&self, level: i64) -> PyResult<()> {
         let level = limit("strain", level, 0, i64::from(dataplane::strain::MAX_STRAIN))?;
-        self.ordered(|_| Ok(()), Op::Strain(level))
+        self.submit(Op::Strain(level))
     }
 
     fn worker_cpu_ns(&self) -> Vec<u64> {
-        let threads = lock(&self.threads);
-        let packets = threads.iter().map(|[packets, _]| packets);
-        packets.map(cpu_ns_of).collect()
+        self.workers.cpu_ns()
     }
 
     fn request_keyframe(&self, source: i64) -> PyResult<()> {
         let id = parse::id("source", source).map_err(wrong)?;
-        self.ordered(
-            |registry| registry.source(id).map(|_| ()),
-            Op::RequestKeyframe(id),
-        )
+        self.submit(Op::RequestKeyframe(id))
     }
 
     fn keyframe<'py>(
@@ -489,13 +385,16 @@ impl Engine {
         source: i64,
     ) -> PyResult<Option<(&'static str, Bound<'py, PyBytes>)>> {
         let id = parse::id("source", source).map_err(wrong)?;
-        lock(&self.registry).source(id).map_err(wrong)?;
-        let found: Option<(Codec, Vec<u8>)> = self.ask(py, |reply| Command::Keyframe(id, reply))?;
+        let workers = &self.workers;
+        let home = workers.home(id).map_err(wrong)?;
+        let answer = py.detach(|| workers.ask(home, |reply| Command::Keyframe(id, reply)));
+        let found: Option<(Codec, Vec<u8>)> = answer.map_err(wrong)?;
         Ok(found.map(|(codec, frame)| (codec.name(), PyBytes::new(py, &frame))))
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (stats, driver) = self.ask(py, Command::Stats)?;
-        shown::stats(py, &stats, &driver, &self.streams)
+        let answer = py.detach(|| self.workers.stats());
+        let (stats, driver, workers) = answer.map_err(wrong)?;
+        shown::stats(py, &stats, &driver, workers.len(), &self.workers.streams)
     }
 }

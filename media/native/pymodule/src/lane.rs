@@ -12,8 +12,9 @@ pub struct Lane {
     octets: Vec<u8>,
     at: usize,
     full: bool,
-    /// When the engine last sent something here.
+    /// When a worker last sent something here, and which.
     pub answered: Option<Micros>,
+    pub home: usize,
 }
 
 impl Lane {

@@ -17,6 +17,7 @@ mod socket;
 mod streams;
 mod wake;
 mod worker;
+mod workers;
 
 use pyo3::prelude::*;
 

@@ -14,10 +14,12 @@ pub fn stats<'py>(
     py: Python<'py>,
     stats: &Stats,
     driver: &Driver,
+    workers: usize,
     streams: &Streams,
 ) -> PyResult<Bound<'py, PyDict>> {
     let engine = counters(py, &stats.engine.pairs())?;
     for (name, value) in [
+        ("workers_now", workers as u64),
         ("worker_cpu_ns", driver.worker_cpu_ns),
         ("receives", driver.receives),
         ("wakeups", driver.wakeups),

@@ -38,9 +38,36 @@ pub struct SendCounts {
     pub send_errors: u64,
 }
 
+impl SendCounts {
+    pub fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.sends += other.sends;
+        self.gso_sends += other.gso_sends;
+        self.gso_refused += other.gso_refused;
+        self.send_errors += other.send_errors;
+    }
+}
+
 impl Udp {
-    /// Bind; port 0 lets the system choose.
-    pub fn bind(ip: IpAddr, port: u16) -> io::Result<Self> {
+    /// Bind as many sockets as there are workers to one port; 0 lets the system choose.  Which of
+    /// them a datagram reaches depends on whom it is from.
+    ///
+    /// The first is bound alone, so that a port somebody else has is refused, and shared then.
+    pub fn bind_for(ip: IpAddr, port: u16, workers: usize) -> io::Result<Vec<Self>> {
+        let first = Udp::bind(ip, port, false)?;
+        let port = first.address.port();
+        let mut all = vec![first];
+        if let Some(first) = all.first().filter(|_| workers > 1) {
+            first.socket.set_reuse_port(true)?;
+        }
+        while all.len() < workers {
+            all.push(Udp::bind(ip, port, true)?);
+        }
+        Ok(all)
+    }
+
+    /// Bind one, by itself or as one of several; port 0 lets the system choose.
+    pub fn bind(ip: IpAddr, port: u16, shared: bool) -> io::Result<Self> {
         let domain = if ip.is_ipv4() {
             Domain::IPV4
         } else {
@@ -51,6 +78,9 @@ impl Udp {
             socket.set_only_v6(true)?;
         }
         socket.set_nonblocking(true)?;
+        if shared {
+            socket.set_reuse_port(true)?;
+        }
         // The system may grant less; that costs packets under load, not correctness.
         let _ = socket.set_recv_buffer_size(BUFFER);
         let _ = socket.set_send_buffer_size(BUFFER);

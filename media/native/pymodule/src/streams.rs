@@ -1,7 +1,8 @@
 //! Peers that reach us over TCP (ICE-TCP, RFC 6544): streams into datagrams and back, on one thread.
 //!
 //! To the data plane a stream is a path whose socket is `STREAM`.  A worker hands batches for such
-//! paths to `Streams::send`, which never waits; what comes in goes to the worker as a datagram.
+//! paths to `Streams::send`, which never waits; what comes in goes as a datagram to the worker that
+//! has sent something there last, or, before that, to any: it hands over what is not its own.
 //! Only what the engine answers lives: it answers nothing unauthenticated, so a stream to which it
 //! has sent nothing for a while is closed.
 
@@ -33,7 +34,7 @@ const STUCK_US: Micros = 10 * SECOND;
 const LOOK_EVERY_US: Micros = SECOND / 4;
 /// Octets taken from one stream before the others have their turn.
 const READ: usize = 16 * 1024;
-/// Datagrams the worker has not taken yet; while there are more, streams are not read.
+/// Datagrams the workers have not taken yet; while there are more, streams are not read.
 const MAX_UNTAKEN: usize = 1024;
 const PAUSE_US: Micros = 2_000;
 /// Octets the kernel holds unsent: more would be delay that nothing of ours could undo.
@@ -101,8 +102,8 @@ impl Streams {
         Ok(path_of(peer))
     }
 
-    /// Put a batch on its stream's way out.  True when the stream is full from now on.
-    pub fn send(&self, batch: &Batch) -> bool {
+    /// Put a worker's batch on its stream's way out.  True when the stream is full from now on.
+    pub fn send(&self, batch: &Batch, worker: usize) -> bool {
         let Some(lane) = lock(&self.lanes).get(&batch.path.peer).cloned() else {
             return false;
         };
@@ -113,6 +114,7 @@ impl Streams {
             self.counts.full.fetch_add(u64::from(!taken), Relaxed);
         }
         lane.answered = Some(self.clock.now());
+        lane.home = worker;
         let full = lane.fills();
         drop(lane);
         if idle {
@@ -121,7 +123,7 @@ impl Streams {
         full
     }
 
-    /// The worker has taken a datagram.
+    /// A worker has taken a datagram.
     pub fn taken(&self) {
         self.untaken.fetch_sub(1, Relaxed);
     }
@@ -176,16 +178,16 @@ struct Stream {
 /// The thread.
 pub struct Pump {
     streams: Arc<Streams>,
-    shared: Arc<Shared>,
+    workers: Vec<Arc<Shared>>,
     open: Vec<Stream>,
     buffer: Vec<u8>,
 }
 
 impl Pump {
-    pub fn new(streams: Arc<Streams>, shared: Arc<Shared>) -> Self {
+    pub fn new(streams: Arc<Streams>, workers: Vec<Arc<Shared>>) -> Self {
         Pump {
             streams,
-            shared,
+            workers,
             open: Vec::new(),
             buffer: vec![0; READ],
         }
@@ -202,9 +204,9 @@ impl Pump {
                 .map(|(stream, events)| {
                     let came = match events & (libc::POLLIN | libc::POLLHUP | libc::POLLERR) {
                         0 => Ok(()),
-                        _ => stream.read(&mut self.buffer, &self.streams, &self.shared, now),
+                        _ => stream.read(&mut self.buffer, &self.streams, &self.workers, now),
                     };
-                    let went = came.and_then(|()| stream.write(&self.shared, now));
+                    let went = came.and_then(|()| stream.write(&self.workers, now));
                     went.and_then(|()| stream.in_time(now)).err()
                 })
                 .collect();
@@ -264,8 +266,8 @@ impl Pump {
     fn close(&mut self, at: usize, end: &End) {
         let stream = self.open.remove(at);
         lock(&self.streams.lanes).remove(&stream.peer);
-        let gone = Op::PathGone(stream.path());
-        self.shared.command(Command::Apply(gone));
+        let path = stream.path();
+        tell(&self.workers, || Op::PathGone(path));
         let counts = &self.streams.counts;
         counts.now.fetch_sub(1, Relaxed);
         let kind = match end {
@@ -314,7 +316,7 @@ impl Stream {
         &mut self,
         buffer: &mut [u8],
         streams: &Streams,
-        shared: &Shared,
+        workers: &[Arc<Shared>],
         now: Micros,
     ) -> Result<(), End> {
         let size = match self.socket.read(buffer) {
@@ -326,11 +328,14 @@ impl Stream {
         let whole = self.deframer.partial();
         self.deframer.push(buffer.get(..size).unwrap_or(&[]));
         let mut came = 0;
+        let home = lock(&self.lane).home;
         while let Some(data) = self.deframer.take().map_err(|_| End::Broken)? {
-            streams.untaken.fetch_add(1, Relaxed);
-            let path = self.path();
-            shared.command(Command::Datagram { data, path });
             came += 1;
+            if let Some(worker) = workers.get(home) {
+                streams.untaken.fetch_add(1, Relaxed);
+                let path = self.path();
+                worker.command(Command::Datagram { data, path });
+            }
         }
         self.half = match self.deframer.partial() {
             false => None,
@@ -341,7 +346,7 @@ impl Stream {
     }
 
     /// Write what waits, as far as the socket takes it.
-    fn write(&mut self, shared: &Shared, now: Micros) -> Result<(), End> {
+    fn write(&mut self, workers: &[Arc<Shared>], now: Micros) -> Result<(), End> {
         let mut lane = lock(&self.lane);
         while !lane.is_empty() {
             match self.socket.write(lane.waiting()) {
@@ -361,7 +366,8 @@ impl Stream {
         }
         if lane.drains() {
             drop(lane);
-            shared.command(Command::Apply(Op::Flowing(self.path())));
+            let path = self.path();
+            tell(workers, || Op::Flowing(path));
         }
         Ok(())
     }
@@ -384,6 +390,13 @@ fn path_of(peer: SocketAddr) -> Path {
     Path {
         socket: STREAM,
         peer,
+    }
+}
+
+/// Tell every worker: the one that has the path knows what to do.
+fn tell(workers: &[Arc<Shared>], op: impl Fn() -> Op) {
+    for worker in workers {
+        worker.command(Command::Apply(op()));
     }
 }
 

@@ -1,14 +1,14 @@
-//! The thread that owns the sockets and the data plane.
+//! A thread that owns sockets and a data plane, one of several that share a port.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dataplane::naps::Naps;
-use dataplane::{Batch, Codec, Engine, Event, Limits, Micros, Op, Path, Stats, STREAM};
+use dataplane::{Batch, Codec, Crossing, Engine, Event, Limits, Micros, Op, Path, Stats, STREAM};
 
-use crate::clock::{thread_cpu_ns, unix_us, Clock};
+use crate::clock::{thread_cpu_ns, Clock};
 use crate::inbox::Inbox;
 use crate::socket::{poll, sharpen_timers, wait, SendCounts, Udp};
 use crate::streams::Streams;
@@ -18,8 +18,12 @@ use crate::wake::Wake;
 const TURNS: usize = 4;
 /// Octets written before they are sent.
 pub const PORTION: usize = 96 * 1024;
+/// Messages of other workers that may wait for one; what is over waits with its sender.
+const MAX_CROSSINGS: usize = 4_096;
+/// How soon to look again whether a worker has room.
+const CROWDED_US: Micros = 1_000;
 
-/// What Python asks of the worker.
+/// What Python asks of a worker, or other workers say to it.
 pub enum Command {
     Apply(Op),
     /// A datagram that came over a stream.
@@ -27,6 +31,7 @@ pub enum Command {
         data: Vec<u8>,
         path: Path,
     },
+    Cross(Vec<Crossing>),
     Stats(Sender<(Stats, Driver)>),
     Keyframe(u32, Sender<Option<(Codec, Vec<u8>)>>),
     Stop,
@@ -41,14 +46,41 @@ pub struct Driver {
     pub send: SendCounts,
 }
 
-/// What both threads touch.
+impl Driver {
+    pub fn add(&mut self, other: &Self) {
+        self.worker_cpu_ns += other.worker_cpu_ns;
+        self.receives += other.receives;
+        self.wakeups += other.wakeups;
+        self.send.add(&other.send);
+    }
+}
+
+/// What the workers tell Python.
+pub struct Told {
+    pub events: Mutex<VecDeque<Event>>,
+    pub wake: Wake,
+    /// Whether that a socket sends no trains is among it.
+    refused: AtomicBool,
+}
+
+impl Told {
+    pub fn new() -> std::io::Result<Arc<Self>> {
+        Ok(Arc::new(Told {
+            events: Mutex::new(VecDeque::new()),
+            wake: Wake::new()?,
+            refused: AtomicBool::new(false),
+        }))
+    }
+}
+
+/// A worker's side that others touch.
 pub struct Shared {
     pub commands: Mutex<VecDeque<Command>>,
     /// Whether commands may be waiting, so that the worker need not look.
     asked: AtomicBool,
+    /// Messages of other workers among the commands.
+    crossings: AtomicUsize,
     pub wake: Wake,
-    pub events: Mutex<VecDeque<Event>>,
-    pub told: Wake,
 }
 
 /// A lock whose holder panicked still guards plain queues: use them.
@@ -61,9 +93,8 @@ impl Shared {
         Ok(Arc::new(Shared {
             commands: Mutex::new(VecDeque::new()),
             asked: AtomicBool::new(false),
+            crossings: AtomicUsize::new(0),
             wake: Wake::new()?,
-            events: Mutex::new(VecDeque::new()),
-            told: Wake::new()?,
         }))
     }
 
@@ -73,10 +104,33 @@ impl Shared {
             self.wake.set();
         }
     }
+
+    /// How many messages may come now.
+    fn room(&self) -> usize {
+        MAX_CROSSINGS.saturating_sub(self.crossings.load(Ordering::Relaxed))
+    }
+
+    fn deliver(&self, parcel: Vec<Crossing>) {
+        self.crossings.fetch_add(parcel.len(), Ordering::Relaxed);
+        self.command(Command::Cross(parcel));
+    }
+}
+
+/// What workers of one port begin with.
+#[derive(Clone, Copy)]
+pub struct Start {
+    pub seed: u64,
+    pub clock: Clock,
+    /// Unix time in microseconds when the clock was zero.
+    pub wall_us: u64,
 }
 
 pub struct Worker {
+    me: usize,
+    /// Every worker's, by number.
+    all: Vec<Arc<Shared>>,
     shared: Arc<Shared>,
+    told: Arc<Told>,
     engine: Engine,
     sockets: Vec<Udp>,
     streams: Arc<Streams>,
@@ -85,31 +139,41 @@ pub struct Worker {
     clock: Clock,
     driver: Driver,
     naps: Naps,
-    /// Whether Python was told that a socket sends no trains.
-    refused: bool,
+    stopping: bool,
+    /// Who waits for the counters.
+    askers: Vec<Sender<(Stats, Driver)>>,
     /// The wake, then the sockets; filled for each wait.
     fds: Vec<libc::pollfd>,
 }
 
 impl Worker {
+    /// Worker `me` of `all`; they share the clock of `start`.
     pub fn new(
-        shared: Arc<Shared>,
+        me: usize,
+        all: Vec<Arc<Shared>>,
+        told: Arc<Told>,
         sockets: Vec<Udp>,
         streams: Arc<Streams>,
         limits: Limits,
-        seed: u64,
+        start: Start,
     ) -> Self {
+        let engine = Engine::new(limits, start.seed.wrapping_add(me as u64), start.wall_us)
+            .among(me as u8, all.len() as u8);
         Worker {
-            shared,
-            engine: Engine::new(limits, seed, unix_us()),
+            me,
+            shared: all[me].clone(),
+            all,
+            told,
+            engine,
             sockets,
             streams,
             backlog: VecDeque::new(),
             inbox: Inbox::new(),
-            clock: Clock::start(),
+            clock: start.clock,
             driver: Driver::default(),
             naps: Naps::new(limits.gather_us),
-            refused: false,
+            stopping: false,
+            askers: Vec::new(),
             fds: Vec::new(),
         }
     }
@@ -117,25 +181,25 @@ impl Worker {
     /// Serve until told to stop.
     pub fn run(mut self) {
         sharpen_timers();
-        loop {
-            if !self.obey() {
-                return;
-            }
+        while !self.stopping {
+            self.obey();
             let now = self.clock.now();
             let busy = self.receive(now);
             self.engine.tick(now);
+            let crowded = self.pass_on();
+            self.answer();
             self.send(now);
             self.tell();
-            if !busy {
-                self.rest();
+            if !busy && !self.stopping {
+                self.rest(crowded);
             }
         }
     }
 
-    /// Carry out what Python asked.  False when that was to stop.
-    fn obey(&mut self) -> bool {
+    /// Carry out what was asked.
+    fn obey(&mut self) {
         if !self.shared.asked.swap(false, Ordering::SeqCst) {
-            return true;
+            return;
         }
         let commands = std::mem::take(&mut *lock(&self.shared.commands));
         let now = self.clock.now();
@@ -146,18 +210,50 @@ impl Worker {
                     self.streams.taken();
                     self.engine.receive(&mut data, path, now);
                 }
-                Command::Stats(reply) => {
-                    self.driver.worker_cpu_ns = thread_cpu_ns();
-                    // The asker may have given up waiting.
-                    let _ = reply.send((self.engine.stats(), self.driver));
+                Command::Cross(parcel) => {
+                    let came = parcel.len();
+                    self.shared.crossings.fetch_sub(came, Ordering::Relaxed);
+                    for crossing in parcel {
+                        self.engine.cross(crossing, now);
+                    }
                 }
+                Command::Stats(reply) => self.askers.push(reply),
                 Command::Keyframe(source, reply) => {
                     let _ = reply.send(self.engine.keyframe(source));
                 }
-                Command::Stop => return false,
+                Command::Stop => self.stopping = true,
             }
         }
-        true
+    }
+
+    /// Show the counters to who asked, who then knows that what was commanded before is done, and
+    /// that the others have been told.
+    fn answer(&mut self) {
+        for asker in std::mem::take(&mut self.askers) {
+            self.driver.worker_cpu_ns = thread_cpu_ns();
+            // The asker may have given up waiting.
+            let _ = asker.send((self.engine.stats(), self.driver));
+        }
+    }
+
+    /// Hand the others what is for them.  True when one has no room for all of it.
+    fn pass_on(&mut self) -> bool {
+        let mut crowded = false;
+        for (at, other) in self.all.iter().enumerate().filter(|(at, _)| *at != self.me) {
+            let room = other.room();
+            let mut parcel = Vec::new();
+            while parcel.len() < room {
+                let Some(crossing) = self.engine.poll_crossing(at as u8) else {
+                    break;
+                };
+                parcel.push(crossing);
+            }
+            crowded |= parcel.len() == room;
+            if !parcel.is_empty() {
+                other.deliver(parcel);
+            }
+        }
+        crowded
     }
 
     /// Take datagrams off all sockets.  True when more may be waiting.
@@ -169,6 +265,8 @@ impl Worker {
                 let (came, more) = self.inbox.fill(self.sockets[at].fd()).unwrap_or((0, false));
                 self.driver.receives += 1;
                 all += came;
+                // What was said before these were sent is to be known when they are looked at.
+                self.obey();
                 self.take(at, came, now);
                 if !more {
                     break;
@@ -250,7 +348,7 @@ impl Worker {
         let Some(batch) = self.backlog.pop_front() else {
             return;
         };
-        if self.streams.send(&batch) {
+        if self.streams.send(&batch, self.me) {
             let now = self.clock.now();
             self.engine.apply(Op::Stalled(batch.path), now);
         }
@@ -259,9 +357,10 @@ impl Worker {
 
     /// Say once that a socket sends no trains.
     fn refusal(&mut self) -> Option<Event> {
-        let refused = !self.refused && self.sockets.iter().any(|udp| !udp.gso);
-        self.refused |= refused;
-        refused.then_some(Event::NoTrains)
+        let told = &self.told.refused;
+        let refused = self.sockets.iter().any(|udp| !udp.gso) && !told.load(Ordering::Relaxed);
+        let first = refused && !told.swap(true, Ordering::Relaxed);
+        first.then_some(Event::NoTrains)
     }
 
     /// Hand events to Python.
@@ -269,23 +368,27 @@ impl Worker {
         let Some(first) = self.refusal().or_else(|| self.engine.poll_event()) else {
             return;
         };
-        let mut events = lock(&self.shared.events);
+        let mut events = lock(&self.told.events);
         events.push_back(first);
         while let Some(event) = self.engine.poll_event() {
             events.push_back(event);
         }
         drop(events);
-        self.shared.told.set();
+        self.told.wake.set();
     }
 
     /// Wait for a datagram, a command, room to send, or the next deadline.  Under load, let
     /// datagrams gather in the kernel for a while instead of waking for each.
-    fn rest(&mut self) {
+    fn rest(&mut self, crowded: bool) {
         let now: Micros = self.clock.now();
         let nap = self.naps.left(now);
         let timeout = match nap {
             Some(left) => Some(left),
             None => self.engine.deadline().map(|at| at.saturating_sub(now)),
+        };
+        let timeout = match crowded {
+            true => Some(timeout.unwrap_or(CROWDED_US).min(CROWDED_US)),
+            false => timeout,
         };
         if timeout == Some(0) {
             return;

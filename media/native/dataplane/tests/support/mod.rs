@@ -137,20 +137,25 @@ impl Terminal {
             socket: 0,
             peer: ([10, 0, high, low], 5000).into(),
         };
-        let mut check = Builder::new(BINDING_REQUEST, &[rx; 12])
-            .username(&format!("us{id}"), "them")
-            .use_candidate()
-            .finish(&integrity_key("ours"));
-        engine.receive(&mut check, path, now);
         let protection = |seed| Protection::new(PROFILE, &master(seed)).expect("key fits");
-        Terminal {
+        let terminal = Terminal {
             id: number,
             path,
             out: protection(rx),
             back: protection(tx),
             rtcp_index: 0,
             highest: BTreeMap::new(),
-        }
+        };
+        engine.receive(&mut terminal.check(), path, now);
+        terminal
+    }
+
+    /// An ICE check that nominates.
+    pub fn check(&self) -> Vec<u8> {
+        Builder::new(BINDING_REQUEST, &[self.id as u8; 12])
+            .username(&format!("us{}", self.id), "them")
+            .use_candidate()
+            .finish(&integrity_key("ours"))
     }
 
     pub fn source(&self, engine: &mut Engine, id: u32, ssrc: u32, now: Micros) {

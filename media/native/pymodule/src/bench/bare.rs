@@ -39,7 +39,7 @@ impl Bare {
     pub fn new(stream: Stream, train: u64) -> Result<Self, BenchError> {
         let keys = Protection::new(PROFILE, &KeyPair::of(u32::MAX, 1).tx);
         Ok(Bare {
-            udp: Udp::bind(LOOPBACK, 0)?,
+            udp: Udp::bind(LOOPBACK, 0, false)?,
             keys: keys.map_err(|_| BenchError::Stuck("a key that fits"))?,
             // Only the last packet of a train may be of another size.
             stream: Stream {

@@ -79,7 +79,7 @@ impl<'a> Chain<'a> {
     /// Nodes joined by links, and a listener at each.
     fn build(count: usize, seed: u64, ears: &'a Ears) -> Result<(Self, Vec<Peer>), BenchError> {
         let nodes = (0..count as u32)
-            .map(|number| Node::start(number, seed.wrapping_add(u64::from(number))))
+            .map(|number| Node::start(number, 1, seed.wrapping_add(u64::from(number))))
             .collect::<Result<Vec<_>, _>>()?;
         let first = nodes.first().ok_or(BenchError::Stuck("a node"))?;
         let sender = Peer::connect(first, IN, STREAM)?;

@@ -1,9 +1,6 @@
 //! An engine with its worker thread, driven without Python.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::mpsc::channel;
-use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dataplane::{
@@ -15,7 +12,8 @@ use crate::bench::stream::codec;
 use crate::bench::BenchError;
 use crate::socket::Udp;
 use crate::streams::{Room, Streams};
-use crate::worker::{Command, Driver, Shared, Worker};
+use crate::worker::Driver;
+use crate::workers::Workers;
 
 pub const PROFILE: Profile = Profile::AeadAes128Gcm;
 pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -63,16 +61,15 @@ pub const PASSWORD: &str = "a-password-for-loopback";
 
 pub struct Node {
     pub number: u32,
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    workers: Workers,
     pub address: SocketAddr,
 }
 
 impl Node {
-    pub fn start(number: u32, seed: u64) -> Result<Self, BenchError> {
-        let socket = Udp::bind(LOOPBACK, 0)?;
-        let address = socket.address;
-        let shared = Shared::new()?;
+    /// An engine of `workers` workers on a port of its own.
+    pub fn start(number: u32, workers: usize, seed: u64) -> Result<Self, BenchError> {
+        let sockets = Udp::bind_for(LOOPBACK, 0, workers)?;
+        let sets = sockets.into_iter().map(|socket| vec![socket]).collect();
         let limits = Limits {
             max_sinks: 4096,
             // Its peers only listen.
@@ -85,20 +82,20 @@ impl Node {
             total: 0,
             per_address: 0,
         })?;
-        let worker = Worker::new(shared.clone(), vec![socket], streams, limits, seed);
-        let thread = std::thread::Builder::new()
-            .name(format!("packets-{number}"))
-            .spawn(move || worker.run())?;
+        let workers = Workers::start(sets, streams, limits, seed)?;
+        let address = workers.addresses.first().copied();
         Ok(Node {
             number,
-            shared,
-            thread: Some(thread),
-            address,
+            address: address.ok_or(BenchError::Stuck("an address"))?,
+            workers,
         })
     }
 
+    /// Carry out an operation.  Ids are the bench's own: none is wrong.
     pub fn apply(&self, op: Op) {
-        self.shared.command(Command::Apply(op));
+        if let Err(sentence) = self.workers.submit(op) {
+            debug_assert!(false, "{sentence}");
+        }
     }
 
     /// Add a transport with keys; `towards` makes it the controlling end of a link.
@@ -154,12 +151,10 @@ impl Node {
         });
     }
 
-    pub fn stats(&self) -> Result<(Stats, Driver), BenchError> {
-        let (sender, receiver) = channel();
-        self.shared.command(Command::Stats(sender));
-        receiver
-            .recv_timeout(PATIENCE)
-            .map_err(|_| BenchError::Stuck("the engine's counters"))
+    /// Everybody's counters together, and what each worker has cost.
+    pub fn stats(&self) -> Result<(Stats, Driver, Vec<Driver>), BenchError> {
+        let stuck = |_| BenchError::Stuck("the engine's counters");
+        self.workers.stats().map_err(stuck)
     }
 
     /// Wait until the counters satisfy `enough`.
@@ -176,15 +171,5 @@ impl Node {
             crate::socket::wait(&mut [], Some(1_000));
         }
         Ok(())
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.shared.command(Command::Stop);
-        if let Some(thread) = self.thread.take() {
-            // A worker that panicked has printed its trace.
-            let _ = thread.join();
-        }
     }
 }

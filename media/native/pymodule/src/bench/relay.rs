@@ -206,12 +206,12 @@ impl Bench<'_> {
 
     /// Let the load flow for a while; `speed` multiplies its own rate.
     fn flow(&mut self, speed: f64, length: Duration) -> Result<Stretch, BenchError> {
-        let (before, cost_before) = self.node.stats()?;
+        let (before, cost_before, _) = self.node.stats()?;
         let heard = self.ears.heard();
         let sent: u64 = self.senders.iter().map(|sender| sender.sent).sum();
         let clock = Clock::start();
         self.pace(speed, length)?;
-        let (in_time, cost_in_time) = self.node.stats()?;
+        let (in_time, cost_in_time, _) = self.node.stats()?;
         let elapsed_us = clock.now() as f64;
         let sent = self.senders.iter().map(|s| s.sent).sum::<u64>() - sent;
         let offered = sent * self.fanout;

@@ -90,7 +90,7 @@ impl Stage {
     /// Connect everybody and route; sender `n` is transport and source `n + 1`.
     pub fn build(load: &Load, seed: u64) -> Result<Stage, BenchError> {
         let mut stage = Stage {
-            node: Node::start(0, seed)?,
+            node: Node::start(0, 1, seed)?,
             senders: Vec::new(),
             receivers: Vec::new(),
             fanout: match load.shape {

@@ -1,0 +1,582 @@
+//! Two workers in virtual time: a source on one, viewers on the other.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use dataplane::demux::{classify, Class};
+use dataplane::rtcp::{parse, put_nack, put_pli, put_receiver_report, Item};
+use dataplane::stun::{integrity_key, Builder, BINDING_REQUEST};
+use dataplane::{
+    Codec, Credentials, Crossing, Engine, Kind, Limits, Micros, Op, SourceConfig, Stats, MS, SECOND,
+};
+use support::{vp8, Terminal};
+
+const IN: u32 = 1000;
+const NEAR_IN: u32 = 1001;
+const OUT: u32 = 2000;
+/// What lies ahead of an original sequence number in a repaired packet's payload.
+const ORIGINAL: usize = 2;
+
+/// The sender's worker and the viewer's.
+const HOME: usize = 0;
+const AWAY: usize = 1;
+
+fn described(transport: u32, ssrc: u32) -> SourceConfig {
+    SourceConfig {
+        transport,
+        kind: Kind::Video,
+        mid: None,
+        ssrcs: vec![(ssrc, None)],
+        rids: Vec::new(),
+        codecs: vec![(96, Codec::Vp8, None)],
+    }
+}
+
+struct World {
+    workers: Vec<Engine>,
+    /// On the home worker, on the viewer's, and the viewer.
+    far: Terminal,
+    near: Terminal,
+    viewer: Terminal,
+    now: Micros,
+    /// Frames and timestamps the viewer got, by outgoing index.
+    got: BTreeMap<u64, (u64, u32)>,
+    repaired: Vec<u64>,
+    /// When the far sender was asked for a key frame.
+    asked: Vec<Micros>,
+}
+
+impl World {
+    fn new() -> World {
+        World::with(Limits::default())
+    }
+
+    fn with(limits: Limits) -> World {
+        let mut workers: Vec<Engine> = (0..2)
+            .map(|me| Engine::new(limits, 7 + u64::from(me), 1_790_000_000_000_000).among(me, 2))
+            .collect();
+        let far = Terminal::connect(&mut workers[HOME], 1, 0);
+        let near = Terminal::connect(&mut workers[AWAY], 2, 0);
+        let viewer = Terminal::connect(&mut workers[AWAY], 3, 0);
+        far.source(&mut workers[HOME], 1, IN, 0);
+        near.source(&mut workers[AWAY], 2, NEAR_IN, 0);
+        let mut world = World {
+            workers,
+            far,
+            near,
+            viewer,
+            now: 0,
+            got: BTreeMap::new(),
+            repaired: Vec::new(),
+            asked: Vec::new(),
+        };
+        world.turn();
+        world
+    }
+
+    /// As the driver does: the mirror first, then the route.
+    fn watch_far(&mut self) {
+        let config = Box::new(described(self.far.id, IN));
+        let mirror = Op::Mirror {
+            source: 1,
+            worker: HOME as u8,
+            config,
+        };
+        self.workers[AWAY].apply(mirror, self.now);
+        self.watch(1);
+    }
+
+    fn watch(&mut self, source: u32) {
+        if self.workers[AWAY].stats().sinks.is_empty() {
+            self.viewer
+                .sink(&mut self.workers[AWAY], 1, OUT, source, self.now);
+        } else {
+            let source = Some(source);
+            self.workers[AWAY].apply(Op::Route { sink: 1, source }, self.now);
+        }
+        self.turn();
+    }
+
+    /// A frame of one packet from the far sender, numbered as given.
+    fn far_frame(&mut self, frame: u64, key: bool) {
+        let payload = vp8(frame as u16, key, &frame.to_be_bytes());
+        let mut data = self
+            .far
+            .rtp(IN, 100 + frame, 3_000 * frame as u32, &payload);
+        self.workers[HOME].receive(&mut data, self.far.path, self.now);
+    }
+
+    fn near_frame(&mut self, frame: u64, key: bool) {
+        let payload = vp8(frame as u16, key, &frame.to_be_bytes());
+        let mut data = self
+            .near
+            .rtp(NEAR_IN, 100 + frame, 3_000 * frame as u32, &payload);
+        self.workers[AWAY].receive(&mut data, self.near.path, self.now);
+    }
+
+    /// Let what crosses cross, until nothing does.
+    fn cross(&mut self) {
+        loop {
+            let mut crossed = 0;
+            for from in 0..self.workers.len() {
+                for to in 0..self.workers.len() {
+                    while let Some(crossing) = self.workers[from].poll_crossing(to as u8) {
+                        self.workers[to].cross(crossing, self.now);
+                        crossed += 1;
+                    }
+                }
+            }
+            if crossed == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Two milliseconds in which everything crosses and is sent.
+    fn turn(&mut self) {
+        self.cross();
+        self.now += 2 * MS;
+        self.collect();
+    }
+
+    fn collect(&mut self) {
+        for at in 0..self.workers.len() {
+            self.workers[at].tick(self.now);
+        }
+        self.cross();
+        for at in 0..self.workers.len() {
+            while let Some(batch) = self.workers[at].poll_transmit(self.now) {
+                let path = batch.path;
+                for data in batch.octets.chunks(batch.segment) {
+                    match classify(data) {
+                        Class::Rtp if path == self.viewer.path => self.look(data),
+                        Class::Rtcp if path == self.far.path => self.read(data),
+                        _ => {}
+                    }
+                }
+                self.workers[at].recycle(batch.octets);
+            }
+        }
+    }
+
+    fn look(&mut self, data: &[u8]) {
+        let (header, index, payload) = self.viewer.open(data);
+        let frame = |payload: &[u8]| {
+            let tail = payload.last_chunk::<8>().expect("a frame number");
+            u64::from_be_bytes(*tail)
+        };
+        if header.ssrc == OUT {
+            self.got.insert(index, (frame(&payload), header.timestamp));
+        } else {
+            self.repaired.push(frame(&payload[ORIGINAL..]));
+        }
+    }
+
+    fn read(&mut self, data: &[u8]) {
+        let plain = self.far.open_rtcp(data);
+        let mut items = Vec::new();
+        parse(&plain, &mut items).expect("parses");
+        let asks = items.iter().filter(|i| matches!(i, Item::Pli { .. }));
+        let now = self.now;
+        self.asked.extend(asks.map(|_| now));
+    }
+
+    fn say(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+        let mut packet = Vec::new();
+        put_receiver_report(&mut packet, 9, &[]);
+        put(&mut packet);
+        let mut data = self.viewer.rtcp(packet);
+        self.workers[AWAY].receive(&mut data, self.viewer.path, self.now);
+    }
+
+    fn frames(&self) -> Vec<u64> {
+        self.got.values().map(|(frame, _)| *frame).collect()
+    }
+
+    fn stats(&self) -> Stats {
+        Stats::merged(self.workers.iter().map(Engine::stats))
+    }
+}
+
+#[test]
+fn a_viewer_on_another_worker_gets_every_packet() {
+    let mut world = World::new();
+    world.watch_far();
+    for frame in 0..50 {
+        world.far_frame(frame, frame == 0);
+        world.turn();
+    }
+    assert_eq!(world.frames(), (0..50).collect::<Vec<_>>());
+    let stats = world.stats();
+    assert_eq!(stats.engine.crossed_packets, 50);
+    let (id, source, codec) = &stats.sources[0];
+    assert_eq!(stats.sources.len(), 2, "a mirror is no second source");
+    assert_eq!((*id, source.packets, source.sinks_now), (1, 50, 1));
+    assert_eq!(*codec, Some(Codec::Vp8));
+}
+
+#[test]
+fn a_viewer_joins_from_the_key_frame_its_own_worker_was_given() {
+    let mut world = World::new();
+    for frame in 0..20 {
+        world.far_frame(frame, frame == 0);
+        world.turn();
+    }
+    world.watch_far();
+    world.far_frame(20, false);
+    world.turn();
+    assert_eq!(world.frames(), (0..=20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_lost_packet_is_repeated_from_the_mirror_though_the_sender_is_gone() {
+    let mut world = World::new();
+    world.watch_far();
+    for frame in 0..10 {
+        world.far_frame(frame, frame == 0);
+        world.turn();
+    }
+    let lost = world.got.keys().nth(4).copied().expect("five came");
+    let before = world.stats().engine.crossed_packets;
+    world.say(|out| put_nack(out, 9, OUT, &[lost as u16]));
+    world.turn();
+    assert_eq!(world.repaired, [4]);
+    assert_eq!(world.stats().engine.crossed_packets, before);
+}
+
+#[test]
+fn a_late_packet_crosses_too() {
+    let mut world = World::new();
+    world.watch_far();
+    for frame in [0, 1, 3, 4, 2, 5] {
+        world.far_frame(frame, frame == 0);
+        world.turn();
+    }
+    assert_eq!(world.frames(), (0..=5).collect::<Vec<_>>());
+}
+
+#[test]
+fn wishes_for_key_frames_meet_at_the_source_once_a_second() {
+    let mut world = World::new();
+    world.watch_far();
+    world.far_frame(0, true);
+    world.turn();
+    world.asked.clear();
+    let start = world.now;
+    while world.now < start + 5 * SECOND {
+        world.say(|out| put_pli(out, 9, OUT));
+        let wish = Op::RequestKeyframe(1);
+        world.workers[HOME].apply(wish, world.now);
+        for _ in 0..50 {
+            world.turn();
+        }
+    }
+    assert!(world.asked.len() >= 4, "{:?}", world.asked);
+    for pair in world.asked.windows(2) {
+        assert!(pair[1] - pair[0] >= SECOND, "{:?}", world.asked);
+    }
+}
+
+#[test]
+fn a_viewer_does_not_notice_which_worker_a_source_is_on() {
+    let mut world = World::new();
+    world.watch_far();
+    for frame in 0..90u64 {
+        world.far_frame(frame, frame % 15 == 0);
+        world.near_frame(1_000 + frame, frame % 15 == 0);
+        for _ in 0..17 {
+            world.turn();
+        }
+        match frame {
+            30 => world.watch(2),
+            60 => world.watch_far(),
+            _ => {}
+        }
+    }
+    let indices: Vec<u64> = world.got.keys().copied().collect();
+    assert!(indices.windows(2).all(|w| w[1] == w[0] + 1), "no gap");
+    let times: Vec<u32> = world.got.values().map(|(_, time)| *time).collect();
+    for pair in times.windows(2) {
+        let step = pair[1].wrapping_sub(pair[0]);
+        assert!((1..9_000).contains(&step), "{step} ticks of 34 ms each");
+    }
+    let near = world.frames().iter().filter(|f| **f >= 1_000).count();
+    assert!((15..=45).contains(&near), "{near}");
+    assert!(world.frames().last().is_some_and(|frame| *frame == 89));
+}
+
+#[test]
+fn dropping_a_source_or_its_transport_with_packets_under_way_disturbs_nobody() {
+    for op in [Op::DropSource(1), Op::DropTransport(1)] {
+        let mut world = World::new();
+        world.watch_far();
+        world.far_frame(0, true);
+        world.turn();
+        world.far_frame(1, false);
+        world.workers[HOME].apply(op, world.now);
+        world.workers[AWAY].apply(Op::DropMirror(1), world.now);
+        world.turn();
+        assert_eq!(world.frames(), [0]);
+        let stats = world.stats();
+        assert_eq!(stats.engine.drop_crossing_stale, 1);
+        assert_eq!(stats.engine.sources_now, stats.sources.len() as u64);
+        world.near_frame(7, true);
+        world.watch(2);
+        world.near_frame(8, false);
+        world.turn();
+        assert_eq!(world.frames(), [0, 7, 8]);
+    }
+}
+
+#[test]
+fn a_source_added_again_under_its_id_is_not_taken_for_the_old_one() {
+    let mut world = World::new();
+    world.watch_far();
+    world.far_frame(0, true);
+    world.turn();
+    world.far_frame(1, false);
+    world.workers[HOME].apply(Op::DropSource(1), world.now);
+    world.workers[AWAY].apply(Op::DropMirror(1), world.now);
+    world.far.source(&mut world.workers[HOME], 1, IN, world.now);
+    world.watch_far();
+    assert_eq!(world.frames(), [0], "frame 1 was the old source's");
+    world.far_frame(2, true);
+    world.turn();
+    assert_eq!(world.frames(), [0, 2]);
+}
+
+#[test]
+fn a_full_queue_drops_the_rest_of_a_frame_and_counts() {
+    let limits = Limits {
+        max_crossing: 16,
+        ..Limits::default()
+    };
+    let mut world = World::with(limits);
+    world.watch_far();
+    world.far_frame(0, true);
+    world.turn();
+    // Frames of four packets, and a worker that takes nothing for a while.
+    let mut index = 101;
+    let mut send = |world: &mut World, frame: u32| {
+        for part in 0..4u64 {
+            let payload = vp8(
+                frame as u16,
+                false,
+                &(10 * u64::from(frame) + part).to_be_bytes(),
+            );
+            let mut data = world.far.rtp(IN, index, 3_000 * frame, &payload);
+            index += 1;
+            world.workers[HOME].receive(&mut data, world.far.path, world.now);
+        }
+    };
+    for frame in 1..10 {
+        send(&mut world, frame);
+    }
+    let waiting = std::iter::from_fn(|| world.workers[HOME].poll_crossing(AWAY as u8));
+    let waiting: Vec<Crossing> = waiting.collect();
+    assert_eq!(waiting.len(), 16);
+    for crossing in waiting {
+        world.workers[AWAY].cross(crossing, world.now);
+    }
+    send(&mut world, 10);
+    world.turn();
+    let whole: Vec<u64> = [1, 2, 3, 4, 10]
+        .into_iter()
+        .flat_map(|frame| (0..4).map(move |part| 10 * frame + part))
+        .collect();
+    assert_eq!(world.frames()[1..], whole);
+    assert_eq!(world.stats().engine.drop_crossing_video, 5 * 4);
+}
+
+#[test]
+fn a_mirror_nobody_uses_is_taken_down_and_put_up_again() {
+    let mut world = World::new();
+    world.watch_far();
+    world.far_frame(0, true);
+    world.turn();
+    world.watch(2);
+    world.near_frame(1, true);
+    let until = world.now + 3 * SECOND;
+    while world.now < until {
+        world.turn();
+    }
+    let crossed = world.stats().engine.crossed_packets;
+    world.far_frame(1, false);
+    world.turn();
+    assert_eq!(world.stats().engine.crossed_packets, crossed, "not fed");
+    world.watch_far();
+    world.far_frame(2, true);
+    world.turn();
+    assert_eq!(world.frames().last(), Some(&2));
+}
+
+#[test]
+fn a_datagram_at_the_wrong_worker_finds_its_transport() {
+    let mut world = World::new();
+    world.watch_far();
+    // By path, once that is verified.
+    let mut data = world
+        .far
+        .rtp(IN, 100, 0, &vp8(0, true, &0u64.to_be_bytes()));
+    world.workers[AWAY].receive(&mut data, world.far.path, world.now);
+    world.turn();
+    assert_eq!(world.frames(), [0]);
+    // By ufrag, before: the check of a new transport.
+    let elsewhere = Op::Elsewhere {
+        ufrag: "us4".to_owned(),
+        worker: Some(AWAY as u8),
+    };
+    world.workers[HOME].apply(elsewhere, world.now);
+    let mut second = Terminal::connect(&mut world.workers[AWAY], 4, world.now);
+    second.path.peer = ([10, 0, 0, 40], 5000).into();
+    let mut check = second.check();
+    world.workers[HOME].receive(&mut check, second.path, world.now);
+    world.turn();
+    let stats = world.stats();
+    let (_, transport) = stats
+        .transports
+        .iter()
+        .find(|(id, _)| *id == 4)
+        .expect("there");
+    assert_eq!(transport.paths_now, 2);
+    assert_eq!(stats.engine.crossed_datagrams, 2);
+}
+
+#[test]
+fn what_nobody_knows_is_dropped_where_it_arrives() {
+    let mut world = World::new();
+    let stranger = dataplane::Path {
+        socket: 0,
+        peer: ([10, 9, 9, 9], 1).into(),
+    };
+    let mut data = world.far.rtp(IN, 1, 0, &[1, 2, 3]);
+    world.workers[AWAY].receive(&mut data, stranger, world.now);
+    world.turn();
+    let stats = world.stats();
+    assert_eq!(stats.engine.crossed_datagrams, 0);
+    assert_eq!(stats.engine.drop_unverified_srtp, 1);
+}
+
+#[test]
+fn a_living_path_is_not_taken_over_by_another_workers_transport() {
+    let mut world = World::new();
+    world.now += MS;
+    let mut thief = Terminal::connect(&mut world.workers[AWAY], 5, world.now);
+    thief.path = world.far.path;
+    let mut check = thief.check();
+    world.workers[AWAY].receive(&mut check, thief.path, world.now);
+    assert_eq!(world.stats().engine.drop_path_taken, 1);
+    // Once its owner has fallen silent it may be.
+    let until = world.now + 4 * SECOND;
+    while world.now < until {
+        world.turn();
+    }
+    let mut check = thief.check();
+    world.workers[AWAY].receive(&mut check, thief.path, world.now);
+    world.turn();
+    let stats = world.stats();
+    let paths = |id| {
+        stats
+            .transports
+            .iter()
+            .find(|(t, _)| *t == id)
+            .map(|(_, t)| t.paths_now)
+    };
+    assert_eq!((paths(1), paths(5)), (Some(0), Some(2)));
+}
+
+#[test]
+fn a_silent_peer_is_still_found_when_it_comes_back_at_the_wrong_worker() {
+    let mut world = World::new();
+    world.watch_far();
+    let until = world.now + 4 * SECOND;
+    while world.now < until {
+        world.turn();
+    }
+    let payload = vp8(0, true, &0u64.to_be_bytes());
+    let mut data = world.far.rtp(IN, 100, 0, &payload);
+    world.workers[AWAY].receive(&mut data, world.far.path, world.now);
+    world.turn();
+    assert_eq!(world.frames(), [0]);
+    let mut thief = Terminal::connect(&mut world.workers[AWAY], 5, world.now);
+    thief.path = world.far.path;
+    let mut check = thief.check();
+    world.workers[AWAY].receive(&mut check, thief.path, world.now);
+    assert_eq!(world.stats().engine.drop_path_taken, 1, "it is alive again");
+}
+
+#[test]
+fn a_path_that_two_workers_take_at_once_ends_with_one() {
+    let mut world = World::new();
+    let contested = dataplane::Path {
+        socket: 0,
+        peer: ([10, 7, 7, 7], 7).into(),
+    };
+    let mut first = world.far.check();
+    world.workers[HOME].receive(&mut first, contested, world.now);
+    let mut second = world.near.check();
+    world.workers[AWAY].receive(&mut second, contested, world.now);
+    world.turn();
+    let stats = world.stats();
+    let paths = |id| stats.transports.iter().find(|(t, _)| *t == id);
+    let paths = |id| paths(id).map(|(_, t)| t.paths_now);
+    assert_eq!((paths(1), paths(2)), (Some(2), Some(1)));
+    let payload = vp8(0, true, &0u64.to_be_bytes());
+    let mut data = world.far.rtp(IN, 100, 0, &payload);
+    world.workers[AWAY].receive(&mut data, contested, world.now);
+    world.turn();
+    assert_eq!(world.stats().engine.drop_unverified_srtp, 0);
+}
+
+#[test]
+fn checks_after_a_restart_find_their_transport_from_any_worker() {
+    let mut world = World::new();
+    let new = Credentials {
+        local_ufrag: "again".to_owned(),
+        local_pwd: "ours".to_owned(),
+        remote_ufrag: "them".to_owned(),
+        remote_pwd: "theirs".to_owned(),
+    };
+    let told = Op::Elsewhere {
+        ufrag: "again".to_owned(),
+        worker: Some(HOME as u8),
+    };
+    world.workers[AWAY].apply(told, world.now);
+    world.workers[HOME].apply(Op::RestartIce(1, Box::new(new)), world.now);
+    let moved = dataplane::Path {
+        socket: 0,
+        peer: ([10, 8, 8, 8], 8).into(),
+    };
+    let mut check = Builder::new(BINDING_REQUEST, &[9; 12])
+        .username("again", "them")
+        .use_candidate()
+        .finish(&integrity_key("ours"));
+    world.workers[AWAY].receive(&mut check, moved, world.now);
+    world.turn();
+    let stats = world.stats();
+    let (_, transport) = &stats.transports[0];
+    assert_eq!((transport.paths_now, transport.moves), (2, 1));
+}
+
+#[test]
+fn a_stream_that_ended_is_nobodys_on_every_worker() {
+    let mut world = World::new();
+    let stream = dataplane::Path {
+        socket: dataplane::STREAM,
+        peer: ([10, 6, 6, 6], 6).into(),
+    };
+    let mut check = world.far.check();
+    world.workers[HOME].receive(&mut check, stream, world.now);
+    world.turn();
+    for worker in &mut world.workers {
+        worker.apply(Op::PathGone(stream), world.now);
+    }
+    world.turn();
+    let mut check = world.near.check();
+    world.workers[AWAY].receive(&mut check, stream, world.now);
+    world.turn();
+    let stats = world.stats();
+    assert_eq!(stats.engine.drop_path_taken, 0);
+    assert_eq!(stats.engine.crossed_datagrams, 0);
+}

@@ -1,0 +1,176 @@
+//! The workers of one port: started, asked and stopped together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc::{channel, Receiver};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use dataplane::{Limits, Op, Stats};
+
+use crate::clock::{cpu_ns_of, unix_us, Clock};
+use crate::registry::{Registry, Wrong};
+use crate::socket::Udp;
+use crate::streams::{Pump, Streams};
+use crate::worker::{lock, Command, Driver, Shared, Start, Told, Worker};
+
+/// How long whoever asks waits for a worker.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+pub struct Workers {
+    shared: Vec<Arc<Shared>>,
+    pub told: Arc<Told>,
+    pub streams: Arc<Streams>,
+    registry: Mutex<Registry>,
+    /// The workers', in order, then the streams'.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    pub addresses: Vec<SocketAddr>,
+}
+
+fn silent<E>(_: E) -> Wrong {
+    "the engine's worker does not answer".to_owned()
+}
+
+impl Workers {
+    /// One worker for each set of sockets; they share a port and a clock.
+    pub fn start(
+        sets: Vec<Vec<Udp>>,
+        streams: Arc<Streams>,
+        limits: Limits,
+        seed: u64,
+    ) -> io::Result<Self> {
+        let first = sets.first().into_iter().flatten();
+        let addresses = first.map(|udp| udp.address).collect();
+        let told = Told::new()?;
+        let shared = sets
+            .iter()
+            .map(|_| Shared::new())
+            .collect::<io::Result<Vec<_>>>()?;
+        let start = Start {
+            seed,
+            clock: Clock::start(),
+            wall_us: unix_us(),
+        };
+        let workers = Workers {
+            registry: Mutex::new(Registry::new(shared.len(), limits)),
+            threads: Mutex::default(),
+            streams,
+            told,
+            shared,
+            addresses,
+        };
+        for (at, sockets) in sets.into_iter().enumerate() {
+            let (all, told) = (workers.shared.clone(), workers.told.clone());
+            let streams = workers.streams.clone();
+            let worker = Worker::new(at, all, told, sockets, streams, limits, start);
+            workers.spawn(format!("packets-{at}"), move || worker.run())?;
+        }
+        let pump = Pump::new(workers.streams.clone(), workers.shared.clone());
+        workers.spawn("streams".to_owned(), move || pump.run())?;
+        Ok(workers)
+    }
+
+    fn spawn(&self, name: String, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let thread = std::thread::Builder::new().name(name).spawn(run)?;
+        lock(&self.threads).push(thread);
+        Ok(())
+    }
+
+    pub fn open(&self) -> Result<(), Wrong> {
+        if lock(&self.threads).is_empty() {
+            return Err("the engine is closed".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Check an operation and queue it where it belongs, in the order of the calls.
+    pub fn submit(&self, op: Op) -> Result<(), Wrong> {
+        let mut registry = lock(&self.registry);
+        self.open()?;
+        for (worker, op) in registry.admit(op)? {
+            self.command(usize::from(worker), Command::Apply(op));
+        }
+        Ok(())
+    }
+
+    /// Whether there is such a transport and the engine is open.
+    pub fn known(&self, transport: u32) -> Result<(), Wrong> {
+        self.open()?;
+        lock(&self.registry).has(transport)
+    }
+
+    /// The worker on which a source lives.
+    pub fn home(&self, source: u32) -> Result<usize, Wrong> {
+        lock(&self.registry).home(source).map(usize::from)
+    }
+
+    pub fn command(&self, worker: usize, command: Command) {
+        if let Some(shared) = self.shared.get(worker) {
+            shared.command(command);
+        }
+    }
+
+    /// Ask one worker and wait for its answer.
+    pub fn ask<T>(
+        &self,
+        worker: usize,
+        make: impl FnOnce(std::sync::mpsc::Sender<T>) -> Command,
+    ) -> Result<T, Wrong> {
+        self.open()?;
+        let (sender, receiver) = channel();
+        self.command(worker, make(sender));
+        receiver.recv_timeout(PATIENCE).map_err(silent)
+    }
+
+    /// Every worker's counters, as if they were one; what each has cost follows.
+    pub fn stats(&self) -> Result<(Stats, Driver, Vec<Driver>), Wrong> {
+        self.open()?;
+        let ask = |worker| {
+            let (sender, receiver) = channel();
+            self.command(worker, Command::Stats(sender));
+            receiver
+        };
+        let answers: Vec<Receiver<(Stats, Driver)>> = (0..self.shared.len()).map(ask).collect();
+        let until = Instant::now() + PATIENCE;
+        let mut all = Vec::new();
+        let mut drivers = Vec::new();
+        for answer in answers {
+            let left = until.saturating_duration_since(Instant::now());
+            let (stats, driver) = answer.recv_timeout(left).map_err(silent)?;
+            all.push(stats);
+            drivers.push(driver);
+        }
+        let mut total = Driver::default();
+        drivers.iter().for_each(|driver| total.add(driver));
+        Ok((Stats::merged(all), total, drivers))
+    }
+
+    /// Processor time of each worker, nanoseconds.
+    pub fn cpu_ns(&self) -> Vec<u64> {
+        let threads = lock(&self.threads);
+        let packets = threads.iter().take(self.shared.len());
+        packets.map(cpu_ns_of).collect()
+    }
+
+    pub fn stop(&self) {
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        if threads.is_empty() {
+            return;
+        }
+        for shared in &self.shared {
+            shared.command(Command::Stop);
+        }
+        self.streams.stop();
+        for thread in threads {
+            // One that panicked has printed its trace; there is nothing to add.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

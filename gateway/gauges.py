@@ -91,7 +91,10 @@ class Gauges:
             yield "engine_bytes_total", {"direction": direction}, float(stats.engine.get(f"bytes_{direction}", 0))
         yield from self._repair_series(stats.engine)
         yield "engine_forwarded_total", {}, float(stats.engine.get("packets_forwarded", 0))
-        yield "engine_worker_cpu_seconds_total", {}, stats.engine.get("worker_cpu_ns", 0) / NANOSECONDS
+        for number, worker in sorted(stats.workers.items()):
+            labels = {"worker": str(number)}
+            yield "engine_worker_cpu_seconds_total", labels, worker.get("cpu_ns", 0) / NANOSECONDS
+            yield "engine_worker_forwarded_total", labels, float(worker.get("packets_forwarded", 0))
         for name in ENGINE_GAUGES:
             yield f"engine_{name}", {}, float(stats.engine.get(f"{name}_now", 0))
         for peer, transport in self._conferences.link_transports.items():

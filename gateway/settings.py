@@ -196,10 +196,10 @@ class MediaSection(Section):
         description="Media connections over TCP; http.connections_per_address of them may be of one address.",
     )
     workers: int = Field(
-        default=0,
+        default=2,
         ge=0,
         le=64,
-        description="Threads that forward media; a connection lives on one. 0: one per processor, at most 2.",
+        description="Threads that forward media; a connection lives on one. 0: one per processor, at most 4.",
     )
 
 

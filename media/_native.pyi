@@ -67,7 +67,7 @@ class Engine:
         source_rate: int = 3_000,
         max_streams: int = 1_024,
         streams_per_address: int = 64,
-        workers: int = 0,
+        workers: int = 2,
     ) -> Engine:
         """Bind ``port`` (0: any) on every host (IPv4 or IPv6 literal) and start the workers.
 
@@ -80,7 +80,7 @@ class Engine:
                 for them, and counted.  A quarter may be RTCP, 200 each may be checks and DTLS.
             source_rate: Packets of one source, layers and repairs together, that go on to its viewers in a second.
             max_streams: TCP connections served at a time; ``streams_per_address``: of one address.
-            workers: Threads that share the port, 1..64; 0: one per processor, at most 2.
+            workers: Threads that share the port, 1..64; 0: one per processor, at most 4.
 
         Raises:
             OSError: An address cannot be bound.
@@ -223,7 +223,8 @@ class Engine:
 
     def stats(self) -> dict[str, Any]:
         """Counters, see ``media/stats.py``: ``{"engine": {...}, "transports": {id: {...}}, "sources":
-        {id: {...}}, "sinks": {id: {...}}}``; integers only, monotone unless named ``*_now``."""
+        {id: {...}}, "sinks": {id: {...}}, "workers": {number: {...}}}``; integers only, monotone unless named
+        ``*_now``."""
 
 def bench_relay(
     *,

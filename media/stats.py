@@ -5,7 +5,7 @@ thrown away are engine counters that begin with ``drop_``.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Counters = Mapping[str, int]
@@ -13,12 +13,13 @@ Counters = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """One snapshot: of the engine, and by id of each transport, source and sink."""
+    """One snapshot: of the engine, by id of each transport, source and sink, and by number of each worker."""
 
     engine: Counters
     transports: Mapping[int, Counters]
     sources: Mapping[int, Counters]
     sinks: Mapping[int, Counters]
+    workers: Mapping[int, Counters] = field(default_factory=dict)
 
     @property
     def drops(self) -> Counters:
@@ -36,6 +37,7 @@ def read(raw: Mapping[str, Any]) -> Stats:
         transports=raw.get("transports", {}),
         sources={number: _counters(values) for number, values in raw.get("sources", {}).items()},
         sinks=raw.get("sinks", {}),
+        workers=raw.get("workers", {}),
     )
 
 

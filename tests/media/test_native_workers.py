@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from media import _native
-from tests.media.native_peer import GCM, Peer, close_all, counters, nack, open_udp, wait_for
+from tests.media.native_peer import GCM, Peer, close_all, counters, nack, open_udp, pli, wait_for
 from tests.media.native_relay import (
     OUT_RTX,
     OUT_SSRC,
@@ -23,6 +23,7 @@ from tests.media.native_relay import (
 from tests.media.native_stream import StreamPeer
 
 VIEWERS = 8
+PLI = (206, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +69,11 @@ def test_every_viewer_gets_every_picture_whatever_worker_it_is_on(engine: _nativ
     assert stats["engine"]["sources_now"] == 1
     assert stats["engine"]["sinks_now"] == len(stats["sinks"]) == VIEWERS
     assert stats["engine"]["drop_unverified_srtp"] == stats["engine"]["drop_crossing_video"] == 0
-    assert (stats["engine"]["crossed_packets"] > 0) == (stats["engine"]["workers_now"] > 1)
+    workers = stats["workers"]
+    assert (stats["engine"]["crossed_packets"] > 0) == (len(workers) > 1)
+    assert all(worker["sinks_now"] > 0 and worker["packets_forwarded"] > 0 for worker in workers.values())
+    for name in ("sinks_now", "transports_now", "packets_forwarded", "crossed_packets"):
+        assert sum(worker[name] for worker in workers.values()) == stats["engine"][name]
 
 
 def test_a_nack_is_answered_by_the_viewers_own_worker(engine: _native.Engine) -> None:
@@ -80,6 +85,33 @@ def test_a_nack_is_answered_by_the_viewers_own_worker(engine: _native.Engine) ->
     (again,) = viewer.collect(1)
     assert (again.ssrc, again.payload[:2]) == (OUT_RTX, packets[2].seq.to_bytes(2))
     assert again.payload[2:] == packets[2].payload
+
+
+def test_a_wish_for_a_key_frame_reaches_the_sender_from_any_worker(engine: _native.Engine) -> None:
+    sender, viewer = relay(engine)
+    sender.send_rtp(frame(0, key=True))
+    viewer.collect(1)
+    sender.take()
+    asked = len(sender.feedback(*PLI))
+    viewer.send_rtcp(pli(OUT_SSRC))
+
+    def again() -> bool:
+        sender.take()
+        return len(sender.feedback(*PLI)) > asked
+
+    wait_for(again, "the wish")
+
+
+def test_every_workers_clock_can_be_read(engine: _native.Engine) -> None:
+    sender, first = relay(engine)
+    viewers = [first, *(watch(engine, transport) for transport in range(3, 2 + VIEWERS))]
+    before = engine.worker_cpu_ns()
+    assert len(before) == engine.stats()["engine"]["workers_now"]
+    for number in range(50):
+        sender.send_rtp(frame(number, key=number == 0))
+    for viewer in viewers:
+        viewer.collect(50)
+    assert all(used > past for past, used in zip(before, engine.worker_cpu_ns(), strict=True))
 
 
 def test_senders_and_viewers_come_and_go_on_every_worker(engine: _native.Engine) -> None:

@@ -41,7 +41,7 @@ counted! {
         drop_congested_video, drop_congested_audio, drop_stalled_video, drop_paced_video, drop_no_path,
         drop_no_consent, drop_index_spent,
         crossed_packets, crossed_datagrams, drop_crossing_video, drop_crossing_audio,
-        drop_crossing_datagram, drop_crossing_control, drop_crossing_stale,
+        drop_crossing_datagram, drop_crossing_stale,
         drop_pli_rate, drop_nack_rate, drop_nack_unknown, drop_unknown_op,
         transports_now, sources_now, sinks_now,
     }

@@ -1,6 +1,6 @@
 //! What we tell senders (keyframe wishes, losses, arrival times) and what receivers tell us.
 
-use crate::crossing::Crossing;
+use crate::crossing::Note;
 use crate::demux::Class;
 use crate::engine::Engine;
 use crate::rtcp::{self, Item, ReportBlock};
@@ -98,7 +98,6 @@ impl Engine {
             Some(known) if (offset - known).unsigned_abs() < SECOND => known.min(offset),
             _ => offset,
         });
-        let offset = transport.clock_offset;
         let Some(binding) = binding else {
             return;
         };
@@ -106,13 +105,12 @@ impl Engine {
         let Some(layer) = source.and_then(|source| source.layers.get_mut(binding.layer)) else {
             return;
         };
-        let report = Some((theirs, rtp));
-        layer.report = report;
-        self.tell_mirrors(binding.source, |token| Crossing::Clock {
+        layer.report = Some((theirs, rtp));
+        let layer = binding.layer;
+        self.tell_mirrors(binding.source, |source, token| Note::Clock {
+            source,
             token,
-            layer: binding.layer,
-            report,
-            offset,
+            layer,
         });
     }
 
@@ -178,7 +176,11 @@ impl Engine {
         if let Some(binding) = binding {
             let layer = binding.layer;
             self.end_layer(binding.source, layer);
-            self.tell_mirrors(binding.source, |token| Crossing::Ended { token, layer });
+            self.tell_mirrors(binding.source, |source, token| Note::Ended {
+                source,
+                token,
+                layer,
+            });
         }
     }
 

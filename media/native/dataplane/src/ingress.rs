@@ -1,14 +1,13 @@
 //! An SRTP packet's way in: authenticate, bind to a layer, repair, remember, fan out.
 
 use crate::cache::Packet;
-use crate::crossing::Crossing;
 use crate::demux::Class;
 use crate::engine::Engine;
 use crate::ext::Values;
 use crate::keyframe;
 use crate::rtp::Header;
 use crate::seqmap::unwrap;
-use crate::source::Source;
+use crate::source::{KeyframeStart, Source};
 use crate::transport::{Binding, Stream, Transport};
 use crate::types::{Codec, Event, Kind, Micros, Path};
 use slab::Slab;
@@ -166,9 +165,7 @@ impl Engine {
                 layer.adopt(header.ssrc);
                 if had {
                     self.unfeed(arrival.binding);
-                    let layer = arrival.binding.layer;
-                    let restart = |token| Crossing::Restart { token, layer };
-                    self.tell_mirrors(arrival.binding.source, restart);
+                    self.refresh_mirrors(arrival.binding);
                 }
             }
             let Some(layer) = self.layer(arrival.binding) else {
@@ -204,6 +201,7 @@ impl Engine {
             source.level.take(octet);
         }
         let home = source.transport();
+        let fed = !source.feeds.is_empty();
         let Some(layer) = source.layers.get_mut(binding.layer) else {
             return;
         };
@@ -248,7 +246,9 @@ impl Engine {
             let codec = arrival.codec;
             self.tell(Event::Started { source: id, codec });
         }
-        self.feed_mirrors(binding.source, binding.layer, arrival.index);
+        if fed {
+            self.feed_mirrors(binding.source, binding.layer, arrival.index);
+        }
         self.fan_out(binding.source, binding.layer, arrival.index, now);
     }
 }
@@ -276,9 +276,14 @@ fn store(layer: &mut crate::source::Layer, arrival: &Arrival<'_>, now: Micros) -
         payload: Vec::new(),
     };
     layer.cache.put(head, arrival.payload);
-    let starts = layer.follow_keyframes(arrival.index, reading.heights);
+    let start = KeyframeStart {
+        index: arrival.index,
+        timestamp: arrival.timestamp,
+        arrived: now,
+    };
+    let starts = reading.keyframe_start && layer.follow_keyframe(start, reading.heights);
     if starts {
-        layer.assembling = layer.keyframe;
+        layer.assembling = Some(start);
     }
     let ends = layer
         .assembling

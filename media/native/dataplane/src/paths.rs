@@ -8,7 +8,6 @@
 
 use crate::engine::Engine;
 use crate::stun::integrity_key;
-use crate::table::Held;
 use crate::transport::Former;
 use crate::types::{Credentials, Event, Micros, Path, MS};
 
@@ -110,7 +109,7 @@ impl Engine {
         if back {
             transport.silent = false;
             transport.withheld = false;
-            self.tables.hold(key, Held::Alive);
+            self.tables.hushed(key);
             self.tell(Event::Alive { transport: id });
         }
         if moves {
@@ -139,7 +138,7 @@ impl Engine {
         let due = transport.config.controlling && now >= transport.next_check;
         let id = transport.id;
         if fell_silent {
-            self.tables.hold(key, Held::Silent);
+            self.tables.hushed(key);
             self.tell(Event::Silent { transport: id });
         }
         if due {
@@ -213,7 +212,7 @@ impl Engine {
     pub(crate) fn path_gone(&mut self, path: Path) -> Option<()> {
         if let Some(&key) = self.tables.paths.get(&path) {
             self.tables.unverify(key, path);
-            self.tables.moved.push((path, Held::Gone));
+            self.tables.moved.push(path);
         }
         Some(())
     }

@@ -2,11 +2,11 @@
 
 use crate::cache::Cache;
 use crate::counters::SourceStats;
-use crate::crossing::Feed;
 use crate::dependency::Tracker;
 use crate::guard::Bucket;
 use crate::layers::Meter;
 use crate::levels::Level;
+use crate::mirrors::Feed;
 use crate::nack::Losses;
 use crate::types::{Codec, Kind, Micros, SourceConfig, MS, SECOND};
 
@@ -145,21 +145,14 @@ impl Layer {
         self.active(now) && now.saturating_sub(self.since) >= STEADY_US
     }
 
-    /// Look at a packet just cached.  Whether a newer key frame, with these heights, starts with it.
-    pub fn follow_keyframes(&mut self, index: u64, heights: [u16; 4]) -> bool {
-        let Some(packet) = self.cache.get(index).filter(|p| p.keyframe_start) else {
-            return false;
-        };
+    /// A key frame with these heights starts.  Whether it is newer than the one known.
+    pub fn follow_keyframe(&mut self, start: KeyframeStart, heights: [u16; 4]) -> bool {
         let newer = self
             .keyframe
-            .is_none_or(|k| index > k.index && packet.timestamp != k.timestamp);
+            .is_none_or(|k| start.index > k.index && start.timestamp != k.timestamp);
         if newer {
             self.heights = heights;
-            self.keyframe = Some(KeyframeStart {
-                index,
-                timestamp: packet.timestamp,
-                arrived: packet.arrived,
-            });
+            self.keyframe = Some(start);
             self.ask_pending = false;
         }
         newer

@@ -45,7 +45,7 @@ pub struct Tables {
     pub elsewhere: HashMap<Path, Owner>,
     pub ufrags_elsewhere: HashMap<String, u8>,
     /// What became of our paths since the others were told.
-    pub moved: Vec<(Path, Held)>,
+    pub moved: Vec<Path>,
 }
 
 impl Tables {
@@ -71,20 +71,30 @@ impl Tables {
             if let Some(at) = paths.position(|known| Some(known.path) != in_use) {
                 let old = transport.paths.remove(at);
                 self.paths.remove(&old.path);
-                self.moved.push((old.path, Held::Gone));
+                self.moved.push(old.path);
             }
         }
         transport.paths.push(Verified { path, heard: now });
         self.paths.insert(path, key);
         self.elsewhere.remove(&path);
-        self.moved.push((path, Held::Alive));
+        self.moved.push(path);
     }
 
-    /// All of a transport's paths are held in this way from now on.
-    pub fn hold(&mut self, key: usize, held: Held) {
+    /// How we hold a path.
+    pub fn held(&self, path: Path) -> Held {
+        let owner = self.paths.get(&path);
+        match owner.and_then(|key| self.transports.get(*key)) {
+            Some(transport) if transport.silent => Held::Silent,
+            Some(_) => Held::Alive,
+            None => Held::Gone,
+        }
+    }
+
+    /// A transport's peer is silent, or heard again: the others are to know.
+    pub fn hushed(&mut self, key: usize) {
         if let Some(transport) = self.transports.get(key) {
-            let paths = transport.paths.iter().map(|known| (known.path, held));
-            self.moved.extend(paths);
+            self.moved
+                .extend(transport.paths.iter().map(|known| known.path));
         }
     }
 
@@ -128,7 +138,7 @@ impl Tables {
         let transport = self.transports.try_remove(key)?;
         for known in &transport.paths {
             self.paths.remove(&known.path);
-            self.moved.push((known.path, Held::Gone));
+            self.moved.push(known.path);
         }
         for check in &transport.checks {
             self.transactions.remove(&check.transaction);

@@ -25,8 +25,8 @@ create_exception!(
     "An unknown or duplicate id, or a value out of range."
 );
 
-/// Workers that are started when nobody says how many: no more than this, nor than processors.
-const USUAL: usize = 2;
+/// Workers that are started when there is to be one for each processor: no more than this.
+const MANY: usize = 4;
 const MAX_DATAGRAM: usize = 65_507;
 
 fn wrong(sentence: Wrong) -> PyErr {
@@ -61,7 +61,7 @@ impl Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (hosts, port, *, gather_us=1000, cache_packets=1024, max_ssrcs=16, max_sinks=64, max_transports=10_000, silent_ms=3_000, packet_rate=20_000, source_rate=3_000, max_streams=1_024, streams_per_address=64, workers=0))]
+    #[pyo3(signature = (hosts, port, *, gather_us=1000, cache_packets=1024, max_ssrcs=16, max_sinks=64, max_transports=10_000, silent_ms=3_000, packet_rate=20_000, source_rate=3_000, max_streams=1_024, streams_per_address=64, workers=2))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         hosts: Vec<String>,
@@ -97,7 +97,7 @@ impl Engine {
             per_address: limit("streams_per_address", streams_per_address, 1, 100_000)?,
         };
         let workers = match limit("workers", workers, 0, 64)? {
-            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(USUAL)),
+            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MANY)),
             asked => asked,
         };
         let sets = bind_all(&hosts, limit("port", port, 0, 65_535)?, workers)?;
@@ -395,6 +395,6 @@ impl Engine {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let answer = py.detach(|| self.workers.stats());
         let (stats, driver, workers) = answer.map_err(wrong)?;
-        shown::stats(py, &stats, &driver, workers.len(), &self.workers.streams)
+        shown::stats(py, &stats, &driver, &workers, &self.workers.streams)
     }
 }

@@ -8,18 +8,19 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use crate::streams::Streams;
 use crate::worker::Driver;
+use crate::workers::Part;
 
 /// Every counter, by what it belongs to; see `media/_native.pyi`.
 pub fn stats<'py>(
     py: Python<'py>,
     stats: &Stats,
     driver: &Driver,
-    workers: usize,
+    workers: &[Part],
     streams: &Streams,
 ) -> PyResult<Bound<'py, PyDict>> {
     let engine = counters(py, &stats.engine.pairs())?;
     for (name, value) in [
-        ("workers_now", workers as u64),
+        ("workers_now", workers.len() as u64),
         ("worker_cpu_ns", driver.worker_cpu_ns),
         ("receives", driver.receives),
         ("wakeups", driver.wakeups),
@@ -51,12 +52,35 @@ pub fn stats<'py>(
     for (id, stats) in &stats.sinks {
         sinks.set_item(id, named(py, &names, &stats.pairs())?)?;
     }
+    let parts = PyDict::new(py);
+    for (at, part) in workers.iter().enumerate() {
+        parts.set_item(at, self::part(py, part)?)?;
+    }
     let all = PyDict::new(py);
     all.set_item("engine", engine)?;
+    all.set_item("workers", parts)?;
     all.set_item("transports", transports)?;
     all.set_item("sources", sources)?;
     all.set_item("sinks", sinks)?;
     Ok(all)
+}
+
+/// How much one worker does.
+fn part<'py>(py: Python<'py>, part: &Part) -> PyResult<Bound<'py, PyDict>> {
+    let (driver, engine) = (&part.driver, &part.engine);
+    let pairs = [
+        ("cpu_ns", driver.worker_cpu_ns),
+        ("receives", driver.receives),
+        ("wakeups", driver.wakeups),
+        ("sends", driver.send.sends),
+        ("packets_in", engine.packets_in),
+        ("packets_forwarded", engine.packets_forwarded),
+        ("crossed_packets", engine.crossed_packets),
+        ("crossed_datagrams", engine.crossed_datagrams),
+        ("transports_now", engine.transports_now),
+        ("sinks_now", engine.sinks_now),
+    ];
+    counters(py, &pairs)
 }
 
 fn counters<'py>(py: Python<'py>, pairs: &[(&str, u64)]) -> PyResult<Bound<'py, PyDict>> {

@@ -198,7 +198,9 @@ impl Worker {
 
     /// Carry out what was asked.
     fn obey(&mut self) {
-        if !self.shared.asked.swap(false, Ordering::SeqCst) {
+        // Looked at for each burst: reading is cheaper than taking.
+        let asked = &self.shared.asked;
+        if !asked.load(Ordering::SeqCst) || !asked.swap(false, Ordering::SeqCst) {
             return;
         }
         let commands = std::mem::take(&mut *lock(&self.shared.commands));
@@ -248,7 +250,7 @@ impl Worker {
                 };
                 parcel.push(crossing);
             }
-            crowded |= parcel.len() == room;
+            crowded |= self.engine.crosses(at as u8);
             if !parcel.is_empty() {
                 other.deliver(parcel);
             }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dataplane::{Limits, Op, Stats};
+use dataplane::{Counters, Limits, Op, Stats};
 
 use crate::clock::{cpu_ns_of, unix_us, Clock};
 use crate::registry::{Registry, Wrong};
@@ -26,6 +26,12 @@ pub struct Workers {
     /// The workers', in order, then the streams'.
     threads: Mutex<Vec<JoinHandle<()>>>,
     pub addresses: Vec<SocketAddr>,
+}
+
+/// One worker's counters.
+pub struct Part {
+    pub driver: Driver,
+    pub engine: Counters,
 }
 
 fn silent<E>(_: E) -> Wrong {
@@ -123,8 +129,8 @@ impl Workers {
         receiver.recv_timeout(PATIENCE).map_err(silent)
     }
 
-    /// Every worker's counters, as if they were one; what each has cost follows.
-    pub fn stats(&self) -> Result<(Stats, Driver, Vec<Driver>), Wrong> {
+    /// Every worker's counters, as if they were one; each worker's own follow.
+    pub fn stats(&self) -> Result<(Stats, Driver, Vec<Part>), Wrong> {
         self.open()?;
         let ask = |worker| {
             let (sender, receiver) = channel();
@@ -134,16 +140,17 @@ impl Workers {
         let answers: Vec<Receiver<(Stats, Driver)>> = (0..self.shared.len()).map(ask).collect();
         let until = Instant::now() + PATIENCE;
         let mut all = Vec::new();
-        let mut drivers = Vec::new();
+        let mut parts = Vec::new();
+        let mut total = Driver::default();
         for answer in answers {
             let left = until.saturating_duration_since(Instant::now());
             let (stats, driver) = answer.recv_timeout(left).map_err(silent)?;
+            total.add(&driver);
+            let engine = stats.engine.clone();
+            parts.push(Part { driver, engine });
             all.push(stats);
-            drivers.push(driver);
         }
-        let mut total = Driver::default();
-        drivers.iter().for_each(|driver| total.add(driver));
-        Ok((Stats::merged(all), total, drivers))
+        Ok((Stats::merged(all), total, parts))
     }
 
     /// Processor time of each worker, nanoseconds.

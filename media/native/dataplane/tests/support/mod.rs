@@ -3,6 +3,7 @@
 
 pub mod chain;
 pub mod ends;
+pub mod pair;
 
 use std::collections::BTreeMap;
 

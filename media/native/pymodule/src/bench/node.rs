@@ -13,7 +13,7 @@ use crate::bench::BenchError;
 use crate::socket::Udp;
 use crate::streams::{Room, Streams};
 use crate::worker::Driver;
-use crate::workers::Workers;
+use crate::workers::{Part, Workers};
 
 pub const PROFILE: Profile = Profile::AeadAes128Gcm;
 pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -151,8 +151,8 @@ impl Node {
         });
     }
 
-    /// Everybody's counters together, and what each worker has cost.
-    pub fn stats(&self) -> Result<(Stats, Driver, Vec<Driver>), BenchError> {
+    /// Everybody's counters together, and each worker's.
+    pub fn stats(&self) -> Result<(Stats, Driver, Vec<Part>), BenchError> {
         let stuck = |_| BenchError::Stuck("the engine's counters");
         self.workers.stats().map_err(stuck)
     }

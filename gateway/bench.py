@@ -87,6 +87,7 @@ def relay(
     seconds: Seconds = 5.0,
     seed: Seed = 1,
     uneven: Annotated[bool, typer.Option(help="Half of each frame's packets one octet longer.")] = False,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Threads that forward.")] = 1,
     every: Annotated[bool, typer.Option("--all", help="Both shapes and kinds, 100 and 1000 subscribers.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -104,7 +105,7 @@ def relay(
     size = payload or PAYLOAD_BYTES[kind]
     figures = bench_relay(
         subscribers=count, shape=shape.value, kind=kind.value, payload_bytes=size, seconds=seconds, seed=seed,
-        uneven=uneven,
+        uneven=uneven, workers=workers,
     )  # fmt: skip
     show(f"relay, {shape.value}, {count} subscribers, {kind.value}, {size} B, seed {seed}", figures, as_json)
 

@@ -235,6 +235,7 @@ def bench_relay(
     seconds: float,
     seed: int,
     uneven: bool = False,
+    workers: int = 1,
 ) -> dict[str, float]:
     """Engine CPU per forwarded packet on loopback beside the floor "encrypt + one sendto"; see ``wuji bench relay``.
 
@@ -243,6 +244,7 @@ def bench_relay(
         seconds: How long the load itself runs; floor, bare sending, saturation and a run for receivers that
             take trains of datagrams whole need about three times as long again, and a few seconds.
         uneven: The later half of each frame's packets are one octet longer.
+        workers: 1..64; shares are then those of a core for each.
 
     Returns:
         us_per_packet, floor_us_per_packet and their ratio; bare_us_per_packet, what nothing but encryption and

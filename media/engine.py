@@ -264,13 +264,14 @@ def bench_relay(
     seconds: float,
     seed: int,
     uneven: bool = False,
+    workers: int = 1,
 ) -> dict[str, float]:
     """Engine cost per forwarded packet beside its floor; see ``_native.bench_relay``."""
     from . import _native
 
     return _native.bench_relay(
         subscribers=subscribers, shape=shape, kind=kind, payload_bytes=payload_bytes, seconds=seconds, seed=seed,
-        uneven=uneven,
+        uneven=uneven, workers=workers,
     )  # fmt: skip
 
 

@@ -95,7 +95,7 @@ fn within(what: &str, value: f64, least: f64, most: f64) -> PyResult<()> {
 
 /// See `media/_native.pyi`.
 #[pyfunction]
-#[pyo3(signature = (*, subscribers, shape, kind, payload_bytes, seconds, seed, uneven=false))]
+#[pyo3(signature = (*, subscribers, shape, kind, payload_bytes, seconds, seed, uneven=false, workers=1))]
 #[allow(clippy::too_many_arguments)]
 pub fn bench_relay<'py>(
     py: Python<'py>,
@@ -106,6 +106,7 @@ pub fn bench_relay<'py>(
     seconds: f64,
     seed: u64,
     uneven: bool,
+    workers: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
     let (shape, fewest) = match shape {
         "broadcast" => (Shape::Broadcast, 1.0),
@@ -120,6 +121,7 @@ pub fn bench_relay<'py>(
     within("subscribers", f64::from(subscribers), fewest, 2_000.0)?;
     within("payload_bytes", payload_bytes as f64, 32.0, 1_400.0)?;
     within("seconds", seconds, 0.1, 600.0)?;
+    within("workers", workers as f64, 1.0, 64.0)?;
     let stream = Stream {
         kind,
         payload_bytes,
@@ -129,6 +131,7 @@ pub fn bench_relay<'py>(
         shape,
         subscribers,
         stream,
+        workers,
     };
     finish(py, py.detach(|| relay::run(load, seconds, seed)))
 }

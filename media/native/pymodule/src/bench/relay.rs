@@ -51,6 +51,7 @@ struct Stretch {
     in_time: u64,
     cpu_us_in_time: f64,
     elapsed_us: f64,
+    workers: usize,
 }
 
 impl Stretch {
@@ -58,9 +59,9 @@ impl Stretch {
         self.cpu_us / self.forwarded as f64
     }
 
-    /// Of one core.
+    /// Of a core for each worker.
     fn share(&self) -> f64 {
-        self.cpu_us_in_time / self.elapsed_us
+        self.cpu_us_in_time / self.elapsed_us / self.workers as f64
     }
 
     fn per_s(&self) -> f64 {
@@ -230,6 +231,7 @@ impl Bench<'_> {
             cpu_us_in_time: (cost_in_time.worker_cpu_ns - cost_before.worker_cpu_ns) as f64
                 / 1000.0,
             elapsed_us,
+            workers: self.load.workers,
         })
     }
 

@@ -26,6 +26,7 @@ pub struct Load {
     pub shape: Shape,
     pub subscribers: u32,
     pub stream: Stream,
+    pub workers: usize,
 }
 
 impl Load {
@@ -90,7 +91,7 @@ impl Stage {
     /// Connect everybody and route; sender `n` is transport and source `n + 1`.
     pub fn build(load: &Load, seed: u64) -> Result<Stage, BenchError> {
         let mut stage = Stage {
-            node: Node::start(0, 1, seed)?,
+            node: Node::start(0, load.workers, seed)?,
             senders: Vec::new(),
             receivers: Vec::new(),
             fanout: match load.shape {

@@ -11,6 +11,7 @@ use crate::congestion::Shedding;
 use crate::crossing::{Crossing, Mirror, Note, Rank};
 use crate::engine::Engine;
 use crate::source::{Home, KeyframeStart, Source};
+use crate::telling::Dependency;
 use crate::transport::Binding;
 use crate::types::{Kind, Micros, SourceConfig, SECOND};
 
@@ -155,9 +156,9 @@ impl Engine {
             return None;
         }
         held.highest = Some(held.highest.map_or(index, |highest| highest.max(index)));
-        let (codec, dependency) = (packet.codec, packet.dependency.as_deref());
+        let dependency = packet.dependency.as_ref().map(Dependency::octets);
         let at = (index, packet.timestamp);
-        let reading = held.read(codec, &packet.payload, dependency, at);
+        let (reading, _) = held.read(packet.codec, &packet.payload, dependency, at);
         held.came(packet.place.needed, packet.payload.len(), packet.arrived);
         if packet.keyframe_start {
             let start = KeyframeStart {

@@ -80,6 +80,11 @@ impl Dependency {
         }
     }
 
+    /// As it came.
+    pub fn octets(&self) -> &[u8] {
+        &self.octets
+    }
+
     /// The number of its frame; `None` when it is too short to have one.
     pub fn frame(&self) -> Option<u16> {
         frame_number(&self.octets)

@@ -16,7 +16,7 @@ const MAX_RTT_US: u64 = 10 * SECOND;
 impl Engine {
     pub(crate) fn on_srtcp(&mut self, data: &mut [u8], path: Path, now: Micros) {
         let Some(&key) = self.tables.paths.get(&path) else {
-            let handed = self.hand_over_by_path(data, path);
+            let handed = self.hand_over_by_path(data, path, Class::Rtcp, now);
             self.counters.drop_unverified_srtcp += u64::from(!handed);
             return;
         };

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use crate::demux::Class;
 use crate::engine::Engine;
-use crate::types::{Micros, SECOND};
+use crate::types::{Micros, Path, SECOND};
 
 /// Checks a second from unverified addresses that take 30 % of a worker, at 3 us each.
 const ALL_PER_S: u64 = 100_000;
@@ -141,6 +141,15 @@ impl Engine {
         within
     }
 
+    /// The same of a path of another worker's transport, before what came on it is handed over.
+    pub(crate) fn within_rate_elsewhere(&mut self, path: Path, class: Class, now: Micros) -> bool {
+        let per_s = self.limits.packet_rate;
+        let owner = self.tables.elsewhere.get_mut(&path);
+        let within = owner.is_none_or(|owner| owner.intake.takes(class, per_s, now));
+        self.counters.drop_rate += u64::from(!within);
+        within
+    }
+
     /// Whether one more authentic packet of a source may go on to its viewers.
     pub(crate) fn within_source_rate(&mut self, source_key: usize, now: Micros) -> bool {
         let Some(source) = self.tables.sources.get_mut(source_key) else {
@@ -149,7 +158,8 @@ impl Engine {
         let within = source.intake.spend(self.limits.source_rate, now);
         if !within {
             self.counters.drop_source_rate += 1;
-            if let Some(transport) = self.tables.transports.get_mut(source.transport) {
+            let home = source.transport();
+            if let Some(transport) = home.and_then(|key| self.tables.transports.get_mut(key)) {
                 transport.stats.throttled += 1;
             }
         }

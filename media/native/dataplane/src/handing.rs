@@ -1,17 +1,24 @@
 //! Whose a path is, when several workers share a port, and datagrams that arrive at the wrong one.
 
 use crate::crossing::{Crossing, Note, Rank};
+use crate::demux::Class;
 use crate::engine::Engine;
 use crate::stun::{Message, BINDING_REQUEST};
 use crate::table::{Held, Owner};
-use crate::types::Path;
+use crate::types::{Micros, Path};
 
 impl Engine {
     /// Another worker says how it holds a path.
     pub(crate) fn path_told(&mut self, path: Path, worker: u8, held: Held) {
         let tables = &mut self.tables;
-        let theirs = tables.elsewhere.get(&path).map(|owner| owner.worker) == Some(worker);
-        let owner = |silent| Owner { worker, silent };
+        let known = tables.elsewhere.get(&path);
+        let theirs = known.map(|owner| owner.worker) == Some(worker);
+        let intake = known.map(|owner| owner.intake).unwrap_or_default();
+        let owner = |silent| Owner {
+            worker,
+            silent,
+            intake,
+        };
         match held {
             Held::Alive => tables.release(path, owner(false), self.crossings.me < worker),
             // Nothing, if it has been taken meanwhile.
@@ -70,7 +77,16 @@ impl Engine {
     }
 
     /// The same, for one that is known by its path only.
-    pub(crate) fn hand_over_by_path(&mut self, data: &[u8], path: Path) -> bool {
+    pub(crate) fn hand_over_by_path(
+        &mut self,
+        data: &[u8],
+        path: Path,
+        class: Class,
+        now: Micros,
+    ) -> bool {
+        if !self.within_rate_elsewhere(path, class, now) {
+            return true;
+        }
         let worker = self.tables.elsewhere.get(&path).map(|owner| owner.worker);
         self.hand_over(worker, data, path)
     }

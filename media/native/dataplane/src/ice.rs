@@ -24,6 +24,7 @@ impl Engine {
     pub(crate) fn on_stun(&mut self, data: &[u8], path: Path, now: Micros) {
         match self.tables.paths.get(&path).copied() {
             Some(key) if !self.within_rate(key, Class::Stun, now) => return,
+            None if !self.within_rate_elsewhere(path, Class::Stun, now) => return,
             None if !self.knows(path) && !self.guard.admits(path.peer.ip(), now) => {
                 self.counters.drop_flood += 1;
                 return;
@@ -217,7 +218,7 @@ impl Engine {
 
     pub(crate) fn on_dtls(&mut self, data: &[u8], path: Path, now: Micros) {
         let Some(&key) = self.tables.paths.get(&path) else {
-            let handed = self.hand_over_by_path(data, path);
+            let handed = self.hand_over_by_path(data, path, Class::Dtls, now);
             self.counters.drop_unverified_dtls += u64::from(!handed);
             return;
         };

@@ -28,7 +28,7 @@ pub(crate) struct Arrival<'a> {
 impl Engine {
     pub(crate) fn on_srtp(&mut self, data: &mut [u8], path: Path, now: Micros) {
         let Some(&key) = self.tables.paths.get(&path) else {
-            let handed = self.hand_over_by_path(data, path);
+            let handed = self.hand_over_by_path(data, path, Class::Rtp, now);
             self.counters.drop_unverified_srtp += u64::from(!handed);
             return;
         };

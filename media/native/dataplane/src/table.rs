@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 use slab::Slab;
 
+use crate::guard::Intake;
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::stun::TransactionId;
@@ -20,11 +21,12 @@ pub enum Held {
     Gone,
 }
 
-/// The worker a path belongs to, and whether another may take it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The worker a path belongs to, whether another may take it, and what came on it here.
+#[derive(Clone, Copy, Debug)]
 pub struct Owner {
     pub worker: u8,
     pub silent: bool,
+    pub intake: Intake,
 }
 
 #[derive(Default)]

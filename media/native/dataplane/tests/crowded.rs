@@ -190,6 +190,19 @@ fn a_full_queue_keeps_routes_wishes_and_paths() {
 }
 
 #[test]
+fn a_flood_at_the_wrong_worker_is_throttled_before_it_crosses() {
+    let mut world = World::with(Limits {
+        packet_rate: 100,
+        ..Limits::default()
+    });
+    misdirect(&mut world, 200);
+    let stats = world.stats().engine;
+    assert!((1..=50).contains(&stats.crossed_datagrams), "{stats:?}");
+    assert_eq!(stats.crossed_datagrams + stats.drop_rate, 200);
+    assert_eq!(stats.drop_crossing_datagram, 0);
+}
+
+#[test]
 fn a_full_queue_keeps_removals() {
     let mut world = crowded(2);
     world.watch_far();

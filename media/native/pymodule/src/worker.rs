@@ -80,6 +80,8 @@ pub struct Shared {
     asked: AtomicBool,
     /// Messages of other workers among the commands.
     crossings: AtomicUsize,
+    /// Whether the worker will look within a moment, unasked.
+    napping: AtomicBool,
     pub wake: Wake,
 }
 
@@ -94,6 +96,7 @@ impl Shared {
             commands: Mutex::new(VecDeque::new()),
             asked: AtomicBool::new(false),
             crossings: AtomicUsize::new(0),
+            napping: AtomicBool::new(false),
             wake: Wake::new()?,
         }))
     }
@@ -110,9 +113,15 @@ impl Shared {
         MAX_CROSSINGS.saturating_sub(self.crossings.load(Ordering::Relaxed))
     }
 
+    /// Hand over messages of another worker.  A nap is not cut short for them: who naps has set
+    /// `napping` back before it looks whether anything was asked, and here it is asked first.
     fn deliver(&self, parcel: Vec<Crossing>) {
         self.crossings.fetch_add(parcel.len(), Ordering::Relaxed);
-        self.command(Command::Cross(parcel));
+        lock(&self.commands).push_back(Command::Cross(parcel));
+        let first = !self.asked.swap(true, Ordering::SeqCst);
+        if first && !self.napping.load(Ordering::SeqCst) {
+            self.wake.set();
+        }
     }
 }
 
@@ -139,6 +148,8 @@ pub struct Worker {
     clock: Clock,
     driver: Driver,
     naps: Naps,
+    /// Messages of other workers taken since datagrams were last looked for.
+    crossed: usize,
     stopping: bool,
     /// Who waits for the counters.
     askers: Vec<Sender<(Stats, Driver)>>,
@@ -172,6 +183,7 @@ impl Worker {
             clock: start.clock,
             driver: Driver::default(),
             naps: Naps::new(limits.gather_us),
+            crossed: 0,
             stopping: false,
             askers: Vec::new(),
             fds: Vec::new(),
@@ -215,6 +227,7 @@ impl Worker {
                 Command::Cross(parcel) => {
                     let came = parcel.len();
                     self.shared.crossings.fetch_sub(came, Ordering::Relaxed);
+                    self.crossed += came;
                     for crossing in parcel {
                         self.engine.cross(crossing, now);
                     }
@@ -276,6 +289,7 @@ impl Worker {
                 busy |= turn + 1 == TURNS;
             }
         }
+        all += std::mem::take(&mut self.crossed);
         self.naps.came(all, now);
         busy
     }
@@ -408,7 +422,9 @@ impl Worker {
             self.fds
                 .extend(sockets.map(|udp| poll(udp.fd(), reading | writing)));
         }
+        self.shared.napping.store(nap.is_some(), Ordering::SeqCst);
         wait(&mut self.fds, timeout);
+        self.shared.napping.store(false, Ordering::SeqCst);
         if self.fds.first().is_some_and(|wake| wake.revents != 0) {
             self.shared.wake.clear();
         }

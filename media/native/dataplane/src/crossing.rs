@@ -203,10 +203,10 @@ impl Engine {
         self
     }
 
-    /// Whether anything waits for a worker.
-    pub fn crosses(&self, worker: u8) -> bool {
+    /// How much waits for a worker.
+    pub fn crossing(&self, worker: u8) -> usize {
         let queue = self.crossings.queues.get(usize::from(worker));
-        queue.is_some_and(|queue| !queue.waiting.is_empty())
+        queue.map_or(0, |queue| queue.waiting.len())
     }
 
     /// The next message for a worker.  What is not asked for waits.

@@ -81,32 +81,31 @@ impl Engine {
                 continue;
             }
             let key = sink.transport;
-            let mut stalled = false;
-            let mut crowded = false;
-            if let Some(transport) = self.tables.transports.get_mut(key).filter(|_| !urgent) {
-                stalled = transport.stalls();
-                crowded = transport.bandwidth.full(now);
-            }
-            if !urgent && sink.shedding.drops(timestamp, full || stalled || crowded) {
-                *match (stalled, crowded) {
-                    (true, _) => &mut self.counters.drop_stalled_video,
-                    (_, true) => &mut self.counters.drop_paced_video,
-                    _ => &mut self.counters.drop_congested_video,
-                } += 1;
+            let Some(transport) = self.tables.transports.get_mut(key) else {
                 continue;
-            }
-            if let Some(transport) = self.tables.transports.get_mut(key) {
-                transport.pending.push(Pending {
-                    sink: sink_key,
-                    ..pending
-                });
-                self.congestion.waiting += 1;
-                match transport.pending.len() {
-                    _ if urgent => self.due.push_back(key),
-                    1 => self.gathering.opened(now + self.limits.gather_us, key),
-                    MAX_SEGMENTS => self.due.push_back(key),
-                    _ => {}
+            };
+            if !urgent {
+                let stalled = transport.stalls();
+                let crowded = transport.bandwidth.full(now);
+                if sink.shedding.drops(timestamp, full || stalled || crowded) {
+                    *match (stalled, crowded) {
+                        (true, _) => &mut self.counters.drop_stalled_video,
+                        (_, true) => &mut self.counters.drop_paced_video,
+                        _ => &mut self.counters.drop_congested_video,
+                    } += 1;
+                    continue;
                 }
+            }
+            transport.pending.push(Pending {
+                sink: sink_key,
+                ..pending
+            });
+            self.congestion.waiting += 1;
+            match transport.pending.len() {
+                _ if urgent => self.due.push_back(key),
+                1 => self.gathering.opened(now + self.limits.gather_us, key),
+                MAX_SEGMENTS => self.due.push_back(key),
+                _ => {}
             }
         }
         for sink_key in joining {
@@ -198,7 +197,8 @@ impl Engine {
         self.congestion.waiting -= waiting.len();
         for next in waiting.drain(..) {
             let (sources, sinks) = (&tables.sources, &mut tables.sinks);
-            match picture(&next, sources).filter(|_| paced) {
+            let octets = paced.then(|| picture(&next, sources)).flatten();
+            match octets {
                 Some(octets) => transport.bandwidth.pacer.push(next, octets, now),
                 None => {
                     send_waiting(&next, sources, sinks, transport, &mut egress);

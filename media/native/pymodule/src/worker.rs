@@ -256,14 +256,14 @@ impl Worker {
         let mut crowded = false;
         for (at, other) in self.all.iter().enumerate().filter(|(at, _)| *at != self.me) {
             let room = other.room();
-            let mut parcel = Vec::new();
+            let mut parcel = Vec::with_capacity(self.engine.crossing(at as u8).min(room));
             while parcel.len() < room {
                 let Some(crossing) = self.engine.poll_crossing(at as u8) else {
                     break;
                 };
                 parcel.push(crossing);
             }
-            crowded |= self.engine.crosses(at as u8);
+            crowded |= self.engine.crossing(at as u8) > 0;
             if !parcel.is_empty() {
                 other.deliver(parcel);
             }

@@ -25,7 +25,10 @@ use crate::clock::Clock;
 use crate::inbox::join_trains;
 use crate::socket::{sharpen_timers, wait};
 
-const SETTLE: Duration = Duration::from_millis(300);
+/// How long, and at how many times its rate, the load flows before it counts: until every source's
+/// cache has been filled once, as it is after three seconds of any meeting.
+const SETTLE: Duration = Duration::from_millis(600);
+const SETTLING: f64 = 5.0;
 /// Packets a second, all receivers together, up to which a load runs in real time: about half of
 /// what one worker can do.  A larger one runs slower, frames as large as ever.
 const MODEST: f64 = 100_000.0;
@@ -130,7 +133,7 @@ impl Bench<'_> {
     fn measure(&mut self, length: Duration) -> Result<Figures, BenchError> {
         let mut floor = Floor::default();
         self.floor(&mut floor, length / 2)?;
-        self.flow(1.0, SETTLE)?;
+        self.flow(SETTLING, SETTLE)?;
         self.ears.sample(true);
         let plain = self.flow(1.0, length)?;
         self.ears.sample(false);

@@ -274,7 +274,7 @@ class Seats:
         self._make_sure_of_room(actor, conference)
         shown = text.line(name or actor.name, "name", MAX_NAME)
         try:
-            peer = self._peers.accept(sdp)
+            peer = self._peers.accept(sdp, conference)
         except PeerLimit as error:
             raise Refused("media-full", str(error)) from None
         participant = ParticipantId(self._clock.new_id("p"))

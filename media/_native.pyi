@@ -67,7 +67,7 @@ class Engine:
         source_rate: int = 3_000,
         max_streams: int = 1_024,
         streams_per_address: int = 64,
-        workers: int = 2,
+        workers: int = 1,
     ) -> Engine:
         """Bind ``port`` (0: any) on every host (IPv4 or IPv6 literal) and start the workers.
 
@@ -80,7 +80,7 @@ class Engine:
                 for them, and counted.  A quarter may be RTCP, 200 each may be checks and DTLS.
             source_rate: Packets of one source, layers and repairs together, that go on to its viewers in a second.
             max_streams: TCP connections served at a time; ``streams_per_address``: of one address.
-            workers: Threads that share the port, 1..64; 0: one per processor, at most 4.
+            workers: Threads that share the port, 1..64; 0: one per processor, at most 2.
 
         Raises:
             OSError: An address cannot be bound.
@@ -106,8 +106,12 @@ class Engine:
         controlling: bool,
         candidates: Sequence[tuple[str, int]] = (),
         extensions: Sequence[tuple[Extension, int]] = (),
+        group: str = "",
     ) -> None:
-        """Accept ICE checks for ``local_ufrag``; when ``controlling``, also send them to ``candidates``."""
+        """Accept ICE checks for ``local_ufrag``; when ``controlling``, also send them to ``candidates``.
+
+        Transports of one ``group`` (a conference) live on one worker until they are more than one can serve.
+        """
 
     def restart_ice(
         self, transport: int, *, local_ufrag: str, local_pwd: str, remote_ufrag: str, remote_pwd: str

@@ -83,6 +83,7 @@ class Native(Protocol):
         controlling: bool,
         candidates: Sequence[tuple[str, int]] = (),
         extensions: Sequence[tuple[Extension, int]] = (),
+        group: str = "",
     ) -> None: ...
     def restart_ice(
         self, transport: int, *, local_ufrag: str, local_pwd: str, remote_ufrag: str, remote_pwd: str

@@ -171,8 +171,11 @@ class Peers:
     def __len__(self) -> int:
         return len(self._host.peers)
 
-    def accept(self, offer_sdp: str) -> Peer:
+    def accept(self, offer_sdp: str, group: str = "") -> Peer:
         """Answer an offer; the connection comes up in a task of ours.
+
+        Args:
+            group: Those who receive each other, as a conference: they share a worker as far as one suffices.
 
         Raises:
             SdpError: The offer cannot be used.
@@ -184,7 +187,7 @@ class Peers:
         except SdpError as error:
             self.counts[f"refused_{error.code}"] += 1
             raise
-        peer = Peer(self._host, accepted, self._candidates, self._tcp)
+        peer = Peer(self._host, accepted, self._candidates, self._tcp, group)
         peer.connect(accepted.fingerprints)
         return peer
 

@@ -157,6 +157,7 @@ class Peer(End):
         accepted: Plan,
         candidates: Sequence[tuple[str, int]],
         tcp: Sequence[tuple[str, int]] = (),
+        group: str = "",
     ) -> None:
         super().__init__(host, accepted.role, wait_nominated=False)
         self.on_state: Callable[[Peer, PeerState], None] | None = None
@@ -166,12 +167,12 @@ class Peer(End):
         try:
             ufrag, pwd = host.credentials()
             self._local = Local(host.session(), ufrag, pwd, host.fingerprint, candidates, tcp)
-            self._describe(accepted)
+            self._describe(accepted, group)
         except BaseException:
             self._transport.fail("engine-refused")
             raise
 
-    def _describe(self, accepted: Plan) -> None:
+    def _describe(self, accepted: Plan, group: str) -> None:
         """Tell the engine what will come and go, and write the answer."""
         local = self._local
         self._host.engine.native.add_transport(
@@ -182,6 +183,7 @@ class Peer(End):
             remote_pwd=accepted.pwd,
             controlling=False,
             extensions=accepted.extensions,
+            group=group,
         )
         entries = [(index, entry) for index, entry in enumerate(accepted.entries) if entry is not None]
         self.upstreams = tuple(self._add_source(index, entry) for index, entry in entries if entry.label is not None)

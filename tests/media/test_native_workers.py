@@ -84,6 +84,37 @@ def test_every_viewer_gets_every_picture_whatever_worker_it_is_on(engine: _nativ
         assert sum(worker[name] for worker in workers.values()) == stats["engine"][name]
 
 
+def crowd(engine: _native.Engine, group: str, first: int, count: int) -> list[int]:
+    """Add transports of one group.  Returns how many of all there are on each worker."""
+    for number in range(first, first + count):
+        engine.add_transport(
+            number,
+            local_ufrag=f"us{number}",
+            local_pwd="password-of-the-engine",
+            remote_ufrag=f"them{number}",
+            remote_pwd="password-of-the-peer",
+            controlling=False,
+            group=group,
+        )
+    return [worker["transports_now"] for worker in engine.stats()["workers"].values()]
+
+
+def test_who_meets_is_on_one_worker_until_it_has_enough() -> None:
+    with running(workers=2) as engine:
+        assert sorted(crowd(engine, "small", 1, 10)) == [0, 10]
+        assert sorted(crowd(engine, "another", 11, 10)) == [10, 10]
+        assert sorted(crowd(engine, "large", 21, 48)) == [10, 58]
+        assert sorted(crowd(engine, "large", 69, 20)) == [30, 58], "one conference has both"
+        for number in range(1, 89):
+            engine.drop_transport(number)
+        assert sorted(crowd(engine, "large", 89, 5)) == [0, 5]
+
+
+def test_transports_of_no_group_are_spread_evenly() -> None:
+    with running(workers=3) as engine:
+        assert crowd(engine, "", 1, 9) == [3, 3, 3]
+
+
 def test_a_nack_is_answered_by_the_viewers_own_worker(engine: _native.Engine) -> None:
     sender, viewer = relay(engine)
     for number in range(5):

@@ -26,7 +26,7 @@ create_exception!(
 );
 
 /// Workers that are started when there is to be one for each processor: no more than this.
-const MANY: usize = 4;
+const MANY: usize = 2;
 const MAX_DATAGRAM: usize = 65_507;
 
 fn wrong(sentence: Wrong) -> PyErr {
@@ -61,7 +61,7 @@ impl Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (hosts, port, *, gather_us=1000, cache_packets=1024, max_ssrcs=16, max_sinks=64, max_transports=10_000, silent_ms=3_000, packet_rate=20_000, source_rate=3_000, max_streams=1_024, streams_per_address=64, workers=2))]
+    #[pyo3(signature = (hosts, port, *, gather_us=1000, cache_packets=1024, max_ssrcs=16, max_sinks=64, max_transports=10_000, silent_ms=3_000, packet_rate=20_000, source_rate=3_000, max_streams=1_024, streams_per_address=64, workers=1))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         hosts: Vec<String>,
@@ -134,7 +134,7 @@ impl Engine {
         py.detach(|| self.workers.stop());
     }
 
-    #[pyo3(signature = (transport, *, local_ufrag, local_pwd, remote_ufrag, remote_pwd, controlling, candidates=Vec::new(), extensions=Vec::new()), text_signature = "($self, transport, *, local_ufrag, local_pwd, remote_ufrag, remote_pwd, controlling, candidates=(), extensions=())")]
+    #[pyo3(signature = (transport, *, local_ufrag, local_pwd, remote_ufrag, remote_pwd, controlling, candidates=Vec::new(), extensions=Vec::new(), group=String::new()), text_signature = "($self, transport, *, local_ufrag, local_pwd, remote_ufrag, remote_pwd, controlling, candidates=(), extensions=(), group='')")]
     #[allow(clippy::too_many_arguments)]
     fn add_transport(
         &self,
@@ -146,6 +146,7 @@ impl Engine {
         controlling: bool,
         candidates: Vec<(String, i64)>,
         extensions: Vec<(String, i64)>,
+        group: String,
     ) -> PyResult<()> {
         let id = parse::id("transport", transport).map_err(wrong)?;
         let own = parse::credentials(local_ufrag, local_pwd, remote_ufrag, remote_pwd);
@@ -171,7 +172,7 @@ impl Engine {
             candidates,
             extensions,
         };
-        self.submit(Op::AddTransport(id, Box::new(config)))
+        self.workers.add_transport(id, config, group).map_err(wrong)
     }
 
     #[pyo3(signature = (transport, profile, *, rx_key, rx_salt, tx_key, tx_salt))]

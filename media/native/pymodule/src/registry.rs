@@ -11,8 +11,13 @@ pub type Wrong = String;
 /// An operation and the worker it is for.
 pub type Order = (u8, Op);
 
+/// Transports of one group on one worker, beyond which the next goes to whichever has least to do.
+/// Forty-eight terminals that see nine others each take about half a core.
+const TOGETHER: usize = 48;
+
 struct Members {
     worker: u8,
+    group: String,
     ufrag: String,
     former: Option<String>,
     sources: HashSet<u32>,
@@ -43,6 +48,8 @@ pub struct Registry {
     sinks: HashMap<u32, SinkEntry>,
     /// Transports and sinks on each worker.
     loads: Vec<usize>,
+    /// Transports of each group on each worker.
+    groups: HashMap<String, Vec<usize>>,
 }
 
 fn unless(wrong: bool, sentence: impl FnOnce() -> Wrong) -> Result<(), Wrong> {
@@ -63,6 +70,7 @@ impl Registry {
             sources: HashMap::new(),
             sinks: HashMap::new(),
             loads: vec![0; workers],
+            groups: HashMap::new(),
         }
     }
 
@@ -73,7 +81,7 @@ impl Registry {
     /// error and gives no orders.
     pub fn admit(&mut self, op: Op) -> Result<Vec<Order>, Wrong> {
         match op {
-            Op::AddTransport(id, config) => self.add_transport(id, config),
+            Op::AddTransport(id, config) => self.add_transport(id, config, String::new()),
             Op::DropTransport(id) => Ok(self.drop_transport(id)),
             Op::RestartIce(id, new) => self.restart_ice(id, new),
             Op::SetKeys { transport, .. }
@@ -164,10 +172,41 @@ impl Registry {
         Ok(orders)
     }
 
-    fn add_transport(
+    /// Where a group's next transport is to live: with the others, whose packets then need not
+    /// cross, until they are too many for one worker.
+    fn place(&self, group: &str) -> u8 {
+        let counts = self.groups.get(group).into_iter().flatten();
+        let some = counts.enumerate();
+        let roomy = some.filter(|(_, count)| (1..TOGETHER).contains(*count));
+        let least = self.loads.iter().enumerate().min_by_key(|(_, load)| **load);
+        let beside = roomy.max_by_key(|(_, count)| **count);
+        beside.or(least).map_or(0, |(at, _)| at as u8)
+    }
+
+    /// Count a transport in or out of its group, if it has one.
+    fn count(&mut self, group: &str, worker: u8, more: isize) {
+        if group.is_empty() {
+            return;
+        }
+        let counts = self.groups.entry(group.to_owned());
+        let counts = counts.or_insert_with(|| vec![0; self.loads.len()]);
+        if let Some(count) = counts.get_mut(usize::from(worker)) {
+            *count = count.saturating_add_signed(more);
+        }
+        if counts.iter().all(|count| *count == 0) {
+            self.groups.remove(group);
+        }
+    }
+
+    /// Add a transport; those of one `group` live together as far as one worker can serve them.
+    ///
+    /// # Errors
+    /// As `admit`.
+    pub fn add_transport(
         &mut self,
         id: u32,
         config: Box<TransportConfig>,
+        group: String,
     ) -> Result<Vec<Order>, Wrong> {
         let ufrag = config.local_ufrag.clone();
         unless(self.transports.contains_key(&id), || {
@@ -180,12 +219,13 @@ impl Registry {
             let most = self.limits.max_transports;
             format!("transport {id}: limit {most} reached")
         })?;
-        let least = self.loads.iter().enumerate().min_by_key(|(_, load)| **load);
-        let worker = least.map_or(0, |(at, _)| at as u8);
+        let worker = self.place(&group);
         self.load(worker, 1);
+        self.count(&group, worker, 1);
         self.ufrags.insert(ufrag.clone());
         let members = Members {
             worker,
+            group,
             ufrag: ufrag.clone(),
             former: None,
             sources: HashSet::new(),
@@ -224,6 +264,7 @@ impl Registry {
         };
         let worker = members.worker;
         self.load(worker, -1 - members.sinks.len() as isize);
+        self.count(&members.group, worker, -1);
         let mut orders = vec![(worker, Op::DropTransport(id))];
         for source in &members.sources {
             if let Some(entry) = self.sources.remove(source) {

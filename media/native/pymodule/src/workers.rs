@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dataplane::{Counters, Limits, Op, Stats};
+use dataplane::{Counters, Limits, Op, Stats, TransportConfig};
 
 use crate::clock::{cpu_ns_of, unix_us, Clock};
-use crate::registry::{Registry, Wrong};
+use crate::registry::{Order, Registry, Wrong};
 use crate::socket::Udp;
 use crate::streams::{Pump, Streams};
 use crate::worker::{lock, Command, Driver, Shared, Start, Told, Worker};
@@ -94,10 +94,29 @@ impl Workers {
     pub fn submit(&self, op: Op) -> Result<(), Wrong> {
         let mut registry = lock(&self.registry);
         self.open()?;
-        for (worker, op) in registry.admit(op)? {
+        let orders = registry.admit(op)?;
+        self.pass_on(orders);
+        Ok(())
+    }
+
+    /// Add a transport beside the others of its group; "" is none.
+    pub fn add_transport(
+        &self,
+        id: u32,
+        config: TransportConfig,
+        group: String,
+    ) -> Result<(), Wrong> {
+        let mut registry = lock(&self.registry);
+        self.open()?;
+        let orders = registry.add_transport(id, Box::new(config), group)?;
+        self.pass_on(orders);
+        Ok(())
+    }
+
+    fn pass_on(&self, orders: Vec<Order>) {
+        for (worker, op) in orders {
             self.command(usize::from(worker), Command::Apply(op));
         }
-        Ok(())
     }
 
     /// Whether there is such a transport and the engine is open.

@@ -82,7 +82,7 @@ impl<'a> Chain<'a> {
             .map(|number| Node::start(number, 1, seed.wrapping_add(u64::from(number))))
             .collect::<Result<Vec<_>, _>>()?;
         let first = nodes.first().ok_or(BenchError::Stuck("a node"))?;
-        let sender = Peer::connect(first, IN, STREAM)?;
+        let sender = Peer::connect(first, IN, STREAM, "")?;
         first.source(1, IN, STREAM.kind, sender.ssrc());
         // A listener comes before the link: a packet is at the node's before the next node has it.
         let mut taps = Vec::new();
@@ -90,7 +90,7 @@ impl<'a> Chain<'a> {
             if node.number > 0 {
                 expect(node);
             }
-            let mut tap = Peer::connect(node, TAP, STREAM)?;
+            let mut tap = Peer::connect(node, TAP, STREAM, "")?;
             tap.look()?;
             node.sink(TAP, TAP, STREAM.kind, 1);
             taps.push(tap);
@@ -202,14 +202,14 @@ impl<'a> Chain<'a> {
 /// Have a node's source where the link from the node before will come.
 fn expect(node: &Node) {
     let keys = KeyPair::of(node.number, IN);
-    node.transport(IN, ufrag(node.number - 1, OUT), None, &keys);
+    node.transport(IN, ufrag(node.number - 1, OUT), None, &keys, "");
     node.source(1, IN, STREAM.kind, OUT);
 }
 
 /// Join a node's sink to the next node's source over a link.
 fn link(from: &Node, to: &Node) {
     let back = KeyPair::of(to.number, IN).flipped();
-    from.transport(OUT, ufrag(to.number, IN), Some(to.address), &back);
+    from.transport(OUT, ufrag(to.number, IN), Some(to.address), &back, "");
     from.sink(OUT, OUT, STREAM.kind, 1);
 }
 

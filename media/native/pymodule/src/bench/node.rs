@@ -99,7 +99,15 @@ impl Node {
     }
 
     /// Add a transport with keys; `towards` makes it the controlling end of a link.
-    pub fn transport(&self, id: u32, remote: String, towards: Option<SocketAddr>, keys: &KeyPair) {
+    /// Those of one `group` live together, as a meeting's do.
+    pub fn transport(
+        &self,
+        id: u32,
+        remote: String,
+        towards: Option<SocketAddr>,
+        keys: &KeyPair,
+        group: &str,
+    ) {
         let candidates = towards.map(|peer| Path { socket: 0, peer });
         let config = TransportConfig {
             local_ufrag: ufrag(self.number, id),
@@ -110,7 +118,8 @@ impl Node {
             candidates: candidates.into_iter().collect(),
             extensions: Vec::new(),
         };
-        self.apply(Op::AddTransport(id, Box::new(config)));
+        let added = self.workers.add_transport(id, config, group.to_owned());
+        debug_assert!(added.is_ok(), "{added:?}");
         self.apply(Op::SetKeys {
             transport: id,
             profile: PROFILE,

@@ -45,10 +45,10 @@ const CHECK_EVERY: Duration = Duration::from_millis(100);
 const CHECKS: u32 = 100;
 
 impl Peer {
-    /// Connect to a node as its transport `id`.
-    pub fn connect(node: &Node, id: u32, stream: Stream) -> Result<Self, BenchError> {
+    /// Connect to a node as its transport `id`, one of a group.
+    pub fn connect(node: &Node, id: u32, stream: Stream, group: &str) -> Result<Self, BenchError> {
         let keys = KeyPair::of(node.number, id);
-        node.transport(id, format!("peer{id}"), None, &keys);
+        node.transport(id, format!("peer{id}"), None, &keys, group);
         let socket = UdpSocket::bind((LOOPBACK, 0))?;
         let plain = socket2::SockRef::from(&socket);
         plain.set_recv_buffer_size(BUFFER)?;

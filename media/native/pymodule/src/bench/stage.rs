@@ -100,16 +100,20 @@ impl Stage {
             },
         };
         let (stream, senders) = (load.stream, load.senders());
+        // Who meets is served together.
+        let group = |at| match load.shape {
+            Shape::Broadcast => "all".to_owned(),
+            Shape::Meeting => Meeting::of(at, load.subscribers).first.to_string(),
+        };
         for id in 1..=senders {
-            let sender = Peer::connect(&stage.node, id, stream)?;
+            let sender = Peer::connect(&stage.node, id, stream, &group(id - 1))?;
             stage.node.source(id, id, stream.kind, sender.ssrc());
             stage.senders.push(sender);
         }
         for at in 0..load.subscribers {
             let id = 1 + senders + at;
-            stage
-                .receivers
-                .push(Peer::connect(&stage.node, id, stream)?);
+            let receiver = Peer::connect(&stage.node, id, stream, &group(at))?;
+            stage.receivers.push(receiver);
             let heard: Vec<u32> = match load.shape {
                 Shape::Broadcast => vec![0],
                 Shape::Meeting => Meeting::of(at, load.subscribers).heard(at).collect(),

@@ -20,6 +20,9 @@ const TURNS: usize = 4;
 pub const PORTION: usize = 96 * 1024;
 /// Messages of other workers that may wait for one; what is over waits with its sender.
 const MAX_CROSSINGS: usize = 4_096;
+/// Messages of other workers after which what they brought is sent: a source's cache, from which it
+/// is, holds four times as many by default.
+const PIECE: usize = 256;
 /// How soon to look again whether a worker has room.
 const CROWDED_US: Micros = 1_000;
 
@@ -227,9 +230,12 @@ impl Worker {
                 Command::Cross(parcel) => {
                     let came = parcel.len();
                     self.shared.crossings.fetch_sub(came, Ordering::Relaxed);
-                    self.crossed += came;
                     for crossing in parcel {
                         self.engine.cross(crossing, now);
+                        self.crossed += 1;
+                        if self.crossed % PIECE == 0 {
+                            self.send(now);
+                        }
                     }
                 }
                 Command::Stats(reply) => self.askers.push(reply),

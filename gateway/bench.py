@@ -88,6 +88,9 @@ def relay(
     seed: Seed = 1,
     uneven: Annotated[bool, typer.Option(help="Half of each frame's packets one octet longer.")] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Threads that forward.")] = 1,
+    packets_per_s: Annotated[
+        float | None, typer.Option(min=1e3, max=1e7, help="For all receivers together; else what the shape has.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Both shapes and kinds, 100 and 1000 subscribers.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -105,7 +108,7 @@ def relay(
     size = payload or PAYLOAD_BYTES[kind]
     figures = bench_relay(
         subscribers=count, shape=shape.value, kind=kind.value, payload_bytes=size, seconds=seconds, seed=seed,
-        uneven=uneven, workers=workers,
+        uneven=uneven, workers=workers, packets_per_s=packets_per_s,
     )  # fmt: skip
     show(f"relay, {shape.value}, {count} subscribers, {kind.value}, {size} B, seed {seed}", figures, as_json)
 

@@ -240,6 +240,7 @@ def bench_relay(
     seed: int,
     uneven: bool = False,
     workers: int = 1,
+    packets_per_s: float | None = None,
 ) -> dict[str, float]:
     """Engine CPU per forwarded packet on loopback beside the floor "encrypt + one sendto"; see ``wuji bench relay``.
 
@@ -248,17 +249,21 @@ def bench_relay(
         seconds: How long the load itself runs; floor, bare sending, saturation and a run for receivers that
             take trains of datagrams whole need about three times as long again, and a few seconds.
         uneven: The later half of each frame's packets are one octet longer.
-        workers: 1..64; shares are then those of a core for each.
+        workers: 1..64.
+        packets_per_s: What is offered to all receivers together, 1e3..1e7; None: the shape's own, at most 100,000.
 
     Returns:
         us_per_packet, floor_us_per_packet and their ratio; bare_us_per_packet, what nothing but encryption and
         sending costs in trains as long as the engine's, and bare_ratio, what part of the floor that is: the rest
         of ratio is the engine's own; us_per_packet_trains and ratio_trains, the engine's for receivers with
         UDP_GRO, to whom the sender's thread hands trains uncut; packets_per_send; the load (packets_per_s) and
-        what part of a core it took (worker_share); loss at the receivers, 0..1; then, the rate raised until the
-        worker's core is full or packets are lost, packets_per_s_per_core, with what was reached
-        (saturated_packets_per_s, saturated_worker_share, saturated_loss); p50_ms and p99_ms from leaving the
-        sender until arriving in the receiver's kernel, under the load.
+        what part of a core it took of the busiest worker (worker_share), of whoever sends and of whoever receives;
+        loss at the receivers, 0..1; then, the rate raised until a worker's core is full or packets are lost,
+        packets_per_s_per_core, with what was reached (saturated_packets_per_s, saturated_worker_share,
+        saturated_loss).  Of either load, the second's prefixed with saturated_: lost_*, shares of what was offered
+        by the place where they were lost, of which lost_uncounted is none (in the engine, and between it and the
+        receivers); worker_N_*, what each worker did.  p50_ms and p99_ms from leaving the sender until arriving in
+        the receiver's kernel, under the load.
     """
 
 def bench_hops(*, nodes: int, seconds: float, rate_per_s: int | None, seed: int) -> dict[str, float]:

@@ -266,13 +266,14 @@ def bench_relay(
     seed: int,
     uneven: bool = False,
     workers: int = 1,
+    packets_per_s: float | None = None,
 ) -> dict[str, float]:
     """Engine cost per forwarded packet beside its floor; see ``_native.bench_relay``."""
     from . import _native
 
     return _native.bench_relay(
         subscribers=subscribers, shape=shape, kind=kind, payload_bytes=payload_bytes, seconds=seconds, seed=seed,
-        uneven=uneven, workers=workers,
+        uneven=uneven, workers=workers, packets_per_s=packets_per_s,
     )  # fmt: skip
 
 

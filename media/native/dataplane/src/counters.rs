@@ -39,7 +39,7 @@ counted! {
         drop_replay, drop_srtcp_replay, drop_ssrc_cap, drop_srtcp_cap, drop_unbound, drop_codec,
         drop_duplicate, drop_late, drop_rtx_empty, drop_send_queue,
         drop_congested_video, drop_congested_audio, drop_stalled_video, drop_paced_video, drop_no_path,
-        drop_no_consent, drop_index_spent,
+        drop_no_consent, drop_index_spent, drop_overtaken, drop_unfed, left_out,
         crossed_packets, crossed_datagrams, drop_crossing_video, drop_crossing_audio,
         drop_crossing_datagram, drop_crossing_stale,
         drop_pli_rate, drop_nack_rate, drop_nack_unknown, drop_unknown_op,

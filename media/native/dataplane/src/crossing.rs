@@ -132,6 +132,8 @@ pub(crate) struct Crossings {
     pub me: u8,
     queues: Vec<Queue>,
     next_token: u64,
+    /// Paths that are ours, or ours no more, of which the driver is to be told.
+    pub settled: VecDeque<Path>,
     /// A datagram another worker handed over is being taken: it goes no further.
     pub handed: bool,
 }
@@ -142,6 +144,7 @@ impl Crossings {
             me,
             queues: (0..workers).map(|_| Queue::default()).collect(),
             next_token: u64::from(me) << 48,
+            settled: VecDeque::new(),
             handed: false,
         }
     }
@@ -207,6 +210,13 @@ impl Engine {
     pub fn crossing(&self, worker: u8) -> usize {
         let queue = self.crossings.queues.get(usize::from(worker));
         queue.map_or(0, |queue| queue.waiting.len())
+    }
+
+    /// A path on which one of our transports was verified, or that none has any more (`false`):
+    /// what comes on it had best arrive here, or need not.
+    pub fn poll_settled(&mut self) -> Option<(Path, bool)> {
+        let path = self.crossings.settled.pop_front()?;
+        Some((path, self.tables.held(path) != Held::Gone))
     }
 
     /// The next message for a worker.  What is not asked for waits.

@@ -275,11 +275,21 @@ pub(crate) fn send_waiting(
     transport: &mut Transport,
     egress: &mut Egress<'_>,
 ) -> Option<()> {
-    let feed = sources.get(next.source)?.layers.get(next.layer)?;
-    let packet = feed.cache.get(next.index)?;
-    let sink = sinks.get_mut(next.sink)?;
-    sink.live
-        .filter(|e| e.source_key == next.source && e.layer == next.layer)?;
+    let source = sources.get(next.source);
+    let feed = source.and_then(|source| source.layers.get(next.layer));
+    let found = feed.and_then(|feed| Some((feed, feed.cache.get(next.index)?)));
+    let Some((feed, packet)) = found else {
+        egress.counters.drop_overtaken += 1;
+        return None;
+    };
+    let fed = |sink: &&mut Sink| {
+        let live = sink.live.as_ref();
+        live.is_some_and(|e| e.source_key == next.source && e.layer == next.layer)
+    };
+    let Some(sink) = sinks.get_mut(next.sink).filter(fed) else {
+        egress.counters.drop_unfed += 1;
+        return None;
+    };
     let (epoch, form) = match sink.admit(packet) {
         Verdict::Send(epoch) if sink.config.kind == Kind::Audio => {
             let due = sink.bundle(packet, &epoch, transport.bandwidth.bundles());
@@ -300,7 +310,10 @@ pub(crate) fn send_waiting(
         }
         Verdict::Send(epoch) => (epoch, Form::First(Earlier::default())),
         Verdict::Fill(epoch) => (epoch, Form::Filling),
-        Verdict::Drop => return None,
+        Verdict::Drop => {
+            egress.counters.left_out += 1;
+            return None;
+        }
     };
     transmit(sink, transport, packet, &epoch, form, egress)
 }

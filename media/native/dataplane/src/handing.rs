@@ -97,8 +97,13 @@ impl Engine {
             return;
         }
         for path in std::mem::take(&mut self.tables.moved) {
+            let mut alone = true;
             for other in self.crossings.others() {
+                alone = false;
                 self.crossings.note(other, Note::Path(path));
+            }
+            if !alone {
+                self.crossings.settled.push_back(path);
             }
         }
     }

@@ -50,6 +50,7 @@ pub mod sink;
 pub mod source;
 pub mod sps;
 pub mod srtp;
+pub mod steering;
 pub mod strain;
 pub mod stun;
 pub mod table;

@@ -152,6 +152,8 @@ impl Engine {
         let late = held
             .highest
             .is_some_and(|highest| index + held.cache.reach() <= highest);
+        self.counters.drop_duplicate += u64::from(known);
+        self.counters.drop_late += u64::from(late && !known);
         if known || late {
             return None;
         }

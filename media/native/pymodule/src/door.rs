@@ -111,19 +111,19 @@ impl Engine {
     }
 
     fn event_fd(&self) -> i32 {
-        self.workers.told.wake.fd()
+        self.workers.common.told.wake.fd()
     }
 
     #[pyo3(signature = (limit=1024))]
     fn poll_events<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
-        let mut events = lock(&self.workers.told.events);
-        self.workers.told.wake.clear();
+        let mut events = lock(&self.workers.common.told.events);
+        self.workers.common.told.wake.clear();
         let taken: Vec<Event> = {
             let count = events.len().min(limit);
             events.drain(..count).collect()
         };
         if !events.is_empty() {
-            self.workers.told.wake.set();
+            self.workers.common.told.wake.set();
         }
         drop(events);
         let tuples: PyResult<Vec<_>> = taken.into_iter().map(|e| shown::event(py, e)).collect();
@@ -232,14 +232,14 @@ impl Engine {
 
     fn adopt_stream(&self, fd: i32) -> PyResult<()> {
         self.workers.open().map_err(wrong)?;
-        self.workers.streams.adopt(fd)?;
+        self.workers.common.streams.adopt(fd)?;
         Ok(())
     }
 
     fn dial_stream(&self, transport: i64, fd: i32) -> PyResult<()> {
         let id = parse::id("transport", transport).map_err(wrong)?;
         self.workers.known(id).map_err(wrong)?;
-        let path = self.workers.streams.adopt(fd)?;
+        let path = self.workers.common.streams.adopt(fd)?;
         self.submit(Op::Redirect(id, path))
     }
 
@@ -396,6 +396,6 @@ impl Engine {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let answer = py.detach(|| self.workers.stats());
         let (stats, driver, workers) = answer.map_err(wrong)?;
-        shown::stats(py, &stats, &driver, &workers, &self.workers.streams)
+        shown::stats(py, &stats, &driver, &workers, &self.workers.common.streams)
     }
 }

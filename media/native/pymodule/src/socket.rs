@@ -8,6 +8,7 @@ use std::mem::{size_of, zeroed, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, RawFd};
 
+use dataplane::steering::Instruction;
 use dataplane::Batch;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -24,6 +25,9 @@ pub struct Udp {
     pub address: SocketAddr,
     /// Whether the kernel and the path have not yet refused segmentation offload.
     pub gso: bool,
+    /// What the kernel has thrown away of what came here, as it says itself, and as a whole.
+    dropped_now: u32,
+    dropped: u64,
 }
 
 /// What sending has cost so far.
@@ -96,7 +100,44 @@ impl Udp {
             gso: set_option(fd, libc::SOL_UDP, libc::UDP_SEGMENT, 0),
             socket,
             address,
+            dropped_now: 0,
+            dropped: 0,
         })
+    }
+
+    /// Have the kernel ask `program` which of the sockets that share this one's port a datagram is
+    /// for: it says the number of one, in the order in which they were bound, or else they are
+    /// spread.  False where the kernel refuses.
+    pub fn steer(&self, program: &[Instruction]) -> bool {
+        let Ok(len) = libc::c_ushort::try_from(program.len()) else {
+            return false;
+        };
+        let program = libc::sock_fprog {
+            len,
+            // The kernel only reads from it.
+            filter: program.as_ptr().cast_mut().cast(),
+        };
+        let size = size_of::<libc::sock_fprog>() as libc::socklen_t;
+        // SAFETY: the kernel reads the structure, and `len` instructions of the layout of
+        // `sock_filter` from the slice it points to; both outlive the call.
+        let done = unsafe {
+            libc::setsockopt(
+                self.fd(),
+                libc::SOL_SOCKET,
+                libc::SO_ATTACH_REUSEPORT_CBPF,
+                (&raw const program).cast(),
+                size,
+            )
+        };
+        done == 0
+    }
+
+    /// Datagrams the kernel has thrown away here so far, for want of room above all.
+    pub fn dropped(&mut self) -> u64 {
+        let now = kernel_drops(self.fd());
+        self.dropped += u64::from(now.wrapping_sub(self.dropped_now));
+        self.dropped_now = now;
+        self.dropped
     }
 
     pub fn fd(&self) -> RawFd {
@@ -333,6 +374,29 @@ impl Name {
             }
             _ => None,
         }
+    }
+}
+
+/// Datagrams the kernel has thrown away at a socket, modulo 2^32; 0 where it does not say.
+pub fn kernel_drops(fd: RawFd) -> u32 {
+    // `linux/sock_diag.h`: nine numbers, of which the last.
+    const DROPS: usize = 8;
+    let mut numbers = [0u32; DROPS + 1];
+    let mut size = size_of_val(&numbers) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `size` octets to the array, which is as long.
+    let done = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            numbers.as_mut_ptr().cast(),
+            &raw mut size,
+        )
+    };
+    if done == 0 {
+        numbers[DROPS]
+    } else {
+        0
     }
 }
 

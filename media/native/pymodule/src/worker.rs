@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dataplane::naps::Naps;
+use dataplane::steering::Steering;
 use dataplane::{Batch, Codec, Crossing, Engine, Event, Limits, Micros, Op, Path, Stats, STREAM};
 
 use crate::clock::{thread_cpu_ns, Clock};
@@ -23,6 +24,8 @@ const MAX_CROSSINGS: usize = 4_096;
 /// Messages of other workers after which what they brought is sent: a source's cache, from which it
 /// is, holds four times as many by default.
 const PIECE: usize = 256;
+/// Senders that come within this time are steered together.
+const STEER_US: Micros = 20_000;
 /// How soon to look again whether a worker has room.
 const CROWDED_US: Micros = 1_000;
 
@@ -46,6 +49,10 @@ pub struct Driver {
     pub worker_cpu_ns: u64,
     pub receives: u64,
     pub wakeups: u64,
+    /// Datagrams the kernel threw away before we took them.
+    pub drop_receive_queue: u64,
+    /// Times the kernel was told whose a datagram is.
+    pub steerings: u64,
     pub send: SendCounts,
 }
 
@@ -54,6 +61,8 @@ impl Driver {
         self.worker_cpu_ns += other.worker_cpu_ns;
         self.receives += other.receives;
         self.wakeups += other.wakeups;
+        self.drop_receive_queue += other.drop_receive_queue;
+        self.steerings += other.steerings;
         self.send.add(&other.send);
     }
 }
@@ -137,15 +146,21 @@ pub struct Start {
     pub wall_us: u64,
 }
 
+/// What the workers of one port have in common.
+pub struct Common {
+    /// Every worker's, by number.
+    pub all: Vec<Arc<Shared>>,
+    pub told: Arc<Told>,
+    pub streams: Arc<Streams>,
+    pub steering: Mutex<Steering>,
+}
+
 pub struct Worker {
     me: usize,
-    /// Every worker's, by number.
-    all: Vec<Arc<Shared>>,
+    common: Arc<Common>,
     shared: Arc<Shared>,
-    told: Arc<Told>,
     engine: Engine,
     sockets: Vec<Udp>,
-    streams: Arc<Streams>,
     backlog: VecDeque<Batch>,
     inbox: Inbox,
     clock: Clock,
@@ -153,6 +168,8 @@ pub struct Worker {
     naps: Naps,
     /// Messages of other workers taken since datagrams were last looked for.
     crossed: usize,
+    /// When to tell the kernel of senders who came or went.
+    steer_at: Option<Micros>,
     stopping: bool,
     /// Who waits for the counters.
     askers: Vec<Sender<(Stats, Driver)>>,
@@ -161,32 +178,29 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Worker `me` of `all`; they share the clock of `start`.
+    /// Worker `me` of all; they share the clock of `start`.
     pub fn new(
         me: usize,
-        all: Vec<Arc<Shared>>,
-        told: Arc<Told>,
+        common: Arc<Common>,
         sockets: Vec<Udp>,
-        streams: Arc<Streams>,
         limits: Limits,
         start: Start,
     ) -> Self {
         let engine = Engine::new(limits, start.seed.wrapping_add(me as u64), start.wall_us)
-            .among(me as u8, all.len() as u8);
+            .among(me as u8, common.all.len() as u8);
         Worker {
             me,
-            shared: all[me].clone(),
-            all,
-            told,
+            shared: common.all[me].clone(),
+            common,
             engine,
             sockets,
-            streams,
             backlog: VecDeque::new(),
             inbox: Inbox::new(),
             clock: start.clock,
             driver: Driver::default(),
             naps: Naps::new(limits.gather_us),
             crossed: 0,
+            steer_at: None,
             stopping: false,
             askers: Vec::new(),
             fds: Vec::new(),
@@ -205,6 +219,7 @@ impl Worker {
             self.answer();
             self.send(now);
             self.tell();
+            self.steer(now);
             if !busy && !self.stopping {
                 self.rest(crowded);
             }
@@ -224,7 +239,7 @@ impl Worker {
             match command {
                 Command::Apply(op) => self.engine.apply(op, now),
                 Command::Datagram { mut data, path } => {
-                    self.streams.taken();
+                    self.common.streams.taken();
                     self.engine.receive(&mut data, path, now);
                 }
                 Command::Cross(parcel) => {
@@ -252,6 +267,7 @@ impl Worker {
     fn answer(&mut self) {
         for asker in std::mem::take(&mut self.askers) {
             self.driver.worker_cpu_ns = thread_cpu_ns();
+            self.driver.drop_receive_queue = self.sockets.iter_mut().map(Udp::dropped).sum();
             // The asker may have given up waiting.
             let _ = asker.send((self.engine.stats(), self.driver));
         }
@@ -260,7 +276,8 @@ impl Worker {
     /// Hand the others what is for them.  True when one has no room for all of it.
     fn pass_on(&mut self) -> bool {
         let mut crowded = false;
-        for (at, other) in self.all.iter().enumerate().filter(|(at, _)| *at != self.me) {
+        let all = self.common.all.iter().enumerate();
+        for (at, other) in all.filter(|(at, _)| *at != self.me) {
             let room = other.room();
             let mut parcel = Vec::with_capacity(self.engine.crossing(at as u8).min(room));
             while parcel.len() < room {
@@ -275,6 +292,30 @@ impl Worker {
             }
         }
         crowded
+    }
+
+    /// Have what our transports' peers send arrive here.
+    fn steer(&mut self, now: Micros) {
+        while let Some((path, ours)) = self.engine.poll_settled() {
+            let mut steering = lock(&self.common.steering);
+            match ours {
+                true => steering.came(path, self.me as u8),
+                false => steering.went(path, self.me as u8),
+            }
+            self.steer_at.get_or_insert(now + STEER_US);
+        }
+        if self.steer_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.steer_at = None;
+        let mut steering = lock(&self.common.steering);
+        if steering.changed() {
+            self.driver.steerings += 1;
+            for udp in &self.sockets {
+                // Where the kernel refuses, it spreads them, and they cross.
+                udp.steer(&steering.program(udp.address.is_ipv4()));
+            }
+        }
     }
 
     /// Take datagrams off all sockets.  True when more may be waiting.
@@ -370,7 +411,7 @@ impl Worker {
         let Some(batch) = self.backlog.pop_front() else {
             return;
         };
-        if self.streams.send(&batch, self.me) {
+        if self.common.streams.send(&batch, self.me) {
             let now = self.clock.now();
             self.engine.apply(Op::Stalled(batch.path), now);
         }
@@ -379,7 +420,7 @@ impl Worker {
 
     /// Say once that a socket sends no trains.
     fn refusal(&mut self) -> Option<Event> {
-        let told = &self.told.refused;
+        let told = &self.common.told.refused;
         let refused = self.sockets.iter().any(|udp| !udp.gso) && !told.load(Ordering::Relaxed);
         let first = refused && !told.swap(true, Ordering::Relaxed);
         first.then_some(Event::NoTrains)
@@ -390,13 +431,13 @@ impl Worker {
         let Some(first) = self.refusal().or_else(|| self.engine.poll_event()) else {
             return;
         };
-        let mut events = lock(&self.told.events);
+        let mut events = lock(&self.common.told.events);
         events.push_back(first);
         while let Some(event) = self.engine.poll_event() {
             events.push_back(event);
         }
         drop(events);
-        self.told.wake.set();
+        self.common.told.wake.set();
     }
 
     /// Wait for a datagram, a command, room to send, or the next deadline.  Under load, let
@@ -408,10 +449,9 @@ impl Worker {
             Some(left) => Some(left),
             None => self.engine.deadline().map(|at| at.saturating_sub(now)),
         };
-        let timeout = match crowded {
-            true => Some(timeout.unwrap_or(CROWDED_US).min(CROWDED_US)),
-            false => timeout,
-        };
+        let steer = self.steer_at.map(|at| at.saturating_sub(now));
+        let crowded = crowded.then_some(CROWDED_US);
+        let timeout = [timeout, steer, crowded].into_iter().flatten().min();
         if timeout == Some(0) {
             return;
         }

@@ -7,21 +7,20 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use dataplane::steering::Steering;
 use dataplane::{Counters, Limits, Op, Stats, TransportConfig};
 
 use crate::clock::{cpu_ns_of, unix_us, Clock};
 use crate::registry::{Order, Registry, Wrong};
 use crate::socket::Udp;
 use crate::streams::{Pump, Streams};
-use crate::worker::{lock, Command, Driver, Shared, Start, Told, Worker};
+use crate::worker::{lock, Command, Common, Driver, Shared, Start, Told, Worker};
 
 /// How long whoever asks waits for a worker.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct Workers {
-    shared: Vec<Arc<Shared>>,
-    pub told: Arc<Told>,
-    pub streams: Arc<Streams>,
+    pub common: Arc<Common>,
     registry: Mutex<Registry>,
     /// The workers', in order, then the streams'.
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -48,31 +47,31 @@ impl Workers {
     ) -> io::Result<Self> {
         let first = sets.first().into_iter().flatten();
         let addresses = first.map(|udp| udp.address).collect();
-        let told = Told::new()?;
-        let shared = sets
-            .iter()
-            .map(|_| Shared::new())
-            .collect::<io::Result<Vec<_>>>()?;
+        let count = sets.len();
+        let all = sets.iter().map(|_| Shared::new());
+        let common = Arc::new(Common {
+            all: all.collect::<io::Result<Vec<_>>>()?,
+            told: Told::new()?,
+            streams,
+            steering: Mutex::new(Steering::new(count as u8, seed)),
+        });
         let start = Start {
             seed,
             clock: Clock::start(),
             wall_us: unix_us(),
         };
         let workers = Workers {
-            registry: Mutex::new(Registry::new(shared.len(), limits)),
+            registry: Mutex::new(Registry::new(count, limits)),
             threads: Mutex::default(),
-            streams,
-            told,
-            shared,
+            common,
             addresses,
         };
         for (at, sockets) in sets.into_iter().enumerate() {
-            let (all, told) = (workers.shared.clone(), workers.told.clone());
-            let streams = workers.streams.clone();
-            let worker = Worker::new(at, all, told, sockets, streams, limits, start);
+            let worker = Worker::new(at, workers.common.clone(), sockets, limits, start);
             workers.spawn(format!("packets-{at}"), move || worker.run())?;
         }
-        let pump = Pump::new(workers.streams.clone(), workers.shared.clone());
+        let common = &workers.common;
+        let pump = Pump::new(common.streams.clone(), common.all.clone());
         workers.spawn("streams".to_owned(), move || pump.run())?;
         Ok(workers)
     }
@@ -131,7 +130,7 @@ impl Workers {
     }
 
     pub fn command(&self, worker: usize, command: Command) {
-        if let Some(shared) = self.shared.get(worker) {
+        if let Some(shared) = self.common.all.get(worker) {
             shared.command(command);
         }
     }
@@ -156,7 +155,7 @@ impl Workers {
             self.command(worker, Command::Stats(sender));
             receiver
         };
-        let answers: Vec<Receiver<(Stats, Driver)>> = (0..self.shared.len()).map(ask).collect();
+        let answers: Vec<Receiver<(Stats, Driver)>> = (0..self.common.all.len()).map(ask).collect();
         let until = Instant::now() + PATIENCE;
         let mut all = Vec::new();
         let mut parts = Vec::new();
@@ -175,7 +174,7 @@ impl Workers {
     /// Processor time of each worker, nanoseconds.
     pub fn cpu_ns(&self) -> Vec<u64> {
         let threads = lock(&self.threads);
-        let packets = threads.iter().take(self.shared.len());
+        let packets = threads.iter().take(self.common.all.len());
         packets.map(cpu_ns_of).collect()
     }
 
@@ -184,10 +183,10 @@ impl Workers {
         if threads.is_empty() {
             return;
         }
-        for shared in &self.shared {
+        for shared in &self.common.all {
             shared.command(Command::Stop);
         }
-        self.streams.stop();
+        self.common.streams.stop();
         for thread in threads {
             // One that panicked has printed its trace; there is nothing to add.
             let _ = thread.join();

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::bench::peer::{Peer, Seen};
+use crate::clock::thread_cpu_ns;
 use crate::inbox::Inbox;
 use crate::socket::{poll, wait};
 
@@ -15,6 +16,8 @@ pub struct Ears {
     sampling: AtomicBool,
     /// Media packets of all peers so far.
     heard: AtomicU64,
+    /// Processor time of the listening thread, nanoseconds.
+    cpu_ns: AtomicU64,
 }
 
 impl Ears {
@@ -29,6 +32,10 @@ impl Ears {
 
     pub fn heard(&self) -> u64 {
         self.heard.load(Relaxed)
+    }
+
+    pub fn cpu_ns(&self) -> u64 {
+        self.cpu_ns.load(Relaxed)
     }
 
     /// Take everything off the peers' sockets until told to stop.  Returns what each has seen.
@@ -49,6 +56,7 @@ impl Ears {
                 }
             }
             self.heard.fetch_add(count, Relaxed);
+            self.cpu_ns.store(thread_cpu_ns(), Relaxed);
         }
         seen
     }

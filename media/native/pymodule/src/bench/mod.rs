@@ -4,6 +4,7 @@ mod bare;
 mod ears;
 mod floor;
 mod hops;
+mod ledger;
 mod node;
 mod peer;
 mod relay;
@@ -95,7 +96,7 @@ fn within(what: &str, value: f64, least: f64, most: f64) -> PyResult<()> {
 
 /// See `media/_native.pyi`.
 #[pyfunction]
-#[pyo3(signature = (*, subscribers, shape, kind, payload_bytes, seconds, seed, uneven=false, workers=1))]
+#[pyo3(signature = (*, subscribers, shape, kind, payload_bytes, seconds, seed, uneven=false, workers=1, packets_per_s=None))]
 #[allow(clippy::too_many_arguments)]
 pub fn bench_relay<'py>(
     py: Python<'py>,
@@ -107,6 +108,7 @@ pub fn bench_relay<'py>(
     seed: u64,
     uneven: bool,
     workers: usize,
+    packets_per_s: Option<f64>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let (shape, fewest) = match shape {
         "broadcast" => (Shape::Broadcast, 1.0),
@@ -122,6 +124,7 @@ pub fn bench_relay<'py>(
     within("payload_bytes", payload_bytes as f64, 32.0, 1_400.0)?;
     within("seconds", seconds, 0.1, 600.0)?;
     within("workers", workers as f64, 1.0, 64.0)?;
+    within("packets_per_s", packets_per_s.unwrap_or(1e3), 1e3, 1e7)?;
     let stream = Stream {
         kind,
         payload_bytes,
@@ -132,6 +135,7 @@ pub fn bench_relay<'py>(
         subscribers,
         stream,
         workers,
+        packets_per_s,
     };
     finish(py, py.detach(|| relay::run(load, seconds, seed)))
 }

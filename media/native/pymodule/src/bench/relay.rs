@@ -16,14 +16,16 @@ use std::time::Duration;
 use crate::bench::bare::Bare;
 use crate::bench::ears::Ears;
 use crate::bench::floor::Floor;
+use crate::bench::ledger::{Ledger, Page};
 use crate::bench::node::Node;
 use crate::bench::peer::Peer;
 use crate::bench::stage::{Load, Stage};
 use crate::bench::tally::Tally;
 use crate::bench::{pairs, steady, BenchError, Figures};
-use crate::clock::Clock;
+use crate::clock::{thread_cpu_ns, Clock};
 use crate::inbox::join_trains;
-use crate::socket::{sharpen_timers, wait};
+use crate::socket::{kernel_drops, sharpen_timers, wait};
+use crate::workers::Part;
 
 /// How long, and at how many times its rate, the load flows before it counts: until every source's
 /// cache has been filled once, as it is after three seconds of any meeting.
@@ -41,47 +43,63 @@ const STEP: Duration = Duration::from_millis(300);
 const FULL_SHARE: f64 = 0.97;
 const LOST: f64 = 0.01;
 
-/// What one stretch of load has cost.
+/// What one worker did in a stretch, as long as the load flowed.
 #[derive(Clone, Copy)]
-struct Stretch {
-    offered: u64,
+struct Share {
     forwarded: u64,
-    /// At the receivers.
-    heard: u64,
+    crossed: u64,
+    wakeups: u64,
+    cpu_us: f64,
+}
+
+/// What one stretch of load has cost.
+#[derive(Clone)]
+struct Stretch {
+    ledger: Ledger,
     sends: u64,
     cpu_us: f64,
-    /// Forwarded, and its cost, by the time the last packet was sent.
-    in_time: u64,
-    cpu_us_in_time: f64,
+    /// By the time the last packet was sent.
+    workers: Vec<Share>,
     elapsed_us: f64,
-    workers: usize,
+    /// Of the threads that send and receive.
+    sender_us: f64,
+    receiver_us: f64,
 }
 
 impl Stretch {
     fn us_per_packet(&self) -> f64 {
-        self.cpu_us / self.forwarded as f64
+        self.cpu_us / self.ledger.forwarded as f64
     }
 
-    /// Of a core for each worker.
+    /// Of a core, for the busiest worker.
     fn share(&self) -> f64 {
-        self.cpu_us_in_time / self.elapsed_us / self.workers as f64
+        let busy = self.workers.iter().map(|worker| worker.cpu_us);
+        busy.fold(0.0, f64::max) / self.elapsed_us
     }
 
     fn per_s(&self) -> f64 {
-        self.in_time as f64 * 1e6 / self.elapsed_us
+        let in_time = self.workers.iter().map(|worker| worker.forwarded);
+        in_time.sum::<u64>() as f64 * 1e6 / self.elapsed_us
     }
 
     fn packets_per_send(&self) -> f64 {
-        self.forwarded as f64 / self.sends as f64
+        self.ledger.forwarded as f64 / self.sends as f64
     }
 
-    /// What the engine took in and did not forward, or never took in.
-    fn unforwarded(&self) -> f64 {
-        1.0 - self.forwarded as f64 / self.offered as f64
-    }
-
-    fn unheard(&self) -> f64 {
-        1.0 - self.heard as f64 / self.offered as f64
+    /// What each worker did.
+    fn each(&self, prefix: &str) -> Figures {
+        let seconds = self.elapsed_us / 1e6;
+        let each = self.workers.iter().enumerate().flat_map(|(at, worker)| {
+            let figures = [
+                ("packets_per_s", worker.forwarded as f64 / seconds),
+                ("share", worker.cpu_us / self.elapsed_us),
+                ("us_per_packet", worker.cpu_us / worker.forwarded as f64),
+                ("crossed_per_s", worker.crossed as f64 / seconds),
+                ("wakeups_per_s", worker.wakeups as f64 / seconds),
+            ];
+            figures.map(|(name, value)| (format!("{prefix}worker_{at}_{name}"), value))
+        });
+        each.collect()
     }
 }
 
@@ -89,7 +107,6 @@ struct Bench<'a> {
     load: Load,
     node: Node,
     senders: Vec<Peer>,
-    fanout: u64,
     ears: &'a Ears,
     targets: Vec<SocketAddr>,
     sockets: Vec<RawFd>,
@@ -106,7 +123,6 @@ pub fn run(load: Load, seconds: f64, seed: u64) -> Result<Figures, BenchError> {
         sockets: stage.receivers.iter().map(Peer::fd).collect(),
         node: stage.node,
         senders: stage.senders,
-        fanout: stage.fanout,
         ears: &ears,
         turn: 0,
     };
@@ -151,7 +167,7 @@ impl Bench<'_> {
         } else {
             f64::NAN
         };
-        Ok(pairs([
+        let mut figures = pairs([
             ("us_per_packet", plain.us_per_packet()),
             ("floor_us_per_packet", floor_us),
             ("ratio", plain.us_per_packet() / floor_us),
@@ -162,12 +178,19 @@ impl Bench<'_> {
             ("packets_per_send", plain.packets_per_send()),
             ("packets_per_s", plain.per_s()),
             ("worker_share", plain.share()),
-            ("loss", plain.unheard()),
+            ("sender_share", plain.sender_us / plain.elapsed_us),
+            ("receiver_share", plain.receiver_us / plain.elapsed_us),
+            ("loss", plain.ledger.unheard()),
             ("packets_per_s_per_core", 1e6 / peak.us_per_packet()),
             ("saturated_packets_per_s", peak.per_s()),
             ("saturated_worker_share", peak.share()),
-            ("saturated_loss", peak.unforwarded()),
-        ]))
+            ("saturated_loss", peak.ledger.unforwarded()),
+        ]);
+        for (prefix, stretch) in [("", &plain), ("saturated_", &peak)] {
+            figures.extend(stretch.ledger.figures(prefix));
+            figures.extend(stretch.each(prefix));
+        }
+        Ok(figures)
     }
 
     fn floor(&self, floor: &mut Floor, length: Duration) -> Result<(), BenchError> {
@@ -182,7 +205,7 @@ impl Bench<'_> {
         let train = per_send.round().clamp(1.0, LONGEST) as u64;
         let mut bare = Bare::new(self.load.stream, train)?;
         let receivers = self.targets.len() as f64;
-        let per_s = self.load.sent_per_s() * self.fanout as f64 / receivers;
+        let per_s = self.load.sent_per_s() * self.load.fanout() as f64 / receivers;
         let heard = self.ears.heard();
         bare.run(&self.targets, per_s, length)?;
         steady(u64::MAX, || Ok(self.ears.heard() - heard))?;
@@ -192,49 +215,58 @@ impl Bench<'_> {
     /// Raise the rate until the worker is busy all the time, packets are lost, or more does not
     /// get more through.  Returns the stretch in which most was forwarded.
     fn saturate(&mut self, base: &Stretch) -> Result<Stretch, BenchError> {
-        let mut best = *base;
+        let mut best = base.clone();
         let mut speed = 1.0;
         for _ in 0..STEPS {
             speed *= (1.2 / best.share()).clamp(1.2, STEEPEST);
             let next = self.flow(speed, STEP)?;
             let gained = next.per_s() > best.per_s() * 1.02;
+            let full = next.share() > FULL_SHARE || next.ledger.unforwarded() > LOST;
             if next.per_s() > best.per_s() {
                 best = next;
             }
-            if next.share() > FULL_SHARE || next.unforwarded() > LOST || !gained {
+            if full || !gained {
                 break;
             }
         }
         Ok(best)
     }
 
+    /// All counters, and each worker's.
+    fn page(&self) -> Result<(Page, Vec<Part>), BenchError> {
+        let (stats, driver, parts) = self.node.stats()?;
+        let dropped = self.sockets.iter().map(|fd| u64::from(kernel_drops(*fd)));
+        Ok((Page::of(&stats, driver, dropped.sum()), parts))
+    }
+
     /// Let the load flow for a while; `speed` multiplies its own rate.
     fn flow(&mut self, speed: f64, length: Duration) -> Result<Stretch, BenchError> {
-        let (before, cost_before, _) = self.node.stats()?;
+        let (before, parts_before) = self.page()?;
         let heard = self.ears.heard();
         let sent: u64 = self.senders.iter().map(|sender| sender.sent).sum();
+        let (sender_ns, receiver_ns) = (thread_cpu_ns(), self.ears.cpu_ns());
         let clock = Clock::start();
         self.pace(speed, length)?;
-        let (in_time, cost_in_time, _) = self.node.stats()?;
+        let (_, parts) = self.page()?;
         let elapsed_us = clock.now() as f64;
+        let sender_us = (thread_cpu_ns() - sender_ns) as f64 / 1000.0;
+        let receiver_us = (self.ears.cpu_ns() - receiver_ns) as f64 / 1000.0;
         let sent = self.senders.iter().map(|s| s.sent).sum::<u64>() - sent;
-        let offered = sent * self.fanout;
-        let forwarded = steady(offered, || {
+        let forwarded = steady(sent * self.load.fanout(), || {
             let now = self.node.stats()?.0.engine.packets_forwarded;
             Ok(now - before.engine.packets_forwarded)
         })?;
-        let cost = self.node.stats()?.1;
+        let heard = steady(forwarded, || Ok(self.ears.heard() - heard))?;
+        let (after, _) = self.page()?;
+        let (cost, cost_before) = (&after.driver, &before.driver);
         Ok(Stretch {
-            offered,
-            forwarded,
-            heard: steady(forwarded, || Ok(self.ears.heard() - heard))?,
             sends: cost.send.sends - cost_before.send.sends,
             cpu_us: (cost.worker_cpu_ns - cost_before.worker_cpu_ns) as f64 / 1000.0,
-            in_time: in_time.engine.packets_forwarded - before.engine.packets_forwarded,
-            cpu_us_in_time: (cost_in_time.worker_cpu_ns - cost_before.worker_cpu_ns) as f64
-                / 1000.0,
+            workers: shares(&parts_before, &parts),
+            ledger: Ledger::between(&before, &after, &self.load, sent, heard),
             elapsed_us,
-            workers: self.load.workers,
+            sender_us,
+            receiver_us,
         })
     }
 
@@ -242,7 +274,11 @@ impl Bench<'_> {
     fn pace(&mut self, speed: f64, length: Duration) -> Result<(), BenchError> {
         sharpen_timers();
         let rate = self.load.sent_per_s();
-        let modest = (MODEST / (rate * self.fanout as f64)).min(1.0);
+        let received = rate * self.load.fanout() as f64;
+        let modest = match self.load.packets_per_s {
+            Some(asked) => asked / received,
+            None => (MODEST / received).min(1.0),
+        };
         let pause_us = 1e6 * self.load.burst() as f64 / (rate * modest * speed);
         let clock = Clock::start();
         let end = length.as_micros() as u64;
@@ -262,4 +298,18 @@ impl Bench<'_> {
         }
         Ok(())
     }
+}
+
+/// What each worker did between two looks.
+fn shares(before: &[Part], after: &[Part]) -> Vec<Share> {
+    let both = before.iter().zip(after);
+    let share = |(before, after): (&Part, &Part)| Share {
+        forwarded: after.engine.packets_forwarded - before.engine.packets_forwarded,
+        crossed: after.engine.crossed_packets + after.engine.crossed_datagrams
+            - before.engine.crossed_packets
+            - before.engine.crossed_datagrams,
+        wakeups: after.driver.wakeups - before.driver.wakeups,
+        cpu_us: (after.driver.worker_cpu_ns - before.driver.worker_cpu_ns) as f64 / 1000.0,
+    };
+    both.map(share).collect()
 }

@@ -27,6 +27,8 @@ pub struct Load {
     pub subscribers: u32,
     pub stream: Stream,
     pub workers: usize,
+    /// What is to reach all receivers together in a second, unless it is left to the shape.
+    pub packets_per_s: Option<f64>,
 }
 
 impl Load {
@@ -42,6 +44,14 @@ impl Load {
         match self.shape {
             Shape::Broadcast => 1,
             Shape::Meeting => self.subscribers,
+        }
+    }
+
+    /// Receivers of each packet sent.
+    pub fn fanout(&self) -> u64 {
+        match self.shape {
+            Shape::Broadcast => u64::from(self.subscribers),
+            Shape::Meeting => u64::from(HEARD.min(self.subscribers - 1)),
         }
     }
 
@@ -83,8 +93,6 @@ pub struct Stage {
     pub node: Node,
     pub senders: Vec<Peer>,
     pub receivers: Vec<Peer>,
-    /// Receivers of each packet sent.
-    pub fanout: u64,
 }
 
 impl Stage {
@@ -94,10 +102,6 @@ impl Stage {
             node: Node::start(0, load.workers, seed)?,
             senders: Vec::new(),
             receivers: Vec::new(),
-            fanout: match load.shape {
-                Shape::Broadcast => u64::from(load.subscribers),
-                Shape::Meeting => u64::from(HEARD.min(load.subscribers - 1)),
-            },
         };
         let (stream, senders) = (load.stream, load.senders());
         // Who meets is served together.

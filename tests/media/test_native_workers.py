@@ -1,5 +1,6 @@
 """Several workers behind one port: nobody outside can tell."""
 
+import itertools
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -173,6 +174,21 @@ def test_a_datagram_from_nobody_is_counted_once(engine: _native.Engine) -> None:
         wait_for(lambda: arrived(engine, 20), "the stranger's datagrams")
     wait_for(lambda: count(engine, "drop_unverified_srtp")() >= before + 20, "all to be counted")
     sender.send_rtp(frame(0, key=True))
+
+
+def test_what_a_peer_sends_comes_to_its_own_worker_once_the_kernel_knows_whose_it_is(engine: _native.Engine) -> None:
+    sender, viewer = relay(engine)
+    crossed = count(engine, "crossed_datagrams")
+    numbers = itertools.count()
+
+    def none_crosses() -> bool:
+        before = crossed()
+        sender.send_rtp(frame(next(numbers), key=True))
+        viewer.collect(1)
+        return crossed() == before
+
+    wait_for(lambda: all(none_crosses() for _ in range(20)), "the kernel to know")
+    assert count(engine, "steerings_refused")() == 0
 
 
 def test_a_port_that_is_taken_is_refused_however_many_workers_share_it(engine: _native.Engine) -> None:

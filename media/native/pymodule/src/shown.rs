@@ -25,6 +25,7 @@ pub fn stats<'py>(
         ("receives", driver.receives),
         ("wakeups", driver.wakeups),
         ("steerings", driver.steerings),
+        ("steerings_refused", driver.steerings_refused),
         ("drop_receive_queue", driver.drop_receive_queue),
         ("send_calls", driver.send.calls),
         ("sends", driver.send.sends),

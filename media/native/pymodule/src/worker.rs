@@ -53,6 +53,8 @@ pub struct Driver {
     pub drop_receive_queue: u64,
     /// Times the kernel was told whose a datagram is.
     pub steerings: u64,
+    /// Times it would not hear of it: it spreads senders by itself, and what they send crosses.
+    pub steerings_refused: u64,
     pub send: SendCounts,
 }
 
@@ -63,6 +65,7 @@ impl Driver {
         self.wakeups += other.wakeups;
         self.drop_receive_queue += other.drop_receive_queue;
         self.steerings += other.steerings;
+        self.steerings_refused += other.steerings_refused;
         self.send.add(&other.send);
     }
 }
@@ -310,10 +313,10 @@ impl Worker {
         self.steer_at = None;
         let mut steering = lock(&self.common.steering);
         if steering.changed() {
-            self.driver.steerings += 1;
             for udp in &self.sockets {
-                // Where the kernel refuses, it spreads them, and they cross.
-                udp.steer(&steering.program(udp.address.is_ipv4()));
+                let steered = udp.steer(&steering.program(udp.address.is_ipv4()));
+                self.driver.steerings += u64::from(steered);
+                self.driver.steerings_refused += u64::from(!steered);
             }
         }
     }

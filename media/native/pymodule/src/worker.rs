@@ -220,9 +220,10 @@ impl Worker {
             self.engine.tick(now);
             let crowded = self.pass_on();
             self.answer();
+            // Before whoever came is answered, so that who comes later is steered later.
+            self.steer(now);
             self.send(now);
             self.tell();
-            self.steer(now);
             if !busy && !self.stopping {
                 self.rest(crowded);
             }

@@ -84,6 +84,35 @@ fn a_full_queue_drops_the_rest_of_a_frame_and_counts() {
 }
 
 #[test]
+fn every_packet_taken_in_is_forwarded_or_counted() {
+    for (cache_packets, max_crossing) in [(16, 4_096), (1_024, 8), (16, 8), (1_024, 4_096)] {
+        let mut world = World::with(Limits {
+            cache_packets,
+            max_crossing,
+            ..Limits::default()
+        });
+        world.watch_far();
+        world.far_frame(0, true);
+        world.turn();
+        for frame in 1..300 {
+            world.far_frame(frame, false);
+            if frame % 50 == 0 {
+                world.cross();
+            }
+        }
+        for _ in 0..500 {
+            world.turn();
+        }
+        let stats = world.stats().engine;
+        let (crossing, overtaken) = (stats.drop_crossing_video, stats.drop_overtaken);
+        assert_eq!(crossing > 0, max_crossing == 8, "{stats:?}");
+        assert_eq!(overtaken > 0, cache_packets == 16, "{stats:?}");
+        let counted = crossing + overtaken;
+        assert_eq!(stats.packets_forwarded + counted, 300, "{stats:?}");
+    }
+}
+
+#[test]
 fn what_a_sender_says_of_itself_waits_once_and_is_told_as_it_stands() {
     let mut world = crowded(4);
     world.watch_far();

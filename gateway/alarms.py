@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.blobs import Blobs, Known
@@ -98,12 +98,22 @@ class Alarms(admission.Facts):
         self._named: dict[str, AlarmId] = {}
         self._pending_events: Tentative[Event, tuple[AlarmRaised, asyncio.Future[Seq]]] = Tentative()
         self._pictured: dict[Sha256, AlarmId] = {}
+        self._look: Callable[[AlarmRaised], None] | None = None
         journal.follow(self._fold, ("alarm:",))
+
+    def on_unpictured(self, look: Callable[[AlarmRaised], None]) -> None:
+        """Call ``look`` with each alarm that was raised here, is durable and came without a picture."""
+        self._look = look
 
     # ---- asked for here --------------------------------------------------------------------------
 
-    async def raise_alarm(self, actor: Actor, request: AlarmRequest) -> tuple[AlarmRaised, bool]:
+    async def raise_alarm(
+        self, actor: Actor, request: AlarmRequest, *, pictured: bool = False
+    ) -> tuple[AlarmRaised, bool]:
         """Raise an alarm; return it once it is durable, and whether this call made it.
+
+        Args:
+            pictured: Whoever raises it brings its picture.
 
         Raises:
             Refused: ``not-permitted``, ``bad-text``, ``bad-record``, ``unknown-node``, or ``too-many-alarms``: the
@@ -126,6 +136,8 @@ class Alarms(admission.Facts):
             self._registry.heard(raised.place, raised.source, raised.at)
         self._telemetry.count("alarms_raised", urgency=raised.urgency)
         log.info("alarm raised", extra={"alarm": raised.alarm, "place": raised.place})
+        if self._look is not None and not pictured and not raised.disarmed:
+            self._look(raised)
         return raised, True
 
     def _draw_up(self, actor: Actor, request: AlarmRequest) -> AlarmRaised:

@@ -34,6 +34,9 @@ from .audit import Audit
 from .auth import Auth
 from .blobs import Blobs
 from .bus import Bus
+from .camera_book import CameraBook
+from .camera_ways import Ways
+from .cameras import Cameras
 from .circulars import Circulars
 from .clock import Clock
 from .conferences import Conferences
@@ -121,6 +124,7 @@ class Node:
     directives: Directives
     alarms: Alarms
     sources: Sources
+    cameras: Cameras
     conferences: Conferences
     presence: Presence
     space: Space
@@ -177,6 +181,7 @@ class Node:
         )
         timers = Timers(code, tree, auth.keys, journal, clock, telemetry.default, directives)
         escalations = Escalations(code, tree, auth.keys, journal, clock, refusals, directives)
+        ways = _ways(config)
         sources = Sources(
             code,
             tree,
@@ -186,8 +191,23 @@ class Node:
             config.alarms.pictures_per_min,
             config.alarms.pictures_burst,
             refusals,
+            CameraBook(config.node.data_dir / "cameras.sqlite"),
+            ways.check,
         )
         alarms = Alarms(code, tree, journal, blobs, clock, telemetry.default, refusals, sources)
+        cameras = Cameras(
+            code,
+            tree,
+            journal,
+            clock,
+            telemetry.default,
+            refusals,
+            sources,
+            alarms.picture,
+            ways,
+            config.cameras,
+        )
+        alarms.on_unpictured(cameras.look)
         circulars = Circulars(code, tree, auth.keys, journal, clock, telemetry.default, refusals)
         exchange = Interchange(code, tree, directives, alarms, journal, clock, telemetry.default, refusals)
         audit = Audit(code, tree, journal, clock, refusals, directives)
@@ -241,6 +261,7 @@ class Node:
             escalations=escalations,
             alarms=alarms,
             sources=sources,
+            cameras=cameras,
             circulars=circulars,
             rosters=rosters,
             groups=groups.read(config.tree.groups_file, tree),
@@ -262,6 +283,7 @@ class Node:
             directives=directives,
             alarms=alarms,
             sources=sources,
+            cameras=cameras,
             conferences=conferences,
             presence=presence,
             space=space,
@@ -310,6 +332,7 @@ class Node:
                         ("links", self.links.run()),
                         ("mqtt", self.mqtt.run()),
                         ("sources", self.sources.run()),
+                        ("cameras", self.cameras.run()),
                     )
                 ]
                 if self.auditor is not None:
@@ -445,6 +468,14 @@ def _templates(config: Config) -> tuple[templates.Template, ...]:
 def _rules(config: Config, tree: Tree) -> Rules:
     prefix = config.directives.document_prefix or f"{config.node.name or tree.name(NodeCode(config.node.code))}应急令"
     return Rules(prefix, frozenset(map(Urgency, config.directives.approval)))
+
+
+def _ways(config: Config) -> Ways:
+    try:
+        ca = config.cameras.ca.read_text(encoding="ascii") if config.cameras.ca is not None else ""
+    except (OSError, ValueError) as error:
+        raise ConfigError((f"cameras.ca: {config.cameras.ca}: {error}",)) from None
+    return Ways(config.cameras.networks, local=config.cameras.local, ca=ca)
 
 
 def _uplink(config: Config, tree: Tree) -> Uplink | None:

@@ -20,6 +20,7 @@ from .alarms import Alarms
 from .audit import Audit
 from .auth import Auth
 from .bodies import Limits
+from .cameras import Cameras
 from .circulars import Circulars
 from .clock import Clock
 from .config import Config
@@ -76,6 +77,7 @@ class Services:
     escalations: Escalations
     alarms: Alarms
     sources: Sources
+    cameras: Cameras
     circulars: Circulars
     rosters: Rosters
     interchange: Interchange

@@ -54,6 +54,7 @@ class Config(BaseSettings):
     auth: settings.AuthSection = Field(default_factory=settings.AuthSection)
     bus: settings.BusSection = Field(default_factory=settings.BusSection)
     alarms: settings.AlarmsSection = Field(default_factory=settings.AlarmsSection)
+    cameras: settings.CamerasSection = Field(default_factory=settings.CamerasSection)
     mqtt: settings.MqttSection = Field(default_factory=settings.MqttSection)
     adapters: settings.AdaptersSection = Field(default_factory=settings.AdaptersSection)
     auditor: settings.AuditorSection = Field(default_factory=settings.AuditorSection)

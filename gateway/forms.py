@@ -153,6 +153,11 @@ class CallAnswerForm(Form, frozen=True, kw_only=True):
     note: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
+class SourceForm(Form, frozen=True, kw_only=True):
+    place: Code
+    source: Name
+
+
 class ArmForm(Form, frozen=True, kw_only=True):
     place: Code
     source: Name

@@ -41,6 +41,7 @@ EXAMPLES = {
     ("adapters", "sms_token"): "what the gateway of short messages gave you",
     ("adapters", "contacts_file"): "contacts.toml",
     ("adapters", "filedrop_dir"): "/var/lib/wuji/warnings",
+    ("cameras", "ca"): "cameras.pem",
     ("mqtt", "url"): "mqtt://10.20.0.8:1883",
     ("mqtt", "username"): "wuji-430423000000",
     ("mqtt", "password"): "what the broker knows this gateway by",

@@ -6,13 +6,15 @@ The description of a field is what ``configs/reference.toml`` says about it; the
 from __future__ import annotations
 
 import enum
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 Code = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
 Port = Annotated[int, Field(ge=0, le=65_535)]
+Network = Annotated[str, AfterValidator(lambda text: str(ipaddress.ip_network(text)))]
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")]
 
 
@@ -394,6 +396,29 @@ class AlarmsSection(Section):
         description="Pictures a minute that are kept of one source; its alarms are all kept.",
     )
     pictures_burst: int = Field(default=20, ge=1, le=1_000, description="Pictures of one source that may come at once.")
+
+
+class CamerasSection(Section):
+    """Cameras that are asked for a picture when an alarm of theirs comes without one."""
+
+    networks: tuple[Network, ...] = Field(
+        default=(),
+        description=(
+            "Networks cameras may stand in, e.g. 10.20.0.0/16. None: no camera is opened. Their addresses come with "
+            "the registry of sources (column camera: rtsp:// or rtsps://) and stay in data_dir."
+        ),
+    )
+    local: bool = Field(
+        default=False, description="Loopback and link-local addresses within networks may be dialled, too."
+    )
+    ca: Path | None = Field(default=None, description="PEM certificates that vouch for rtsps cameras.")
+    at_once: int = Field(default=2, ge=1, le=16, description="Cameras open at a time; each takes a process.")
+    waiting: int = Field(
+        default=64, ge=1, le=10_000, description="Cameras that may wait to be opened; of more, alarms go without."
+    )
+    deadline_s: float = Field(
+        default=15.0, ge=1, le=120, description="Seconds one camera may take to give its first whole picture."
+    )
 
 
 class MqttSection(Section):

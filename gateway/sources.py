@@ -10,11 +10,12 @@ import asyncio
 import csv
 import io
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.camera_book import CameraBook
 from gateway.clock import Clock
 from gateway.journal import Journal, Row
 from gateway.refusals import Refusals
@@ -31,6 +32,8 @@ PICTURES_KEPT = 50_000
 """Buckets remembered; then all are full again."""
 
 COLUMNS = ("source", "place", "kind", "longitude", "latitude")
+CAMERA = "camera"
+"""A column that may be missing: then every camera stays as it is."""
 
 _SEEN = (
     "CREATE TABLE IF NOT EXISTS seen (place TEXT, source TEXT, at INTEGER, PRIMARY KEY (place, source)) WITHOUT ROWID"
@@ -51,6 +54,22 @@ class Point:
     seen: UtcMs | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which points a list is of: all whose name, kind or place has ``text`` in it, and of which nothing was heard
+    since ``silent_since`` (None: whatever was heard)."""
+
+    text: str = ""
+    silent_since: UtcMs | None = None
+
+    def fits(self, point: Point, tree: Tree) -> bool:
+        if self.silent_since is not None and point.seen is not None and point.seen >= self.silent_since:
+            return False
+        known = point.registered
+        where = (known.source, known.kind, known.place, tree.name(known.place))
+        return not self.text or any(self.text.casefold() in one.casefold() for one in where)
+
+
 class Sources:
     """All points of one node.  Run ``run`` in a task group."""
 
@@ -64,8 +83,13 @@ class Sources:
         pictures_per_min: float,
         burst: int,
         refusals: Refusals,
+        book: CameraBook,
+        check_camera: Callable[[str], None],
     ) -> None:
-        """``pictures_per_min`` and ``burst``: how many pictures one source may send."""
+        """``pictures_per_min`` and ``burst``: how many pictures one source may send.
+
+        ``check_camera`` raises Refused for an address where no camera may be.
+        """
         self._node = node
         self._tree = tree
         self._journal = journal
@@ -73,6 +97,8 @@ class Sources:
         self._rate_s = pictures_per_min / 60
         self._burst = burst
         self._refusals = refusals
+        self._book = book
+        self._check_camera = check_camera
         self._points: dict[Name, Point] = {}
         self._buckets: dict[Name, tuple[float, Monotonic]] = {}
         self._unsaved: dict[Name, UtcMs] = {}
@@ -85,29 +111,32 @@ class Sources:
     # ---- points ----------------------------------------------------------------------------------
 
     async def load(self, actor: Actor, text: str) -> tuple[int, int]:
-        """Register the points of a CSV (``COLUMNS``); return how many there were, and how many are new or changed.
+        """Register the points of a CSV (``COLUMNS``, ``CAMERA``); return how many there were, and how many changed.
 
-        All or none: one line that cannot be stops it.
+        All or none: one line that cannot be stops it.  Addresses of cameras are kept at this node, in no record.
 
         Raises:
-            Refused: ``bad-csv``, ``bad-text``, ``bad-record``, ``unknown-node``, ``not-permitted`` or
+            Refused: ``bad-csv``, ``bad-text``, ``bad-record``, ``bad-camera``, ``unknown-node``, ``not-permitted`` or
                 ``too-many-sources``.
         """
         try:
-            records = [self._record(actor, line, row) for line, row in _rows(text)]
+            read = [self._record(actor, line, row) for line, row in _rows(text)]
         except Refused as error:
             self._refusals.answer(actor, Action.ADMINISTER, "sources", error)
             raise
-        if len(self._points.keys() | {_name(record) for record in records}) > MAX_SOURCES:
+        if len(self._points.keys() | {_name(record) for record, _ in read}) > MAX_SOURCES:
             raise Refused("too-many-sources", f"more than {MAX_SOURCES}")
-        changed = [record for record in records if self._changes(record)]
+        changed = [(record, camera) for record, camera in read if self._changes(record, camera)]
         if changed:
-            await self._journal.append(*changed)
-        return len(records), len(changed)
+            await self._journal.append(*(record for record, _ in changed))
+            await asyncio.to_thread(self._book.write, {_name(record): camera for record, camera in changed})
+        return len(read), len(changed)
 
-    def _record(self, actor: Actor, line: int, row: Mapping[str, str | None]) -> SourceRegistered:
+    def _record(self, actor: Actor, line: int, row: Mapping[str, str | None]) -> tuple[SourceRegistered, str]:
+        """Return what a line registers, and the address of its camera, "" for none."""
         values = {column: (row.get(column) or "").strip() for column in COLUMNS}
-        place = NodeCode(values["place"])
+        place, camera = NodeCode(values["place"]), row.get(CAMERA)
+        camera = self._book.get((place, values["source"])) if camera is None else camera.strip()
         try:
             record = SourceRegistered(
                 node=self._node,
@@ -118,19 +147,22 @@ class Sources:
                 longitude=float(values["longitude"]) if values["longitude"] else None,
                 latitude=float(values["latitude"]) if values["latitude"] else None,
                 by=actor,
+                camera=bool(camera),
             )
             self._tree.get(place)
             permit(actor, Action.ADMINISTER, place, self._tree)
             alarm_words.check_source(record)
+            if camera and row.get(CAMERA) is not None:
+                self._check_camera(camera)
         except ValueError:
             raise Refused("bad-csv", f"line {line}: longitude or latitude is no number") from None
         except Refused as error:
             raise Refused(error.code, f"line {line}: {error}") from None
-        return record
+        return record, camera
 
-    def _changes(self, record: SourceRegistered) -> bool:
+    def _changes(self, record: SourceRegistered, camera: str) -> bool:
         known = self._points.get(_name(record))
-        if known is None:
+        if known is None or self._book.get(_name(record)) != camera:
             return True
         old = known.registered
         return (old.kind, old.longitude, old.latitude) != (record.kind, record.longitude, record.latitude)
@@ -157,9 +189,14 @@ class Sources:
         alarm_words.check_armed(record)
         await self._journal.append(record)
 
-    def list(self, actor: Actor, after: int, limit: int) -> tuple[Sequence[Point], int]:
+    def list(self, actor: Actor, after: int, limit: int, wanted: Wanted | None = None) -> tuple[Sequence[Point], int]:
         """Return points ``actor`` is told of, by place and name, passing over ``after``; and how many there are."""
-        told = [p for n, p in sorted(self._points.items()) if permitted(actor, Action.READ_ALARM, n.place, self._tree)]
+        wanted = wanted or Wanted()
+        told = [
+            point
+            for name, point in sorted(self._points.items())
+            if wanted.fits(point, self._tree) and permitted(actor, Action.READ_ALARM, name.place, self._tree)
+        ]
         return told[after : after + limit], len(told)
 
     # ---- alarms of theirs ------------------------------------------------------------------------
@@ -168,6 +205,10 @@ class Sources:
         """Return whether alarms of a source make cards: all do that nobody disarmed."""
         point = self._points.get(Name(place, source))
         return point is None or point.armed
+
+    def camera(self, place: NodeCode, source: str) -> str:
+        """Return the address of the camera that looks at a source, "" for none.  It holds a login: keep it here."""
+        return self._book.get((place, source))
 
     def heard(self, place: NodeCode, source: str, at: UtcMs) -> None:
         """A source has raised an alarm."""
@@ -203,6 +244,7 @@ class Sources:
     def close(self) -> None:
         self._write([(name.place, name.source, at) for name, at in self._unsaved.items()])
         self._table.close()
+        self._book.close()
 
     def _write(self, rows: Sequence[tuple[str, str, int]]) -> None:
         self._table.execute("BEGIN")

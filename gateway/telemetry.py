@@ -57,6 +57,7 @@ HELP = {
     "media_worst_jitter_seconds": "Jitter of the worst of them.",
     "media_pictures": "Pictures sent, by the layer they are sent in (1 smallest, 0 nothing yet, or paused).",
     "media_quality": "Connections of participants, by direction and level (4 best, 0 nothing arrives).",
+    "camera_pictures": "Pictures asked of cameras, by outcome: taken, or why not.",
     "link_quality": "Level of a link's media, by peer and direction (4 best, 0 nothing arrives).",
     "link_loss_ratio": "Share of packets lost on a link in two seconds, by peer and direction.",
     "link_bytes": "Octets of a link's media since its transport is up, by peer and direction.",

@@ -75,6 +75,7 @@ from .records import (
     Released,
     RosterSet,
     SourceArmed,
+    SourceLooked,
     SourceRegistered,
     Stage,
     TimerFired,
@@ -185,6 +186,7 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
             DirectiveExpired()
             | SourceRegistered()
             | SourceArmed()
+            | SourceLooked()
             | ParticipantJoined()
             | ParticipantLeft()
             | TimerFired()

@@ -55,6 +55,7 @@ from .records import (
     Released,
     RosterSet,
     SourceArmed,
+    SourceLooked,
     SourceRegistered,
     TimerFired,
 )
@@ -123,7 +124,7 @@ class Router:
     def concerned(self, record: AnyRecord) -> frozenset[NodeCode]:
         """Return the neighbours of this node, parent and children, that ``record`` must cross to or came from."""
         match record:
-            case AlarmRaised(disarmed=True) | SourceRegistered() | SourceArmed():
+            case AlarmRaised(disarmed=True) | SourceRegistered() | SourceArmed() | SourceLooked():
                 return NOBODY
             case (
                 DirectiveIssued()

@@ -55,6 +55,7 @@ from .records import (
     Released,
     RosterSet,
     SourceArmed,
+    SourceLooked,
     SourceRegistered,
     Stage,
     TimerFired,
@@ -126,6 +127,8 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
             return record.source, record.by, f"{record.kind}: {_name(record.place, tree)}"
         case SourceArmed():
             return record.source, record.by, f"{'armed' if record.armed else 'disarmed'} {record.reason}".strip()
+        case SourceLooked():
+            return record.source, record.by, _name(record.place, tree)
         case AlarmPictured():
             return record.alarm, None, record.picture
         case AlarmAdvanced():
@@ -208,7 +211,7 @@ def _places(record: AnyRecord, tree: Tree, facts: Facts) -> Iterable[NodeCode]:
             return (r for order in orders if order for r in order.recipients if tree.is_within(r, record.child))
         case AlarmWord():
             return (record.place,)
-        case SourceRegistered() | SourceArmed():
+        case SourceRegistered() | SourceArmed() | SourceLooked():
             return (record.place,)
         case CircularSent():
             return (record.by.division, *record.to)

@@ -21,7 +21,7 @@ async def _raise_alarm(call: Call) -> web.Response:
     request, snapshot = await bodies.read_alarm(call.request, AlarmRequest, services.limits)
     permit(call.actor, Action.RAISE_ALARM, request.place or call.actor.division, services.tree)
     pictures: Pictures | None = None if snapshot is None else await sanitise_jpeg(snapshot)
-    raised, made = await services.alarms.raise_alarm(call.actor, request)
+    raised, made = await services.alarms.raise_alarm(call.actor, request, pictured=pictures is not None)
     picture = ""
     if pictures is not None and not raised.disarmed:
         picture = await _throttled(call, raised, pictures, made=made)
@@ -162,7 +162,7 @@ async def _snapshot(call: Call) -> web.Response:
         exercise=form.exercise,
         event=form.event,
     )
-    raised, made = await services.alarms.raise_alarm(call.actor, request)
+    raised, made = await services.alarms.raise_alarm(call.actor, request, pictured=True)
     await _picture(call, raised.alarm, pictures, made=made)
     return as_json({"alarm": raised.alarm}, 201 if made else 200, Location=f"{BASE}/alarms/{raised.alarm}")
 

@@ -15,6 +15,7 @@ from .alarms import (
     CallAnswered,
     CallRaised,
     SourceArmed,
+    SourceLooked,
     SourceRegistered,
     Unit,
     UnitReported,

@@ -134,6 +134,8 @@ class SourceRegistered(Record, frozen=True, tag="source_registered", kw_only=Tru
     longitude: float | None
     latitude: float | None
     by: Actor
+    camera: bool = False
+    """Whether a camera looks at it.  Where that stands and how one logs in there is in no record."""
 
 
 class SourceArmed(Record, frozen=True, tag="source_armed", kw_only=True):
@@ -144,3 +146,11 @@ class SourceArmed(Record, frozen=True, tag="source_armed", kw_only=True):
     armed: bool
     by: Actor
     reason: str = ""
+
+
+class SourceLooked(Record, frozen=True, tag="source_looked", kw_only=True):
+    """Somebody had a picture taken of what is at a collection point.  Local, as the registry is."""
+
+    place: NodeCode
+    source: str
+    by: Actor

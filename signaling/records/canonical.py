@@ -17,6 +17,7 @@ from .alarms import (
     CallAnswered,
     CallRaised,
     SourceArmed,
+    SourceLooked,
     SourceRegistered,
     UnitReported,
 )
@@ -68,6 +69,7 @@ AnyRecord = (
     | AlarmGrouped
     | SourceRegistered
     | SourceArmed
+    | SourceLooked
     | AlarmDispatched
     | UnitReported
     | CallRaised

@@ -16,6 +16,7 @@ from .alarms import (
     CallAnswered,
     CallRaised,
     SourceArmed,
+    SourceLooked,
     SourceRegistered,
     UnitReported,
 )
@@ -107,6 +108,8 @@ def _key(record: AnyRecord) -> str:
             return f"source:{record.place}:{record.source}:registered:{record.at}"
         case SourceArmed():
             return f"source:{record.place}:{record.source}:armed:{record.at}:{record.armed}"
+        case SourceLooked():
+            return f"source:{record.place}:{record.source}:looked:{record.at}:{record.by.division}:{record.by.name}"
         case CallRaised():
             return f"alarm:{record.alarm}:call:{record.call}"
         case CallAnswered():

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from gateway.alarms import Alarms
-from gateway.sources import MAX_SOURCES, Sources
+from gateway.camera_book import CameraBook
+from gateway.camera_ways import Ways
+from gateway.sources import MAX_SOURCES, Sources, Wanted
 from signaling.errors import Refused
-from signaling.ids import NodeCode
-from signaling.records import Actor, AlarmRaised, AlarmState, RefusalRecorded, Role
+from signaling.ids import NodeCode, UtcMs
+from signaling.records import Actor, AlarmRaised, AlarmState, RefusalRecorded, Role, SourceRegistered
 from tests.gateway.test_alarms import request
 from tests.support.loop import on_loop
 from tests.support.nodes import Node, until_quiet
@@ -19,8 +21,9 @@ ADMIN = Actor(name="管理员", role=Role.ADMIN, division=COUNTY)
 
 
 def registry(node: Node, per_min: float = 60, burst: int = 2) -> Sources:
-    path = node.directory / "sources.sqlite"
-    return Sources(node.code, TREE, node.journal, node.clock, path, per_min, burst, node.refusals)
+    path, book = node.directory / "sources.sqlite", CameraBook(node.directory / "cameras.sqlite")
+    ways = Ways(["10.20.0.0/16"], local=False)
+    return Sources(node.code, TREE, node.journal, node.clock, path, per_min, burst, node.refusals, book, ways.check)
 
 
 @on_loop
@@ -54,6 +57,7 @@ async def test_8276_points_are_loaded_at_once_and_again_only_what_changed(tmp_pa
         (HEAD + f"a\x1b,{VILLAGE},smoke,112,27", "bad-text"),
         (HEAD + f"a,{VILLAGE},smoke,181,27", "bad-record"),
         (HEAD + f"a,{VILLAGE},smoke,nan,27", "bad-record"),
+        ("source,place,kind,longitude,latitude,camera\n" + f"a,{VILLAGE},smoke,,,rtsp://10.21.0.1/", "bad-camera"),
         (HEAD + "x\n" * (MAX_SOURCES + 1), "unknown-node"),
         (HEAD + "".join(f"{n},{VILLAGE},k,,\n" for n in range(MAX_SOURCES + 1)), "too-many-sources"),
     ],
@@ -134,6 +138,58 @@ async def test_what_a_disarmed_source_says_is_in_the_ledger_and_nowhere_else(tmp
     again.close()
     for node in (county, village):
         await node.close()
+
+
+@on_loop
+async def test_a_list_is_searched_by_text_and_by_silence(tmp_path: Path) -> None:
+    node = Node(COUNTY, tmp_path)
+    sources = registry(node)
+    await sources.load(
+        ADMIN, HEAD + f"烟感-17,{VILLAGE},smoke,,\n水位站,{OTHER_VILLAGE},water,,\nSMOKE-3,{SIBLING},x,,"
+    )
+
+    def names(wanted: Wanted) -> set[str]:
+        found, count = sources.list(commander(COUNTY), 0, 10, wanted)
+        assert count == len(found)
+        return {point.registered.source for point in found}
+
+    assert names(Wanted("Smoke")) == {"烟感-17", "SMOKE-3"}
+    assert names(Wanted(TREE.name(OTHER_VILLAGE))) == {"水位站"}
+    assert names(Wanted("没有")) == set()
+    node.clock.advance(60_000)
+    sources.heard(VILLAGE, "烟感-17", node.clock.at())
+    assert names(Wanted(silent_since=node.clock.at())) == {"水位站", "SMOKE-3"}, "one is heard, two never were"
+    assert names(Wanted(silent_since=UtcMs(node.clock.at() + 1))) == {"烟感-17", "水位站", "SMOKE-3"}
+    assert names(Wanted("smoke", node.clock.at())) == {"SMOKE-3"}
+    sources.close()
+    await node.close()
+
+
+@on_loop
+async def test_a_camera_is_bound_and_taken_away_and_its_address_is_in_no_record(tmp_path: Path) -> None:
+    node = Node(COUNTY, tmp_path)
+    sources = registry(node)
+    head, line = HEAD.strip() + ",camera\n", f"烟感-17,{VILLAGE},smoke,,"
+    address = "rtsp://admin:hunter2@10.20.0.9/user=admin_password=hunter2"
+    assert await sources.load(ADMIN, f"{head}{line},{address}") == (1, 1)
+    assert sources.camera(VILLAGE, "烟感-17") == address
+    node.clock.advance(1)
+    assert await sources.load(ADMIN, f"{head}{line},{address}") == (1, 0)
+    assert await sources.load(ADMIN, HEAD + line) == (1, 0), "without the column it stays"
+    registered = [row.record for row in node.journal.replay() if isinstance(row.record, SourceRegistered)]
+    assert [record.camera for record in registered] == [True]
+    assert not [row for row in node.journal.replay() if b"hunter2" in row.data or b"10.20" in row.data]
+    assert (node.directory / "cameras.sqlite").stat().st_mode & 0o777 == 0o600
+    sources.close()
+    sources = registry(node)
+    assert sources.camera(VILLAGE, "烟感-17") == address, "it is still known after a restart"
+    node.clock.advance(1)
+    assert await sources.load(ADMIN, f"{head}{line},{address}2") == (1, 1)
+    node.clock.advance(1)
+    assert await sources.load(ADMIN, f"{head}{line},") == (1, 1)
+    assert sources.camera(VILLAGE, "烟感-17") == ""
+    sources.close()
+    await node.close()
 
 
 @on_loop

@@ -397,6 +397,7 @@ export const en: Readonly<Record<TextKey, string>> = {
   "audit.kind.call_answered": "Call answered",
   "audit.kind.source_registered": "Source registered",
   "audit.kind.source_armed": "Source armed or disarmed",
+  "audit.kind.source_looked": "Picture of a source taken",
   "audit.kind.alarm_grouped": "Alarm put on a card",
   "audit.kind.alarm_pictured": "Alarm picture",
   "audit.kind.alarm_raised": "Alarm raised",

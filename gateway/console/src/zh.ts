@@ -394,6 +394,7 @@ export const zh = {
   "audit.kind.call_answered": "应答呼叫",
   "audit.kind.source_registered": "登记采集点",
   "audit.kind.source_armed": "布防/撤防",
+  "audit.kind.source_looked": "查看采集点画面",
   "audit.kind.alarm_grouped": "警情并案",
   "audit.kind.alarm_pictured": "警情图片",
   "audit.kind.alarm_raised": "报警",

@@ -51,6 +51,8 @@ from .filedrop import FileDrop
 from .forms import AlarmRequest
 from .gauges import Gauges
 from .heartbeat import AuditorWatch
+from .holding import Holding
+from .intake import Intake
 from .interchange import Interchange
 from .issuing import Rules
 from .journal import Journal, JournalError, Row
@@ -66,6 +68,7 @@ from .refusals import Refusals
 from .releases import Releases
 from .reserve import Reserve
 from .rosters import Rosters
+from .skews import Skews
 from .sources import Sources
 from .space import Space
 from .timers import Timers
@@ -167,6 +170,7 @@ class Node:
             engine, reachable(config), port=config.media.advertise_port, max_peers=config.media.max_transports
         )
         refusals = Refusals(code, journal, clock, telemetry.default)
+        holding = Holding(code, journal, clock, telemetry.default)
         space = Space(
             config.node.data_dir, reserve, telemetry.default, lambda left: _tell_short(alarms, code, clock, left)
         )
@@ -244,7 +248,10 @@ class Node:
             presence=presence,
             transfers=transfers,
         )
-        links = Links(code, tree, journal, router, auth, dispatch, refusals, clock, uplink)
+        skews = Skews(holding)
+        dispatch.showing.compare(skews)
+        intake = Intake(dispatch, refusals, holding)
+        links = Links(code, tree, journal, router, auth, dispatch, intake, skews, clock, uplink)
         outbox.on_record(dispatch.showing.on_record)
         watch = _auditor(config, clock)
         if watch is not None:
@@ -311,6 +318,7 @@ class Node:
         """
         try:
             self.engine.start()
+            self.links.intake.take_up()
             await self._listen()
             async with asyncio.TaskGroup() as tasks:
                 running = [
@@ -374,7 +382,7 @@ class Node:
             "disk": self.space.problem,
         }
         if self.links.uplink_up is not None:
-            checks["uplink"] = "" if self.links.uplink_up else "the parent is not linked"
+            checks["uplink"] = "" if self.links.uplink_up else self.links.complaint
         if self.auditor is not None:
             checks["auditor"] = self.auditor.complaint
         return checks

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 import aiohttp
 from aiohttp import web
 
-from signaling import records
+from signaling import versions
 from signaling.division import Tree
-from signaling.errors import MalformedMessage, Refused, RemoteError
+from signaling.errors import Refused
 from signaling.ids import Epoch, Monotonic, NodeCode, Seq
 from signaling.link import (
     REST_S,
@@ -32,6 +32,7 @@ from signaling.link import (
 )
 from signaling.messages import (
     MAX_LINK_MESSAGE_BYTES,
+    OLDEST,
     VERSION,
     LinkAck,
     LinkBlobChunk,
@@ -50,10 +51,11 @@ from .batches import PASSED_ROWS, Batches
 from .clock import Clock
 from .dialling import Dialling, Uplink
 from .express import Express
+from .intake import Intake
 from .journal import Journal, Row
 from .lines import line_of
 from .outgoing import Outgoing
-from .refusals import Refusals
+from .skews import Skews
 from .ways import Ways
 
 log = logging.getLogger(__name__)
@@ -143,7 +145,8 @@ class Links:
         router: Router,
         proofs: Proofs,
         traffic: Traffic,
-        refusals: Refusals,
+        intake: Intake,
+        skews: Skews,
         clock: Clock,
         uplink: Uplink | None = None,
     ) -> None:
@@ -154,7 +157,8 @@ class Links:
         self.express = Express(journal, router)
         self.proofs = proofs
         self.traffic = traffic
-        self.refusals = refusals
+        self.intake = intake
+        self.skews = skews
         self.clock = clock
         self._uplink = uplink
         self._news = asyncio.Event()
@@ -175,6 +179,12 @@ class Links:
     def uplink_up(self) -> bool | None:
         """Whether the link to the parent is up; None when none is configured."""
         return None if self._uplink is None else self._uplink.parent in self._wires
+
+    @property
+    def complaint(self) -> str:
+        """Say why there is no link to the parent, as far as it is known."""
+        parent = self._uplink.parent if self._uplink is not None else NodeCode("")
+        return self.skews.sentence(parent) or "the parent is not linked"
 
     def rtt_s(self, peer: NodeCode) -> float | None:
         wire = self._wires.get(peer)
@@ -233,12 +243,13 @@ class Links:
             self.traffic.link_down(wire)
             self.moved()
 
-    def admit(self, peer: NodeCode, jti: str, *, dialled: bool) -> None:
-        """Return if the proved ``peer`` may be linked: the tree has it there, and its token is fresh.
+    def admit(self, hello: LinkHello, jti: str, *, dialled: bool) -> None:
+        """Return if the proved peer may be linked: the tree has it there, its token is fresh, its version fits.
 
         Raises:
-            Refused: ``wrong-place`` or ``token-used``.
+            Refused: ``wrong-place``, ``token-used`` or ``version-mismatch``.
         """
+        peer = hello.node
         if dialled:
             expected = self._uplink is not None and peer == self._uplink.parent == self.tree.parent(self.node)
         else:
@@ -251,6 +262,12 @@ class Links:
         if jti in self._used or len(self._used) >= TOKENS_REMEMBERED:
             raise Refused("token-used", "this link token was used before")
         self._used[jti] = now
+        try:
+            versions.check_neighbour(hello)
+        except Refused as error:
+            self.skews.refused(peer, hello.version, str(error))
+            raise
+        self.skews.met(hello)
 
     async def _serve(self, wire: Wire) -> None:
         if self._closing:
@@ -427,24 +444,15 @@ class Wire:
 
     def _receive(self, batch: LinkRecords) -> None:
         """Take the records in, in order; acknowledge when they and the cursor are durable."""
-        for item in batch.items:
-            try:
-                self._links.traffic.link_record(records.decode(item.encode("utf-8", "surrogatepass")), self.peer)
-            except MalformedMessage as error:
-                self._poison(error)
-            except Exception:
-                log.exception("record could not be taken in", extra={"peer": self.peer})
-                self._poison(Refused("fault", "this gateway's fault; it is in its log"))
+        if not self._links.intake.take(batch.items, self.peer, self.machine.version):
+            return self.stop(CloseCode.REFUSED, "no room for records of a newer version")
         done = self._links.journal.append(cursor=(self.peer, batch.epoch, batch.last))
         done.add_done_callback(lambda done: self._durable(done, batch.epoch, batch.last))
+        return None
 
     def _durable(self, done: asyncio.Future[Seq], epoch: Epoch, last: Seq) -> None:
         if not done.cancelled() and done.exception() is None:
             self.say(LinkAck(epoch=epoch, seq=last), "ack")
-
-    def _poison(self, error: RemoteError) -> None:
-        """A record nobody can take in is written down as refused, and passed over: the queue goes on."""
-        self._links.refusals.record(None, "record", "", error, via=self.peer)
 
     # ---- the machine's effects ------------------------------------------------------------------
 
@@ -459,6 +467,7 @@ class Wire:
                     self._receive(batch)
                 case Handle(LinkFailure() as failure):
                     log.warning("refused by peer", extra={"peer": self.peer, "code": failure.code})
+                    self._links.skews.refused_there(self.peer, failure.code, failure.text)
                 case Handle(message):
                     self._said(message)
                 case Acked(_, seq):
@@ -481,7 +490,7 @@ class Wire:
     def _prove(self, hello: LinkHello) -> None:
         try:
             jti = self._links.proofs.verify_link(hello.token, hello.node, self._asked)
-            self._links.admit(hello.node, jti, dialled=self.dialled)
+            self._links.admit(hello, jti, dialled=self.dialled)
         except Refused as error:
             log.warning("link refused", extra={"peer": hello.node[:12], "host": self.host, "code": error.code})
             return self._carry_out(self.machine.refused(error.code, str(error)))
@@ -503,4 +512,9 @@ class Wire:
         token, jti = self._links.proofs.mint_link(peer, answers)
         self._asked = "" if answers else jti
         epoch, seq = self._links.journal.cursor(peer)
-        self.say(LinkHello(version=VERSION, node=self._links.node, token=token, epoch=epoch, seq=seq, media=media))
+        oldest = 0 if OLDEST == VERSION else OLDEST
+        self.say(
+            LinkHello(
+                version=VERSION, node=self._links.node, token=token, epoch=epoch, seq=seq, media=media, oldest=oldest
+            )
+        )

@@ -29,6 +29,8 @@ class Refusals:
         self._journal = journal
         self._clock = clock
         self._telemetry = telemetry
+        self.total = 0
+        """Refusals since the start, journalled or not."""
         self._recent: dict[str, tuple[Monotonic, int]] = {}
 
     def answer(self, actor: Actor, action: str, target: str, error: RemoteError) -> None:
@@ -40,6 +42,7 @@ class Refusals:
 
     def record(self, by: Actor | None, action: str, target: str, error: RemoteError, via: str = "") -> None:
         """Count the refusal, and journal it unless the neighbour or person has had their share of this minute."""
+        self.total += 1
         self._telemetry.count("refused", code=error.code)
         log.info("refused", extra={"action": action, "code": error.code, "via": via})
         if not self._has_room(via or (f"{by.division} {by.name}" if by else "")):

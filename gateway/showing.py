@@ -12,7 +12,7 @@ from typing import Any
 from signaling.directive import DraftRecord, HeaderRecord
 from signaling.division import Tree
 from signaling.ids import DirectiveId, NodeCode, Sha256
-from signaling.messages import ConferenceView, DeliveryChanged, GatewayMessage, NodeView, Ring, Silence, Speaking
+from signaling.messages import ConferenceView, DeliveryChanged, GatewayMessage, NodeView, Ring, Silence, Skew, Speaking
 from signaling.permission import Action, permitted
 from signaling.records import (
     Actor,
@@ -59,6 +59,7 @@ from .journal import Row
 from .pace import Pace
 from .presence import Presence
 from .sessions import Sessions
+from .skews import Skews
 
 LISTED = 50
 """Directives and alarms a new session is told of; older ones are listed over HTTP."""
@@ -90,6 +91,7 @@ class Showing:
         self._conferences = conferences
         self._presence = presence
         self._watched: AuditorWatch | None = None
+        self._skews: Skews | None = None
         self._shown = self._table()
         self._alarm_pace = Pace(self._alarms_changed, CARDS_S)
         alarms.incidents.changed()  # nobody is to be told yet of what was
@@ -155,6 +157,7 @@ class Showing:
         yield from self._escalations.list(who, LISTED)
         if self._watched is not None and self._watched.silent_s:
             yield Silence(of="auditor", seconds=round(self._watched.silent_s))
+        yield from self._skews.list() if self._skews is not None else ()
         yield from self._directives.drafts(who)
 
     def watch(self, watched: AuditorWatch) -> None:
@@ -167,6 +170,17 @@ class Showing:
                     visitor.say(Silence(of="auditor", seconds=round(watched.silent_s)), ("silence", "auditor"))
 
         watched.on_change = changed
+
+    def compare(self, skews: Skews) -> None:
+        """Tell consoles which neighbours run another version."""
+        self._skews = skews
+
+        def changed(skew: Skew) -> None:
+            for visitor in self._sessions:
+                if visitor.who.role is not Role.TERMINAL:
+                    visitor.say(skew, ("skew", skew.node))
+
+        skews.on_change = changed
 
     def on_blob(self, sha256: Sha256) -> None:
         """A picture is here: whoever sees its alarm may fetch it now.  Give this to ``Blobs.on_blob``."""

@@ -70,6 +70,8 @@ from .records import (
     NoticeSent,
     ParticipantJoined,
     ParticipantLeft,
+    RecordHeld,
+    RecordTaken,
     RedialOrdered,
     RefusalRecorded,
     Released,
@@ -195,6 +197,8 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
             | NoticeAnswered()
             | Released()
             | CapReceived()
+            | RecordHeld()
+            | RecordTaken()
         ):
             raise Refused("wrong-direction", f"{type(record).__name__} never crosses a link")
         case _:

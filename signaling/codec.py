@@ -86,6 +86,11 @@ def encode(message: Message) -> bytes:
     return _ENCODER.encode(message)
 
 
+def kind(data: bytes) -> str | None:
+    """Return the ``type`` of a JSON object, known here or not; None when it is none that has one."""
+    return _tag(data)
+
+
 def _decode(decoder: msgspec.json.Decoder[_M], tags: frozenset[str], data: bytes, limit: int) -> _M:
     if len(data) > limit:
         raise MessageTooLarge(f"{len(data)} bytes, limit {limit}")

@@ -40,6 +40,8 @@ BATCH_ROWS = 1_000
 REST_S = 0.02
 """Between two batches: under load the second carries what many would have carried."""
 FORGIVEN = 3
+LASTING = frozenset({"link_records", "link_ack", "link_failure", None})
+"""Types of messages that no later version may change: what they carry must not be passed over."""
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_SHORT_S = 1.5
@@ -118,6 +120,8 @@ class Link:
 
     def __init__(self, epoch: Epoch, now: Monotonic) -> None:
         self.phase = Phase.GREETING
+        self.version = VERSION
+        """The peer's, once it is accepted."""
         self.rtt_s: float | None = None
         self.doubtful = False
         """No life for DOUBT_S when last looked at, and none since."""
@@ -149,6 +153,7 @@ class Link:
         if self.phase is not Phase.CHECKING:
             raise LocalError(f"accepted while {self.phase.value}")
         self.phase = Phase.UP
+        self.version = hello.version
         self._heard = self._free = self._looked = now
         known = hello.epoch == self._epoch and 0 <= hello.seq <= head
         self._acked = hello.seq if known else Seq(0)
@@ -171,6 +176,8 @@ class Link:
         try:
             return self._take(codec.decode_link(data), now)
         except MalformedMessage as error:
+            if self.phase is Phase.UP and self.version > VERSION and codec.kind(data) not in LASTING:
+                return (Count(error.code),)  # a newer neighbour says more; it lasts a moment and is passed over
             return self._forgive(error.code, str(error))
 
     def deadline(self) -> Monotonic | None:
@@ -220,8 +227,6 @@ class Link:
         match self.phase, message:
             case _, LinkFailure(code=code):
                 return (Handle(message), *self._close(CloseCode.REFUSED, code))
-            case Phase.GREETING, LinkHello(version=version) if version != VERSION:
-                return self.refused("version-mismatch", f"this gateway speaks version {VERSION}")
             case Phase.GREETING, LinkHello():
                 self.phase = Phase.CHECKING
                 return (Prove(message),)

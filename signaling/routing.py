@@ -50,6 +50,8 @@ from .records import (
     NoticeSent,
     ParticipantJoined,
     ParticipantLeft,
+    RecordHeld,
+    RecordTaken,
     RedialOrdered,
     RefusalRecorded,
     Released,
@@ -175,6 +177,8 @@ class Router:
                 | NoticeAnswered()
                 | Released()
                 | CapReceived()
+                | RecordHeld()
+                | RecordTaken()
             ):
                 return NOBODY
             case _:

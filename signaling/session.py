@@ -9,10 +9,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from . import codec
-from .errors import LocalError, MalformedMessage
+from . import codec, versions
+from .errors import LocalError, MalformedMessage, Refused
 from .ids import Monotonic
-from .messages import VERSION, ClientMessage, Failure, GatewayMessage, Hello
+from .messages import ClientMessage, Failure, GatewayMessage, Hello
 
 HELLO_S = 10.0
 RATE_PER_S = 50.0
@@ -127,17 +127,22 @@ class Session:
 
     def _take(self, message: ClientMessage) -> tuple[Effect, ...]:
         match self.phase, message:
-            case Phase.GREETING, Hello(version=version) if version != VERSION:
-                return self.refused("version-mismatch", f"this gateway speaks version {VERSION}")
             case Phase.GREETING, Hello():
-                self.phase = Phase.CHECKING
-                return (Authenticate(message),)
+                return self._greeted(message)
             case Phase.LIVE, Hello():
                 return self._forgive("unexpected-message", "hello was said before")
             case Phase.LIVE, _:
                 return (Handle(message),)
             case _:
                 return self._forgive("unexpected-message", "say hello first")
+
+    def _greeted(self, hello: Hello) -> tuple[Effect, ...]:
+        try:
+            versions.check_terminal(hello)
+        except Refused as error:
+            return self.refused(error.code, str(error))
+        self.phase = Phase.CHECKING
+        return (Authenticate(hello),)
 
     def _forgive(self, code: str, text: str) -> tuple[Effect, ...]:
         self._strikes += 1

@@ -50,6 +50,8 @@ from .records import (
     NoticeSent,
     ParticipantJoined,
     ParticipantLeft,
+    RecordHeld,
+    RecordTaken,
     RedialOrdered,
     RefusalRecorded,
     Released,
@@ -159,6 +161,10 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
             return record.what, record.by, record.reason
         case RefusalRecorded():
             return record.target, record.by, f"{record.action}: {record.code} {record.via}".strip()
+        case RecordHeld():
+            return record.held, None, f"{record.kind}: {record.code} {record.via}"
+        case RecordTaken():
+            return record.held, None, "taken" if record.taken else "refused"
         case TimerFired():
             return record.subject, None, record.kind
         case EscalationRaised():
@@ -238,7 +244,7 @@ def _places(record: AnyRecord, tree: Tree, facts: Facts) -> Iterable[NodeCode]:
             return record.places
         case Released() | CapReceived():
             return (record.by.division,)
-        case NoticeAnswered():
+        case NoticeAnswered() | RecordHeld() | RecordTaken():
             return ()
         case _:
             assert_never(record)

@@ -8,7 +8,11 @@ import msgspec
 
 from signaling.ids import NodeCode, ParticipantId, TrackId
 
-VERSION = 1
+VERSION = 2
+OLDEST = 2
+"""Oldest version of a neighbouring gateway that is understood: version 1 throws away records it does not know."""
+OLDEST_TERMINAL = 1
+"""Oldest version of a page or a terminal's program that is understood."""
 MAX_MESSAGE_BYTES = 65_536
 MAX_LINK_MESSAGE_BYTES = 1_048_576
 MAX_WANTED = 2_000

@@ -13,6 +13,7 @@ from .session import (
     Quality,
     Restarted,
     Silence,
+    Skew,
     Slots,
     Speaking,
     Welcome,
@@ -32,6 +33,7 @@ GatewayMessage = (
     | Ring
     | EscalationView
     | Silence
+    | Skew
     | AlarmView
     | CircularView
     | NodeView

@@ -11,11 +11,12 @@ from signaling.ids import ConferenceId, Epoch, NodeCode, ParticipantId, Seq, Sha
 from .base import MAX_WANTED, Dbov, Height, Message, ParticipantView, Ssrc, Standing, Text, Token
 
 
-class LinkHello(Message, frozen=True, tag="link_hello", kw_only=True):
+class LinkHello(Message, frozen=True, tag="link_hello", kw_only=True, forbid_unknown_fields=False, omit_defaults=True):
     """First from either side: who I am (node-key EdDSA JWT) and how far I have read your journal.
 
     ``media`` names the media transport with you that runs on from a link before, by its child's ICE user name: the
-    child says which it has, the parent the same if it has that one too, else "".
+    child says which it has, the parent the same if it has that one too, else "".  ``oldest`` is the oldest version
+    of a neighbour that the sender understands; 0: only its own.
     """
 
     version: int
@@ -24,6 +25,7 @@ class LinkHello(Message, frozen=True, tag="link_hello", kw_only=True):
     epoch: Epoch | None
     seq: Seq
     media: Text = ""
+    oldest: int = 0
 
 
 class LinkRecords(Message, frozen=True, tag="link_records", kw_only=True):

@@ -90,6 +90,20 @@ class Silence(Message, frozen=True, tag="silence", kw_only=True):
     seconds: int
 
 
+class Skew(Message, frozen=True, tag="skew", kw_only=True):
+    """To a console: neighbour ``node`` speaks version ``theirs`` (0: it did not say), this gateway ``ours``.
+
+    ``refused``: they do not work together and are not linked.  ``held``: records of the newer neighbour that are kept
+    until this gateway is upgraded.  Neither: all is well again.
+    """
+
+    node: NodeCode
+    theirs: int
+    ours: int
+    held: int = 0
+    refused: bool = False
+
+
 class NodeView(Message, frozen=True, tag="node", kw_only=True):
     """A place of this node's subtree came or went (a gateway link or a terminal session)."""
 

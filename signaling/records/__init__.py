@@ -56,4 +56,4 @@ from .directives import (
 from .interchange import CapReceived, Released
 from .keys import key
 from .meetings import ConferenceConvened, ConferenceEnded, ParticipantJoined, ParticipantLeft
-from .watching import AuditRead, RefusalRecorded
+from .watching import AuditRead, RecordHeld, RecordTaken, RefusalRecorded

@@ -41,7 +41,7 @@ from .directives import (
 )
 from .interchange import CapReceived, Released
 from .meetings import ConferenceConvened, ConferenceEnded, ParticipantJoined, ParticipantLeft
-from .watching import AuditRead, RefusalRecorded
+from .watching import AuditRead, RecordHeld, RecordTaken, RefusalRecorded
 
 MAX_RECORD_BYTES = 655_360
 """A directive to 40,000 places fits (15 bytes each, and its text); nothing larger is a record."""
@@ -80,6 +80,8 @@ AnyRecord = (
     | ParticipantLeft
     | AuditRead
     | RefusalRecorded
+    | RecordHeld
+    | RecordTaken
     | TimerFired
     | EscalationRaised
     | EscalationAcknowledged

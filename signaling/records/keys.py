@@ -42,7 +42,7 @@ from .directives import (
 )
 from .interchange import CapReceived, Released
 from .meetings import ConferenceConvened, ConferenceEnded, ParticipantJoined, ParticipantLeft
-from .watching import AuditRead, RefusalRecorded
+from .watching import AuditRead, RecordHeld, RecordTaken, RefusalRecorded
 
 
 def key(record: AnyRecord) -> RecordKey:
@@ -128,6 +128,10 @@ def _key(record: AnyRecord) -> str:
             return f"audit:{record.node}:{record.at}:{record.by.name}:{record.what}"
         case RefusalRecorded():
             return f"refusal:{record.node}:{record.at}:{record.action}:{record.target}:{record.code}:{record.via}"
+        case RecordHeld():
+            return f"held:{record.held}:held"
+        case RecordTaken():
+            return f"held:{record.held}:taken"
         case TimerFired():
             return f"timer:{record.timer}"
         case EscalationRaised():

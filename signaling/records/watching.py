@@ -1,6 +1,8 @@
-"""What auditors did, and what was refused."""
+"""What auditors did, what was refused, and what could not be read yet."""
 
 from __future__ import annotations
+
+from signaling.ids import NodeCode
 
 from .base import Actor, Record
 
@@ -21,3 +23,24 @@ class RefusalRecorded(Record, frozen=True, tag="refusal_recorded", kw_only=True)
     target: str
     code: str
     via: str
+
+
+class RecordHeld(Record, frozen=True, tag="record_held", kw_only=True):
+    """A record that neighbour ``via``, of version ``version``, sent and that this gateway could not take in.
+
+    ``held`` names it; ``kind`` is its type, ``code`` why it could not be taken in, ``data`` its bytes as they came.
+    """
+
+    held: str
+    via: NodeCode
+    version: int
+    kind: str
+    code: str
+    data: str
+
+
+class RecordTaken(Record, frozen=True, tag="record_taken", kw_only=True):
+    """After an upgrade the record ``held`` was offered again; ``taken``: it could be taken in."""
+
+    held: str
+    taken: bool

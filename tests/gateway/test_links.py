@@ -19,6 +19,7 @@ from signaling import codec, records
 from signaling.ids import DirectiveId, Epoch, NodeCode, ParticipantId, Seq, Sha256
 from signaling.link import DEAD_S
 from signaling.messages import (
+    VERSION,
     LinkAck,
     LinkBlobWant,
     LinkFailure,
@@ -66,7 +67,7 @@ class Impostor:
 
     def hello(self, parent: NodeCode, node: NodeCode | None = None, token: str = "") -> LinkHello:
         token = token or self.auth.mint_link(parent)[0]
-        return LinkHello(version=1, node=node or self.auth.node, token=token, epoch=None, seq=Seq(0))
+        return LinkHello(version=VERSION, node=node or self.auth.node, token=token, epoch=None, seq=Seq(0))
 
     async def greet(self, parent: NodeCode) -> None:
         await self.say(self.hello(parent))

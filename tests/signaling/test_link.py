@@ -1,7 +1,9 @@
 """The machine of one link, as sentences; and two of them over a line that loses the connection."""
 
+import json
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,12 +29,12 @@ from signaling.link import (
     Say,
     backoff_s,
 )
-from signaling.messages import LinkAck, LinkFailure, LinkHello, LinkPing, LinkPong, LinkRecords
-from signaling.session import Close, CloseCode
+from signaling.messages import VERSION, LinkAck, LinkFailure, LinkHello, LinkPing, LinkPong, LinkRecords
+from signaling.session import Close, CloseCode, Count
 
 START = Monotonic(50.0)
 OURS, THEIRS = Epoch("ours"), Epoch("theirs")
-HELLO = LinkHello(version=1, node=NodeCode("430423100000"), token="t", epoch=OURS, seq=Seq(7))
+HELLO = LinkHello(version=VERSION, node=NodeCode("430423100000"), token="t", epoch=OURS, seq=Seq(7))
 
 
 def up(hello: LinkHello = HELLO, head: int = 100) -> Link:
@@ -56,7 +58,7 @@ def test_a_peer_that_read_our_journal_is_sent_what_follows() -> None:
     ("epoch", "seq", "head"), [(THEIRS, 7, 100), (None, 0, 100), (OURS, 101, 100), (OURS, -1, 100)]
 )
 def test_a_cursor_that_is_not_in_our_journal_means_from_the_start(epoch: Epoch | None, seq: int, head: int) -> None:
-    hello = LinkHello(version=1, node=NodeCode("n"), token="t", epoch=epoch, seq=Seq(seq))
+    hello = LinkHello(version=VERSION, node=NodeCode("n"), token="t", epoch=epoch, seq=Seq(seq))
     link = Link(OURS, START)
     link.receive(encode(hello), START)
     assert link.accepted(hello, Seq(head), START) == 0
@@ -250,7 +252,7 @@ def test_whatever_connections_are_lost_every_record_arrives_and_in_order(steps: 
 
     def connect() -> tuple[Link, int]:
         link = Link(OURS, START)
-        hello = LinkHello(version=1, node=NodeCode("n"), token="t", epoch=OURS, seq=Seq(len(received)))
+        hello = LinkHello(version=VERSION, node=NodeCode("n"), token="t", epoch=OURS, seq=Seq(len(received)))
         link.receive(encode(hello), START)
         return link, link.accepted(hello, Seq(len(journal)), START)
 
@@ -267,3 +269,29 @@ def test_whatever_connections_are_lost_every_record_arrives_and_in_order(steps: 
         if not (arrives and acknowledged):
             link, cursor = connect()
     assert received == journal
+
+
+def test_what_a_newer_neighbour_says_for_a_moment_is_passed_over_and_counted() -> None:
+    link = up(msgspec.structs.replace(HELLO, version=VERSION + 1, oldest=VERSION))
+    for _ in range(3 * FORGIVEN):
+        assert link.receive(b'{"type":"link_weather","rain":3}', START) == (Count("unknown-message"),)
+        assert link.receive(b'{"type":"link_ping","number":1,"why":"new"}', START) == (Count("malformed-message"),)
+    assert link.phase is Phase.UP
+
+
+@pytest.mark.parametrize("nonsense", [b'{"type":"link_records","items":[]}', b'{"type":"link_ack","upto":3}', b"{"])
+def test_what_carries_records_may_not_change_and_ends_the_link_of_a_newer_neighbour(nonsense: bytes) -> None:
+    link = up(msgspec.structs.replace(HELLO, version=VERSION + 1, oldest=VERSION))
+    effects = [link.receive(nonsense, START) for _ in range(FORGIVEN)]
+    assert closes(effects[-1]) == [CloseCode.MALFORMED]
+
+
+def test_the_hello_of_a_later_version_can_be_read_whatever_it_adds() -> None:
+    told = json.loads(encode(HELLO)) | {"version": 99, "oldest": 98, "compass": "north"}
+    (effect,) = Link(OURS, START).receive(json.dumps(told).encode(), START)
+    assert isinstance(effect, Prove)
+    assert (effect.hello.version, effect.hello.oldest) == (99, 98)
+
+
+def test_a_hello_that_needs_nothing_of_later_versions_is_the_hello_of_the_first() -> None:
+    assert set(json.loads(encode(HELLO))) == {"type", "version", "node", "token", "epoch", "seq"}

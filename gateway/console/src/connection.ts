@@ -46,6 +46,8 @@ type WithoutNumber<T> = T extends Requested ? Omit<T, "request"> : never
 
 export class Connection {
   onMessage: (message: GatewayMessage) => void = () => {}
+  /** The gateway does not understand a page of this version. */
+  onOutdated: (() => void) = () => {}
   onStatus: (status: Status) => void = () => {}
   status: Status = { kind: "connecting" }
   private socket: WebSocket | null = null
@@ -133,6 +135,8 @@ export class Connection {
   private failed(failure: Failure): void {
     if (failure.request !== null) this.fail(failure.request, failure.code, failure.text)
     else if (failure.code.startsWith("token-")) this.signOut(failure.code)
+    else if (failure.code === "version-mismatch" || (this.status.kind !== "online" && failure.code === "malformed-message"))
+      this.onOutdated() // a hello of another version
   }
 
   private signOut(code: string): void {

@@ -6,6 +6,10 @@ export const en: Readonly<Record<TextKey, string>> = {
   "app.language": "中文",
   "app.sign_out": "Sign out",
   "app.exercise": "Exercise",
+  "skew.refused": "The protocol versions of {name} ({theirs}) and this node ({ours}) do not work together, so there is no link: upgrade the older one.",
+  "skew.held": "{name} (version {theirs}) sent {count} records that this node (version {ours}) does not know yet. They are kept: upgrade this node to version {theirs}, and they are taken up by themselves.",
+  "line.outdated": "The gateway was upgraded and this page is old: reload it.",
+  "line.reload": "Reload",
   "app.auditor_silent": "The auditor of the clocks is silent: check wuji auditor",
 
   "signin.name": "Name",

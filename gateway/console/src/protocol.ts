@@ -17,12 +17,14 @@ import type {
   NodeView,
   Quality,
   RecipientView,
+  Skew,
   SlotView,
   Stage,
   UnitState,
   Urgency,
   Welcome,
 } from "./wire"
+import { VERSION } from "./wire"
 
 /** Newest kept; a page stays open for a shift of 8 hours and must not grow. */
 export const MAX_ALARMS = 300
@@ -65,6 +67,8 @@ export interface State {
   readonly escalations: ReadonlyMap<string, EscalationView>
   /** What should keep watch over the gateway and is not heard: name to seconds. */
   readonly silent: ReadonlyMap<string, number>
+  /** Neighbouring gateways of another version that costs something, by node. */
+  readonly skews: ReadonlyMap<string, Skew>
   readonly seat: Seat | null
   /** How well our connection of the meeting works, and those it shows; null until the gateway has said. */
   readonly quality: Quality | null
@@ -80,6 +84,7 @@ export const EMPTY: State = {
   circulars: new Map(),
   escalations: new Map(),
   silent: new Map(),
+  skews: new Map(),
   seat: null,
   quality: null,
 }
@@ -95,7 +100,7 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
   switch (message.type) {
     case "welcome":
       return {
-        ...state, welcome: message, silent: new Map(), conferences: new Map(), drafts: new Map(), quality: null, seat: resumed(state.seat, message.participant),
+        ...state, welcome: message, silent: new Map(), skews: new Map(), conferences: new Map(), drafts: new Map(), quality: null, seat: resumed(state.seat, message.participant),
       }
     case "joined":
       return { ...state, seat: { conference: message.conference, self: message.participant, slots: message.slots }, quality: null }
@@ -121,6 +126,8 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
       return { ...state, escalations: withEscalation(state.escalations, message) }
     case "silence":
       return { ...state, silent: withSilence(state.silent, message.of, message.seconds) }
+    case "skew":
+      return { ...state, skews: withSkew(state.skews, message) }
     case "alarm":
       return { ...state, alarms: withAlarm(state.alarms, message) }
     case "alarms":
@@ -214,6 +221,13 @@ function withSilence(silent: ReadonlyMap<string, number>, of: string, seconds: n
   const merged = new Map(silent)
   if (seconds > 0) merged.set(of, seconds)
   else merged.delete(of)
+  return merged
+}
+
+function withSkew(skews: ReadonlyMap<string, Skew>, skew: Skew): ReadonlyMap<string, Skew> {
+  const merged = new Map(skews)
+  if (skew.refused || skew.held > 0) merged.set(skew.node, skew)
+  else merged.delete(skew.node)
   return merged
 }
 
@@ -375,6 +389,11 @@ export function callOverdue(call: CallView, now: number): boolean {
 export function clockState(clock: ClockView, now: number): "met" | "missed" | "running" {
   if ((clock.met_at ?? now) > clock.due) return "missed"
   return clock.met_at === null ? "running" : "met"
+}
+
+/** Whether the gateway speaks a later version than this page, which it still understands. */
+export function outdated(state: State): boolean {
+  return state.welcome !== null && state.welcome.version > VERSION
 }
 
 /** Newest first; all of them are running, for ended ones are dropped. */

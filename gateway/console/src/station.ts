@@ -13,7 +13,10 @@ import { conferencesByTime, EMPTY, reduce, type PageEvent, type State } from "./
 import { SessionSet } from "./remembered"
 import { flowing } from "./tiles"
 import { Viewing } from "./viewing"
-import type { GatewayMessage } from "./wire"
+import { VERSION, type GatewayMessage } from "./wire"
+
+/** Marks that the page was loaded anew because the gateway did not understand it. */
+const RELOADED = "wuji.reloaded"
 
 export class Station {
   state: State = EMPTY
@@ -29,6 +32,8 @@ export class Station {
   onMessage: (message: GatewayMessage) => void = () => {}
   /** Enter a running meeting without being asked, to watch and listen. */
   autoEnter = false
+  /** The gateway does not understand this page, and loading it anew brought the same one. */
+  refused = false
   private drawing = false
   private readonly viewing: Viewing
   private readonly learning = new Learning()
@@ -51,6 +56,7 @@ export class Station {
     this.meetingView = this.meeting.view
     this.pictures.onChange = () => this.changed()
     this.connection.onMessage = (message) => this.receive(message)
+    this.connection.onOutdated = () => this.outdated()
     this.connection.onStatus = (status) => this.follow(status)
     this.meeting.onChange = (view) => this.moved(view)
   }
@@ -107,10 +113,21 @@ export class Station {
     if (running !== undefined) void this.meeting.join(running.conference)
   }
 
+  /** Fetch the page of the gateway as it is now; once, for it may be the gateway that is old. */
+  private outdated(): void {
+    const before = sessionStorage.getItem(RELOADED)
+    sessionStorage.setItem(RELOADED, String(VERSION))
+    if (before !== String(VERSION)) location.reload()
+    else this.refused = true
+    this.changed()
+  }
+
   private receive(message: GatewayMessage): void {
     this.learning.hear(message)
     this.apply(message)
     if (message.type === "welcome") {
+      sessionStorage.removeItem(RELOADED)
+      this.refused = false
       this.meeting.resume(this.state.seat?.self ?? null)
       void this.loadPlaces()
     }

@@ -1,6 +1,6 @@
 // Generated from signaling/messages/ by `python -m gateway.wire_ts`.  Do not edit.
 
-export const VERSION = 1
+export const VERSION = 2
 
 /** First message of a session, within 10 s. */
 export interface Hello {
@@ -375,6 +375,16 @@ export interface Silence {
   seconds: number
 }
 
+/** To a console: neighbour ``node`` speaks version ``theirs`` (0: it did not say), this gateway ``ours``. ``refused``: they do not work together and are not linked. ``held``: records of the newer neighbour that are kept until this gateway is upgraded. Neither: all is well again. */
+export interface Skew {
+  type: "skew"
+  node: string
+  theirs: number
+  ours: number
+  held: number
+  refused: boolean
+}
+
 export type AlarmState = "triggered" | "false" | "merged" | "confirmed" | "dispatched" | "on_site" | "handled" | "closed"
 
 /** One of the 1-3-5 clocks: ``response`` within 1 minute, ``on_site`` within 3, ``handled`` within 5. */
@@ -520,6 +530,7 @@ export type GatewayMessage =
   | Ring
   | EscalationView
   | Silence
+  | Skew
   | AlarmView
   | CircularView
   | NodeView

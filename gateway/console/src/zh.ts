@@ -4,6 +4,10 @@ export const zh = {
   "app.language": "English",
   "app.sign_out": "退出",
   "app.exercise": "演练",
+  "skew.refused": "与{name}的协议版本不合（对方 {theirs}，本节点 {ours}），没有接通：请把版本低的一端升级。",
+  "skew.held": "{name}（协议版本 {theirs}）发来 {count} 条本节点（版本 {ours}）还不认识的记录，已原样保存：请把本节点升级到版本 {theirs}，升级后自动办理。",
+  "line.outdated": "网关已升级，本页面是旧版：请刷新页面。",
+  "line.reload": "刷新页面",
   "app.auditor_silent": "计时审计进程没有响应：请检查 wuji auditor",
 
   "signin.name": "姓名",

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest"
 import { FIRST_RETRY_MS, LAST_RETRY_MS } from "../src/backoff"
 import { Connection, RequestFailed, type Status } from "../src/connection"
+import { VERSION } from "../src/wire"
 import { welcome } from "./views"
 
 /** The browser's side of a socket; the test is the gateway. */
@@ -75,10 +76,19 @@ afterEach(() => {
 })
 
 describe("a connection", () => {
+  test("says so when the gateway does not understand a page of this version, and goes on trying", () => {
+    const connection = connected()
+    let told = 0
+    connection.onOutdated = () => (told += 1)
+    newest().say({ type: "failure", code: "version-mismatch", text: "", request: null })
+    newest().cut()
+    expect([told, statuses.at(-1)]).toEqual([1, "waiting"])
+  })
+
   test("says hello with its token, which is in no address", () => {
     connected()
     expect(newest().url).toBe("wss://county.test/ws")
-    expect(JSON.parse(newest().sent[0]!)).toEqual({ type: "hello", version: 1, token: "secret", client: "web", resume: "" })
+    expect(JSON.parse(newest().sent[0]!)).toEqual({ type: "hello", version: VERSION, token: "secret", client: "web", resume: "" })
     expect(statuses).toEqual(["connecting", "online"])
   })
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest"
 import {
-  alarmsByTime, circularsFor, clockState, EMPTY, isUnread, lineAbove, MAX_ALARMS, MAX_CIRCULARS, nextState, notReached, numbers, overdue,
+  alarmsByTime, circularsFor, clockState, EMPTY, isUnread, lineAbove, MAX_ALARMS, MAX_CIRCULARS, nextState, notReached, numbers, outdated, overdue,
   reduce, tally, totals, unsigned, type PageEvent, type State,
 } from "../src/protocol"
-import type { GatewayMessage, UnitState } from "../src/wire"
+import { VERSION, type GatewayMessage, type Skew, type UnitState } from "../src/wire"
 import { alarm, circular, conference, COUNTY, directive, escalation, place, recipient, TOWN, VILLAGE, welcome } from "./views"
 
 function fold(messages: readonly (GatewayMessage | PageEvent)[], from: State = EMPTY): State {
@@ -225,4 +225,22 @@ test("whoever should keep watch and is silent is named until it is heard again",
   expect([...silent.silent.keys()]).toEqual(["auditor"])
   expect(fold([{ type: "silence", of: "auditor", seconds: 0 }], silent).silent.size).toBe(0)
   expect(fold([welcome()], silent).silent.size).toBe(0)
+})
+
+describe("versions", () => {
+  const skew = (part: Partial<Skew> = {}): Skew => ({ type: "skew", node: TOWN, theirs: 3, ours: 2, held: 0, refused: false, ...part })
+
+  test("a neighbour of another version is told of while it costs something", () => {
+    const held = reduce(EMPTY, skew({ held: 2 }))
+    expect(held.skews.get(TOWN)?.held).toBe(2)
+    expect(reduce(held, skew()).skews.size).toBe(0)
+    expect(reduce(EMPTY, skew({ refused: true })).skews.size).toBe(1)
+    expect(reduce(held, welcome()).skews.size).toBe(0)
+  })
+
+  test("a page that is older than the gateway is told to load itself anew", () => {
+    expect(outdated(reduce(EMPTY, welcome({ version: VERSION })))).toBe(false)
+    expect(outdated(reduce(EMPTY, welcome({ version: VERSION + 1 })))).toBe(true)
+    expect(outdated(EMPTY)).toBe(false)
+  })
 })

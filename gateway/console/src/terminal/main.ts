@@ -6,6 +6,7 @@ import { Chime, NewAlarms } from "../chime"
 import { Claims, IndexedStore } from "../claims"
 import { load } from "../credentials"
 import { explain, language, onLanguage, otherLanguage, setLanguage, t } from "../i18n"
+import { outdated } from "../protocol"
 import { SessionSet } from "../remembered"
 import { DatabaseShelf, Reports } from "../reports"
 import { playOnGesture } from "../sounds"
@@ -198,6 +199,10 @@ function desk(page: TerminalPage): TemplateResult {
 
 function banner(page: TerminalPage): TemplateResult | typeof nothing {
   const { status } = page.station
+  if (page.station.refused || outdated(page.station.state))
+    return html`<p class="banner" role="alert" data-testid="outdated">
+      ${t("line.outdated")} <button class="plain" @click=${() => location.reload()}>${t("line.reload")}</button>
+    </p>`
   if (status.kind !== "waiting") return nothing
   const seconds = Math.max(1, Math.ceil((status.retryAt - performance.now()) / 1000))
   return html`<p class="banner" role="alert" data-testid="reconnecting">${t("line.waiting", { seconds })}</p>`

@@ -178,7 +178,8 @@ class Node:
         bus = Bus(code, config.bus.url, config.node.data_dir, telemetry.default)
         outbox = Outbox(journal, bus)
         roster = Roster()
-        rosters = Rosters(code, tree, journal, clock, refusals, roster)
+        posts = config.duty.posts, config.duty.village_posts
+        rosters = Rosters(code, tree, journal, clock, refusals, roster, *posts)
         rules = _rules(config, tree)
         directives = Directives(
             code, tree, auth.keys, journal, clock, telemetry.default, refusals, rules, roster, blobs

@@ -45,6 +45,7 @@ class Config(BaseSettings):
 
     node: settings.NodeSection
     directives: settings.DirectivesSection = Field(default_factory=settings.DirectivesSection)
+    duty: settings.DutySection = Field(default_factory=settings.DutySection)
     http: settings.HttpSection = Field(default_factory=settings.HttpSection)
     media: settings.MediaSection = Field(default_factory=settings.MediaSection)
     load: settings.LoadSection = Field(default_factory=settings.LoadSection)

@@ -114,6 +114,8 @@ def _adapted(file: Path, tier: str, directory: Path, base_port: int) -> Path:
     table["http"]["port"] = base_port + TIERS.index(tier)
     if "uplink" in table:
         table["uplink"]["url"] = f"ws://127.0.0.1:{base_port + TIERS.index(tier) - 1}/link"
+    if "adapters" in table:
+        table["adapters"]["filedrop_dir"] = str(directory / tier / "released")
     table["tree"] = {name: str((file.parent / value).resolve()) for name, value in table["tree"].items()}
     table["keys"] = {
         "private_key_file": str(files_of(keys, NodeCode(table["node"]["code"])).private_key),

@@ -252,4 +252,5 @@ class Drafts(Issuing):
             returned_reason=returned.reason if returned else "",
             recipients=len(self._tree.expand(draft.drafted.request.scope)),
             request=draft.drafted.request,
+            before=draft.judged.request if draft.judged and draft.judged != draft.drafted else None,
         )

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from gateway.adapters import Adapters, Notice
 from gateway.clock import Clock
 from gateway.filedrop import FileDrop, Found
@@ -22,11 +24,12 @@ from gateway.outbound import CallFailed
 from gateway.refusals import Refusals
 from gateway.telemetry import Telemetry
 from signaling import interchange, text
+from signaling.alarm import Alarm
 from signaling.cap import Alert
-from signaling.directive import Directive
+from signaling.directive import Directive, Header
 from signaling.division import Tree
 from signaling.errors import Refused
-from signaling.ids import AlarmId, DirectiveId, NodeCode
+from signaling.ids import AlarmId, DirectiveId, NodeCode, UtcMs
 from signaling.permission import Action, permit, permitted
 from signaling.records import (
     Actor,
@@ -59,6 +62,36 @@ class Alarms(Protocol):
     """What releases need of ``gateway/alarms.py``."""
 
     incidents: Incidents
+
+
+_NO_NEWS = frozenset({AlarmState.FALSE, AlarmState.MERGED, AlarmState.CLOSED})
+"""Over before anybody outside heard of it: no reason to begin now."""
+
+
+class ReleasedPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What the public was told of: by whom it was let out last, and how far its newest message has come.
+
+    ``within``: whose part; None: all of it.  ``kind``: Alert, Update or Cancel.  ``outcome``: way to ``sent`` or the
+    code of what went wrong, absent while it is on its way; ``receipts``: way to what the far side said.
+    """
+
+    by: str
+    at: UtcMs
+    within: NodeCode | None
+    within_name: str
+    kind: str
+    identifier: str
+    outcome: dict[str, str]
+    receipts: dict[str, str]
+
+
+class ReleaseState(msgspec.Struct, frozen=True, kw_only=True):
+    """``may``: it can be let out now by who asks, else ``why`` not: a code.  ``ways``: those that reach everybody."""
+
+    may: bool
+    why: str
+    ways: tuple[str, ...]
+    released: tuple[ReleasedPart, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +170,18 @@ class Releases:
             Refused: ``unknown-directive``, ``not-permitted``, ``exercise``, ``no-public-way``.
         """
         try:
-            header = self._directives.order(directive_id, actor)
-            whole = permitted(actor, Action.ISSUE, header.issued.issuer.division, self._tree)
-            permit(actor, Action.ISSUE, actor.division, self._tree)
-            self._may_leave(header.issued.exercise)
+            within = self._part(self._directives.order(directive_id, actor), actor)
         except Refused as error:
             self._refusals.answer(actor, Action.ISSUE, directive_id, error)
             raise
-        return await self._release(directive_id, None if whole else actor.division, actor)
+        return await self._release(directive_id, within, actor)
+
+    def _part(self, header: Directive, actor: Actor) -> NodeCode | None:
+        """Return whose part of a directive the actor may let out: that of their places, or None for all of it."""
+        permit(actor, Action.ISSUE, actor.division, self._tree)
+        self._may_leave(header.issued.exercise)
+        whole = permitted(actor, Action.ISSUE, header.issued.issuer.division, self._tree)
+        return None if whole else actor.division
 
     async def alarm(self, alarm_id: AlarmId, actor: Actor) -> Mapping[str, object]:
         """Let an alarm out that somebody has confirmed, any of its card; say what became of it.
@@ -154,15 +191,17 @@ class Releases:
         """
         try:
             alarm_id = self._alarms.incidents.target(alarm_id)
-            state = self._alarms.incidents.state(alarm_id, actor)
-            permit(actor, Action.ADVANCE_ALARM, state.raised.place, self._tree)
-            self._may_leave(state.raised.exercise)
-            if state.state is AlarmState.TRIGGERED:
-                raise Refused("alarm-state", f"{alarm_id}: confirm it before the public is told")
+            self._may_tell(self._alarms.incidents.state(alarm_id, actor), actor)
         except Refused as error:
             self._refusals.answer(actor, Action.ADVANCE_ALARM, alarm_id, error)
             raise
         return await self._release(alarm_id, None, actor)
+
+    def _may_tell(self, state: Alarm, actor: Actor) -> None:
+        permit(actor, Action.ADVANCE_ALARM, state.raised.place, self._tree)
+        self._may_leave(state.raised.exercise)
+        if state.state is AlarmState.TRIGGERED:
+            raise Refused("alarm-state", f"{state.raised.alarm}: confirm it before the public is told")
 
     def _may_leave(self, exercise: bool) -> None:
         if exercise:
@@ -181,6 +220,57 @@ class Releases:
             "outcome": self._adapters.outcome(notice),
             "receipts": self._answers.get(notice, {}),
         }
+
+    # ---- what has become of it -------------------------------------------------------------------
+
+    def of_directive(self, directive_id: DirectiveId, actor: Actor) -> ReleaseState:
+        """Return what was let out of a directive, and whether the actor may let it out now.
+
+        Raises:
+            Refused: ``unknown-directive``, ``not-permitted``.
+        """
+        header = self._directives.order(directive_id, actor)
+        try:
+            self._part(header, actor)
+            why = "" if header.state is Header.ISSUED else f"directive-{header.state}"
+        except Refused as error:
+            why = error.code
+        return self._state(directive_id, why)
+
+    def of_alarm(self, alarm_id: AlarmId, actor: Actor) -> ReleaseState:
+        """Return what was let out of an alarm's card, and whether the actor may let it out now.
+
+        Raises:
+            Refused: ``unknown-alarm``, ``not-permitted``.
+        """
+        alarm_id = self._alarms.incidents.target(alarm_id)
+        state = self._alarms.incidents.state(alarm_id, actor)
+        try:
+            self._may_tell(state, actor)
+            why = "alarm-state" if state.state in _NO_NEWS else ""
+        except Refused as error:
+            why = error.code
+        return self._state(alarm_id, why)
+
+    def _state(self, subject: str, why: str) -> ReleaseState:
+        newest = {record.within: record for record in self._released.get(subject, ())}
+        told = [self._told_of(record) for record in newest.values()]
+        return ReleaseState(may=not why, why=why, ways=tuple(self._adapters.public), released=tuple(filter(None, told)))
+
+    def _told_of(self, record: Released) -> ReleasedPart | None:
+        going = self._newest(record)
+        if going is None:
+            return None
+        return ReleasedPart(
+            by=record.by.name,
+            at=record.at,
+            within=record.within,
+            within_name=self._tree.name(record.within) if record.within else "",
+            kind=going.alert.msg_type.value,
+            identifier=going.alert.identifier,
+            outcome=dict(self._adapters.outcome(going.notice.id)),
+            receipts=dict(self._answers.get(going.notice.id, {})),
+        )
 
     # ---- going out -------------------------------------------------------------------------------
 

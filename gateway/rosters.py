@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from gateway.clock import Clock
 from gateway.journal import Journal, Row
 from gateway.refusals import Refusals
 from signaling import admission, order_words
 from signaling.division import Tree
-from signaling.duty import Roster
+from signaling.duty import Roster, Shift
 from signaling.errors import Refused
 from signaling.ids import NodeCode, UtcMs
-from signaling.messages import DutyLine
-from signaling.permission import Action, permit
+from signaling.messages import DutyLine, DutyPlace, DutyPost, DutyShift
+from signaling.permission import Action, permit, permitted
 from signaling.records import Actor, RosterSet
+
+AHEAD_MS = 86_400_000
+"""How far ahead the board looks for posts that nobody has: a day, so that somebody can still be found."""
+
+VILLAGE_TIER = 5
 
 
 class Rosters(admission.Facts):
     """The rosters one node keeps.  ``roster`` is shared with those who ask who is on duty."""
 
     def __init__(
-        self, node: NodeCode, tree: Tree, journal: Journal, clock: Clock, refusals: Refusals, roster: Roster
+        self,
+        node: NodeCode,
+        tree: Tree,
+        journal: Journal,
+        clock: Clock,
+        refusals: Refusals,
+        roster: Roster,
+        posts: Sequence[str] = (),
+        village_posts: Sequence[str] = (),
     ) -> None:
+        """``posts``: those that every place must have somebody in at all times; villages: ``village_posts``."""
         self._node = node
         self._tree = tree
         self._journal = journal
         self._clock = clock
         self._refusals = refusals
         self._roster = roster
+        self._posts = posts
+        self._village_posts = village_posts
         journal.follow(self._fold, ("roster:",))
 
     async def set(
@@ -92,3 +108,51 @@ class Rosters(admission.Facts):
             )
             for line in self._roster.lines(division, now)
         ]
+
+    def shifts(self, actor: Actor, division: NodeCode) -> Sequence[DutyShift]:
+        """Return who has which post of ``division`` when, from now on, by beginning; what was overruled is left out.
+
+        Raises:
+            Refused: ``not-permitted``.
+        """
+        permit(actor, Action.READ_DIRECTIVE, division, self._tree)
+        now = self._clock.at()
+        end = max((line.ends_at for line in self._roster.lines(division, now)), default=now)
+        found = [
+            _said(post, shift)
+            for post in self._roster.posts(division, now)
+            for shift in self._roster.shifts(division, post, now, end)
+            if shift.person
+        ]
+        return sorted(found, key=lambda shift: (shift.starts_at, shift.post))
+
+    def board(self, actor: Actor) -> Sequence[DutyPlace]:
+        """Return every place here and below that ``actor`` may read: who has its posts now, and who is missing."""
+        now = self._clock.at()
+        return [
+            DutyPlace(
+                division=division,
+                may_set=permitted(actor, Action.ROSTER, division, self._tree),
+                posts=tuple(self._posts_of(division, now)),
+            )
+            for division in self._tree.subtree(self._node)
+            if permitted(actor, Action.READ_DIRECTIVE, division, self._tree)
+        ]
+
+    def _posts_of(self, division: NodeCode, now: UtcMs) -> Iterator[DutyPost]:
+        """Yield the posts that must be there, and then those that somebody has besides: nobody is missing there."""
+        must = self._village_posts if self._tree.get(division).tier == VILLAGE_TIER else self._posts
+        for post in must:
+            yield self._post(division, post, now, must=True)
+        for post in self._roster.posts(division, now):
+            if post not in must:
+                yield self._post(division, post, now, must=False)
+
+    def _post(self, division: NodeCode, post: str, now: UtcMs, *, must: bool) -> DutyPost:
+        shifts = self._roster.shifts(division, post, now, UtcMs(now + AHEAD_MS))
+        gaps = tuple(_said(post, shift) for shift in shifts if must and not shift.person)
+        return DutyPost(post=post, person=shifts[0].person, until=shifts[0].ends_at, gaps=gaps)
+
+
+def _said(post: str, shift: Shift) -> DutyShift:
+    return DutyShift(post=post, person=shift.person, starts_at=shift.starts_at, ends_at=shift.ends_at)

@@ -69,6 +69,20 @@ class DirectivesSection(Section):
     )
 
 
+Post = Annotated[str, Field(min_length=1, max_length=20)]
+
+
+class DutySection(Section):
+    """Which posts must have somebody on duty at all times, at this place and at every one below it."""
+
+    posts: tuple[Post, ...] = Field(
+        default=("带班领导", "值班长", "值班员"),
+        max_length=10,
+        description="Posts of every place but villages. The console says who is missing in the coming 24 hours.",
+    )
+    village_posts: tuple[Post, ...] = Field(default=("值班员",), max_length=10, description="Posts of villages.")
+
+
 class HttpSection(Section):
     """The TCP port: pages, API, WebSockets, WHIP and WHEP."""
 

@@ -36,6 +36,8 @@ class Draft:
     approved_by: Actor | None = None
     returned: DirectiveReturned | None = None
     """Why it came back last, until it is submitted again."""
+    judged: DirectiveDrafted | None = None
+    """The version that came back last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def evolve(draft: Draft | None, record: DraftRecord | DirectiveIssued) -> Draft:
         case DirectiveApproved():
             return replace(draft, state=after, approved_by=record.by)
         case DirectiveReturned():
-            return replace(draft, state=after, submitted_at=None, returned=record)
+            return replace(draft, state=after, submitted_at=None, returned=record, judged=draft.drafted)
         case DirectiveIssued():
             return replace(draft, state=after)
         case _:

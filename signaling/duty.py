@@ -6,11 +6,24 @@ name the same person.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
 from .ids import NodeCode, UtcMs
 from .records import RosterSet
 
 MAX_LINES = 400
 """Kept for one post of one division: more than a year of daily shifts; those that end first are forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """``person`` is on duty, ``starts_at`` <= now < ``ends_at``; "" where nobody is."""
+
+    person: str
+    starts_at: UtcMs
+    ends_at: UtcMs
 
 
 class Roster:
@@ -30,9 +43,26 @@ class Roster:
 
     def on_duty(self, division: NodeCode, post: str, at: UtcMs) -> str:
         """Return who is on duty in ``post`` of ``division`` at ``at``; "" when the roster names nobody."""
-        lines = self._lines.get((division, post), ())
-        now = [line for line in lines if line.starts_at <= at < line.ends_at]
-        return max(now, key=lambda line: (line.at, line.node, line.person)).person if now else ""
+        return _who(self._lines.get((division, post), ()), at)
+
+    def posts(self, division: NodeCode, after: UtcMs) -> list[str]:
+        """Return the posts of ``division`` that somebody has after ``after``."""
+        return sorted({line.post for line in self.lines(division, after) if line.person})
+
+    def shifts(self, division: NodeCode, post: str, begin: UtcMs, end: UtcMs) -> list[Shift]:
+        """Return who has ``post`` when, from ``begin`` until ``end``: each begins where the one before it ends."""
+        lines = [
+            line for line in self._lines.get((division, post), ()) if line.starts_at < end and line.ends_at > begin
+        ]
+        edges = {begin, end}.union(*((line.starts_at, line.ends_at) for line in lines))
+        found: list[Shift] = []
+        for starts_at, ends_at in pairwise(sorted(edge for edge in edges if begin <= edge <= end)):
+            person = _who(lines, starts_at)
+            if found and found[-1].person == person:
+                found[-1] = replace(found[-1], ends_at=ends_at)
+            else:
+                found.append(Shift(person, starts_at, ends_at))
+        return found
 
     def lines(self, division: NodeCode, after: UtcMs) -> list[RosterSet]:
         """Return the lines of ``division`` that end after ``after``, by their beginning."""
@@ -44,3 +74,8 @@ class Roster:
             if line.ends_at > after
         ]
         return sorted(found, key=lambda line: (line.starts_at, line.post, line.at))
+
+
+def _who(lines: Iterable[RosterSet], at: UtcMs) -> str:
+    now = [line for line in lines if line.starts_at <= at < line.ends_at]
+    return max(now, key=lambda line: (line.at, line.node, line.person)).person if now else ""

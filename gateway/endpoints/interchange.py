@@ -35,6 +35,14 @@ async def _release_alarm(call: Call) -> web.Response:
     return as_json(await call.services.releases.alarm(AlarmId(call.id()), call.actor))
 
 
+async def _released_directive(call: Call) -> web.Response:
+    return as_json(call.services.releases.of_directive(DirectiveId(call.id()), call.actor))
+
+
+async def _released_alarm(call: Call) -> web.Response:
+    return as_json(call.services.releases.of_alarm(AlarmId(call.id()), call.actor))
+
+
 def _document(data: bytes) -> web.Response:
     return web.Response(body=data, content_type=bodies.CAP, charset="utf-8")
 
@@ -52,6 +60,20 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         200,
         forms.EmptyForm,
         "identifier, outcome, receipts",
+    ),
+    Endpoint(
+        "GET",
+        f"{BASE}/directives/{{id:{ID}}}/release",
+        "What the public was told of a directive",
+        _released_directive,
+        gives="may, why, ways, released",
+    ),
+    Endpoint(
+        "GET",
+        f"{BASE}/alarms/{{id:{ID}}}/release",
+        "What the public was told of an alarm",
+        _released_alarm,
+        gives="may, why, ways, released",
     ),
     Endpoint(
         "POST",

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from gateway import forms
 from gateway.calls import BASE, Call, Endpoint, as_json
+from gateway.rosters import AHEAD_MS
 from signaling.ids import NodeCode
 
 
@@ -42,14 +43,27 @@ async def _groups(call: Call) -> web.Response:
 
 async def _roster(call: Call) -> web.Response:
     division = NodeCode(call.request.query.get("division", call.actor.division)[:20])
-    return as_json({"division": division, "roster": call.services.rosters.lines(call.actor, division)})
+    return as_json(_roster_of(call, division))
+
+
+async def _board(call: Call) -> web.Response:
+    """Every place of the reader's, for the coming day."""
+    return as_json({"ahead_ms": AHEAD_MS, "places": call.services.rosters.board(call.actor)})
+
+
+def _roster_of(call: Call, division: NodeCode) -> dict[str, object]:
+    rosters = call.services.rosters
+    return {
+        "division": division,
+        "roster": rosters.lines(call.actor, division),
+        "shifts": rosters.shifts(call.actor, division),
+    }
 
 
 async def _set_roster(call: Call) -> web.Response:
     form = await call.form(forms.RosterForm)
     await call.services.rosters.set(call.actor, form.division, form.post, form.person, form.starts_at, form.ends_at)
-    lines = call.services.rosters.lines(call.actor, form.division)
-    return as_json({"division": form.division, "roster": lines}, 201)
+    return as_json(_roster_of(call, form.division), 201)
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -61,8 +75,19 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         f"{BASE}/roster",
         "Who is on duty at a place",
         _roster,
-        gives="division, roster",
+        gives="division, roster, shifts",
         query={"division": "code of the place; mine by default"},
     ),
-    Endpoint("POST", f"{BASE}/roster", "Put somebody on duty", _set_roster, 201, forms.RosterForm, "division, roster"),
+    Endpoint(
+        "POST",
+        f"{BASE}/roster",
+        "Put somebody on duty",
+        _set_roster,
+        201,
+        forms.RosterForm,
+        "division, roster, shifts",
+    ),
+    Endpoint(
+        "GET", f"{BASE}/roster/board", "Who is on duty now, and who is missing soon", _board, gives="ahead_ms, places"
+    ),
 )

@@ -106,6 +106,8 @@ class DraftView(Message, frozen=True, tag="draft", kw_only=True):
     returned_reason: str
     recipients: int
     request: DirectiveRequest
+    before: DirectiveRequest | None = None
+    """What was returned to the author last, if it has been changed since."""
 
 
 class DeliveryChanged(Message, frozen=True, tag="delivery", kw_only=True):
@@ -159,6 +161,32 @@ class DutyLine(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: UtcMs
     by: str
     now: bool
+
+
+class DutyShift(msgspec.Struct, frozen=True, kw_only=True):
+    """Who has ``post`` from ``starts_at`` until ``ends_at``, whatever was said before; "" where nobody has."""
+
+    post: str
+    person: str
+    starts_at: UtcMs
+    ends_at: UtcMs
+
+
+class DutyPost(msgspec.Struct, frozen=True, kw_only=True):
+    """One post of a place: who has it now and until when, and when nobody has it in the time that was asked for."""
+
+    post: str
+    person: str
+    until: UtcMs
+    gaps: tuple[DutyShift, ...]
+
+
+class DutyPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """The posts of a place; ``may_set``: the reader may put people on duty there."""
+
+    division: NodeCode
+    may_set: bool
+    posts: tuple[DutyPost, ...]
 
 
 class MissingView(msgspec.Struct, frozen=True, kw_only=True):

@@ -394,3 +394,54 @@ async def test_what_is_no_receipt_is_put_aside_and_stops_no_other(tmp_path: Path
         assert len(list((county.folder / RECEIPTS / BAD).iterdir())) == len(hostile)
         left = {path.name for path in (county.folder / RECEIPTS).iterdir()}
         assert left == {BAD, DONE, "half.part", "secret.json"}
+
+
+# ---- what the console is told -----------------------------------------------------------------------
+
+
+@on_loop
+async def test_what_was_let_out_when_and_what_it_has_come_to(tmp_path: Path) -> None:
+    async with office(tmp_path) as county:
+        directive = await issue(county.node)
+        before = county.releases.of_directive(directive, commander())
+        assert (before.may, before.why, before.ways, before.released) == (True, "", ("filedrop",), ())
+        await county.releases.directive(directive, commander())
+        (part,) = county.releases.of_directive(directive, commander()).released
+        assert (part.by, part.within, part.kind, part.outcome) == ("王值班", None, "Alert", {"filedrop": "sent"})
+        await county.node.directives.recall(commander(), directive, "雨停")
+        due = county.releases.of_directive(directive, commander())
+        assert (due.may, due.why) == (False, "directive-recalled")
+        assert (due.released[0].kind, due.released[0].outcome) == ("Cancel", {})  # not on its way yet
+        await county.releases.send()
+        (part,) = county.releases.of_directive(directive, commander()).released
+        assert part.outcome == {"filedrop": "sent"}
+
+
+@on_loop
+async def test_an_exercise_and_what_is_not_confirmed_are_never_offered(tmp_path: Path) -> None:
+    async with office(tmp_path) as county:
+        told = county.releases
+        exercise = await issue(county.node, exercise=True)
+        assert (told.of_directive(exercise, commander()).may, told.of_directive(exercise, commander()).why) == (
+            False,
+            "exercise",
+        )
+        asked = AlarmRequest(kind="flood", text="溃堤", place=VILLAGE)
+        raised, _ = await county.node.alarms.raise_alarm(commander(), asked)
+        assert told.of_alarm(raised.alarm, commander()).why == "alarm-state"
+        await county.node.alarms.advance(commander(), raised.alarm, AlarmState.CONFIRMED)
+        assert told.of_alarm(raised.alarm, commander()).may
+        drill = await confirmed(county.node, exercise=True)
+        assert told.of_alarm(drill, commander()).why == "exercise"
+        assert told.of_directive(await issue(county.node, click_id="d"), commander(TOWNSHIP)).may  # its part of it
+        with pytest.raises(Refused, match="not-permitted"):
+            told.of_directive(exercise, auditor(TOWNSHIP))
+
+
+@on_loop
+async def test_where_no_way_leads_to_the_public_nothing_is_offered(tmp_path: Path) -> None:
+    async with office(tmp_path) as county:
+        county.adapters._adapters.remove(county.drop)
+        directive = await issue(county.node)
+        state = county.releases.of_directive(directive, commander())
+        assert (state.may, state.why, state.ways) == (False, "no-public-way", ())

@@ -38,3 +38,26 @@ def test_a_roster_is_bounded() -> None:
         roster.note(rostered(starts_at=UtcMs(day * HOUR + 1), ends_at=UtcMs((day + 1) * HOUR), at=UtcMs(day + 1)))
     assert len(roster.lines(VILLAGE, UtcMs(0))) == MAX_LINES
     assert roster.on_duty(VILLAGE, "值班员", UtcMs((MAX_LINES + 4) * HOUR + 1)) == "周主任"
+
+
+def test_shifts_follow_each_other_and_name_whoever_was_said_last() -> None:
+    roster = Roster()
+    for line in (
+        rostered(),
+        rostered(at=UtcMs(2_000), person="吴书记", starts_at=UtcMs(BEGIN + 10), ends_at=UtcMs(BEGIN + 20)),
+        rostered(at=UtcMs(3_000), person="周主任", starts_at=UtcMs(BEGIN + 15), ends_at=UtcMs(BEGIN + 20)),
+    ):
+        roster.note(line)
+    end = UtcMs(BEGIN + HOUR + 5)
+    said = [(one.person, one.starts_at, one.ends_at) for one in roster.shifts(VILLAGE, "值班员", UtcMs(BEGIN - 5), end)]
+    assert said == [
+        ("", BEGIN - 5, BEGIN),
+        ("周主任", BEGIN, BEGIN + 10),
+        ("吴书记", BEGIN + 10, BEGIN + 15),
+        ("周主任", BEGIN + 15, BEGIN + HOUR),
+        ("", BEGIN + HOUR, end),
+    ]
+    assert all(roster.on_duty(VILLAGE, "值班员", at) == person for person, at, _ in said)
+    assert [one.person for one in roster.shifts(VILLAGE, "带班领导", BEGIN, end)] == [""]
+    assert roster.posts(VILLAGE, BEGIN) == ["值班员"]
+    assert roster.posts(VILLAGE, UtcMs(BEGIN + HOUR)) == []

@@ -1,7 +1,7 @@
 /** The HTTP interface, typed. Every call has a deadline; every error is an `ApiError` with a stable code. */
 import type { Place } from "./protocol"
 import type { ScopeItem } from "./scope"
-import type { Actor, AlarmState, AlarmView, DirectiveView, RecipientView, UnitState, Urgency, Attachment, FieldSpec } from "./wire"
+import type { Actor, AlarmState, AlarmView, DirectiveView, DraftView, RecipientView, UnitState, Urgency, Attachment, FieldSpec } from "./wire"
 
 const DEADLINE_MS = 15_000
 const UPLOAD_DEADLINE_MS = 60_000
@@ -64,6 +64,7 @@ export interface IssueRequest {
   readonly text: string
   readonly scope: readonly ScopeItem[]
   readonly exercise: boolean
+  readonly expires_ms?: number
 }
 
 export interface ConveneRequest {
@@ -111,6 +112,51 @@ export interface Team {
   readonly state: "standby" | "called" | UnitState
   readonly alarm: string | null
 }
+
+/** `person` has `post` from `starts_at` until `ends_at`, UTC milliseconds; "" where nobody has. */
+export interface DutyShift {
+  readonly post: string
+  readonly person: string
+  readonly starts_at: number
+  readonly ends_at: number
+}
+
+/** Who has a post now and until when, and when nobody has it in the time looked at. */
+export interface DutyPost {
+  readonly post: string
+  readonly person: string
+  readonly until: number
+  readonly gaps: readonly DutyShift[]
+}
+
+export interface DutyPlace {
+  readonly division: string
+  /** We may put people on duty there. */
+  readonly may_set: boolean
+  readonly posts: readonly DutyPost[]
+}
+
+/** What the public was told of: `kind` of the newest message; `outcome`: way to `sent` or a code, absent while on its way. */
+export interface ReleasedPart {
+  readonly by: string
+  readonly at: number
+  readonly within: string | null
+  readonly within_name: string
+  readonly kind: "Alert" | "Update" | "Cancel"
+  readonly identifier: string
+  readonly outcome: Readonly<Record<string, string>>
+  readonly receipts: Readonly<Record<string, string>>
+}
+
+/** `may`: we can let it out now, else `why` not; `ways`: those that reach everybody. */
+export interface ReleaseState {
+  readonly may: boolean
+  readonly why: string
+  readonly ways: readonly string[]
+  readonly released: readonly ReleasedPart[]
+}
+
+export type Releasable = "directives" | "alarms"
 
 /** One alarm of a card, as it was raised. */
 export interface AlarmMember {
@@ -166,8 +212,18 @@ export class Api {
     return this.request(path, { method: "POST", body: file, headers }, UPLOAD_DEADLINE_MS)
   }
 
-  draft(request: IssueRequest): Promise<{ id: string; revision: number; state: string }> {
-    return this.post("drafts", request)
+  async draft(request: IssueRequest): Promise<DraftView> {
+    return draftView(await this.post("drafts", request))
+  }
+
+  /** Change a draft; `revision` is the one that was read. */
+  async editDraft(draft: string, revision: number, request: IssueRequest): Promise<DraftView> {
+    return draftView(await this.post(`drafts/${encodeURIComponent(draft)}/edit`, { revision, request }))
+  }
+
+  /** Issue a draft of ours that nobody else need approve. */
+  issueDraft(draft: string): Promise<{ id: string; recipients: number }> {
+    return this.post(`drafts/${encodeURIComponent(draft)}/issue`, {})
   }
 
   submitDraft(draft: string, revision: number): Promise<unknown> {
@@ -178,8 +234,8 @@ export class Api {
     return this.post(`drafts/${encodeURIComponent(draft)}/approve`, { revision })
   }
 
-  returnDraft(draft: string, revision: number, reason: string): Promise<unknown> {
-    return this.post(`drafts/${encodeURIComponent(draft)}/return`, { revision, reason })
+  async returnDraft(draft: string, revision: number, reason: string): Promise<DraftView> {
+    return draftView(await this.post(`drafts/${encodeURIComponent(draft)}/return`, { revision, reason }))
   }
 
   countersign(directive: string): Promise<unknown> {
@@ -269,6 +325,31 @@ export class Api {
     return this.post(`alarms/${encodeURIComponent(alarm)}/advance`, { state, note })
   }
 
+  /** What the public was told of a directive or an alarm. */
+  releaseState(kind: Releasable, id: string): Promise<ReleaseState> {
+    return this.get(`${kind}/${encodeURIComponent(id)}/release`)
+  }
+
+  /** Let it out to the public. */
+  release(kind: Releasable, id: string): Promise<unknown> {
+    return this.post(`${kind}/${encodeURIComponent(id)}/release`, {})
+  }
+
+  /** Every place of ours: who has its posts now, and who is missing in the coming day. */
+  async dutyBoard(): Promise<readonly DutyPlace[]> {
+    return (await this.get<{ places: DutyPlace[] }>("roster/board")).places
+  }
+
+  /** Who is on duty at a place from now on. */
+  async shifts(division: string): Promise<readonly DutyShift[]> {
+    return (await this.get<{ shifts: DutyShift[] }>(`roster?${new URLSearchParams({ division })}`)).shifts
+  }
+
+  /** Put somebody on duty, or take off whoever is with an empty `person`; the roster as it is then. */
+  async setRoster(division: string, { post, person, starts_at, ends_at }: DutyShift): Promise<readonly DutyShift[]> {
+    return (await this.post<{ shifts: DutyShift[] }>("roster", { division, post, person, starts_at, ends_at })).shifts
+  }
+
   async units(): Promise<readonly Team[]> {
     return (await this.get<{ units: Team[] }>("units")).units
   }
@@ -334,6 +415,10 @@ export class Api {
 export function signIn(proof: { code: string } | { name: string; password: string }): Promise<Session> {
   const headers = { "Content-Type": "application/json" }
   return call("session", { method: "POST", body: JSON.stringify(proof), headers }, DEADLINE_MS, readJson<Session>)
+}
+
+function draftView(draft: Omit<DraftView, "type">): DraftView {
+  return { ...draft, type: "draft" }
 }
 
 function directiveView(directive: Directive): DirectiveView {

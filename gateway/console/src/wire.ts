@@ -323,6 +323,7 @@ export interface DraftView {
   returned_reason: string
   recipients: number
   request: DirectiveRequest
+  before: DirectiveRequest | null
 }
 
 /** One row of a matrix moved. */

@@ -6,9 +6,9 @@ import { explain, language, onLanguage, t as translate, tOr as translateOr, type
 import { SessionSet } from "../remembered"
 import { allBelow, plant } from "../scope"
 import type { Station } from "../station"
-import type { DirectiveView } from "../wire"
+import type { Beginning } from "./composing"
 
-export type Panel = "issue" | "convene" | "circulars" | null
+export type Panel = "issue" | "convene" | "circulars" | "roster" | null
 
 const BELOW_HEADER = 58
 
@@ -19,8 +19,8 @@ export class Desk {
   readonly panel = ref<Panel>(null)
   readonly ticked = shallowRef<ReadonlySet<string>>(new Set())
   readonly directive = ref<string | null>(null)
-  /** The directive that the next one issued takes the place of. */
-  readonly superseding = shallowRef<DirectiveView | null>(null)
+  /** What the form of a directive began with; null: no form is open. It stays while another panel is in front. */
+  readonly composing = shallowRef<Beginning | null>(null)
   readonly alarm = ref<string | null>(null)
   /** Recipients of the directive that was issued last from this page. */
   readonly issued = ref<number | null>(null)
@@ -88,13 +88,23 @@ export class Desk {
     return { confirmButtonText: this.t("common.ok"), cancelButtonText: this.t("common.cancel") }
   }
 
+  /** Open the form of a directive; without `from` the one that is open already, or an empty one. */
+  compose(from?: Beginning): void {
+    this.composing.value = from ?? this.composing.value ?? { kind: "blank" }
+    this.panel.value = "issue"
+  }
+
   say(text: string): void {
     this.notice.value = text
     ElMessage({ message: text, type: "success", offset: BELOW_HEADER })
   }
 
   complain(error: unknown): void {
-    this.notice.value = explain(error)
+    this.warn(explain(error))
+  }
+
+  warn(text: string): void {
+    this.notice.value = text
     ElMessage({ message: this.notice.value, type: "error", duration: 8_000, showClose: true, offset: BELOW_HEADER })
   }
 

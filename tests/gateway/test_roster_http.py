@@ -1,0 +1,139 @@
+"""Duty rosters and groups over HTTP: what they give, and whom they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signaling.ids import NodeCode
+from signaling.records import Role
+from tests.support.node import Node, running
+from tests.support.places import CITY, COUNTY, SIBLING, TABLE, TOWNSHIP, VILLAGE
+
+V1 = "/api/v1"
+ROSTER = f"{V1}/roster"
+HOUR = 3_600_000
+DAY = 24 * HOUR
+FAR = 4_000_000_000_000
+"""A time nobody reaches while the tests run: the gateway's clock is the real one."""
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    tree = {"groups_file": str(TABLE.with_name("groups.toml"))}
+    with running(tmp_path_factory.mktemp("roster"), tree=tree) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def commander(node: Node) -> str:
+    return node.token(Role.COMMANDER)
+
+
+def line(division: NodeCode = VILLAGE, **changes: Any) -> dict[str, Any]:
+    said = {"division": division, "post": "值班员", "person": "周主任", "starts_at": FAR, "ends_at": FAR + HOUR}
+    return said | changes
+
+
+def of(node: Node, token: str, division: NodeCode) -> Any:
+    return next(place for place in node.get(f"{ROSTER}/board", token).json["places"] if place["division"] == division)
+
+
+def test_somebody_is_put_on_duty_overruled_and_taken_off(node: Node, commander: str) -> None:
+    made = node.post(ROSTER, line(), commander)
+    assert (made.status, made.json["division"]) == (201, VILLAGE)
+    shift = {"post": "值班员", "person": "周主任", "starts_at": FAR, "ends_at": FAR + HOUR}
+    assert made.json["shifts"] == [shift]
+    half = FAR + HOUR // 2
+    changed = node.post(ROSTER, line(person="吴书记", starts_at=half), commander).json
+    assert changed["shifts"] == [shift | {"ends_at": half}, shift | {"person": "吴书记", "starts_at": half}]
+    assert node.post(ROSTER, line(person=""), commander).json["shifts"] == []
+    read = node.get(f"{ROSTER}?division={VILLAGE}", commander).json
+    assert (read["division"], read["shifts"]) == (VILLAGE, [])
+    assert [said["person"] for said in read["roster"]] == ["周主任", "", "吴书记"]
+    assert {said["by"] for said in read["roster"]} == {"测试员"}
+
+
+def test_the_board_says_who_is_on_duty_and_who_is_missing_in_the_coming_day(node: Node, commander: str) -> None:
+    before = of(node, commander, TOWNSHIP)
+    assert [post["post"] for post in before["posts"]] == ["带班领导", "值班长", "值班员"]
+    assert all(len(post["gaps"]) == 1 and post["person"] == "" for post in before["posts"])
+    assert [post["post"] for post in of(node, commander, SIBLING)["posts"]] == ["值班员"]
+    now = before["posts"][0]["gaps"][0]["starts_at"]
+    for post, person, ends_at in (("值班长", "李镇长", now + 3 * DAY), ("司机", "老王", now + HOUR)):
+        shift = line(TOWNSHIP, post=post, person=person, starts_at=now - HOUR, ends_at=ends_at)
+        assert node.post(ROSTER, shift, commander).status == 201
+    posts = {post["post"]: post for post in of(node, commander, TOWNSHIP)["posts"]}
+    assert list(posts) == ["带班领导", "值班长", "值班员", "司机"]
+    assert (posts["值班长"]["person"], posts["值班长"]["gaps"]) == ("李镇长", [])
+    assert (posts["司机"]["person"], posts["司机"]["until"], posts["司机"]["gaps"]) == ("老王", now + HOUR, [])
+    assert len(posts["值班员"]["gaps"]) == 1
+
+
+def test_the_board_is_of_the_places_one_may_read_and_says_where_one_may_write(node: Node, commander: str) -> None:
+    def seen(token: str) -> dict[str, bool]:
+        return {place["division"]: place["may_set"] for place in node.get(f"{ROSTER}/board", token).json["places"]}
+
+    everywhere = seen(commander)
+    assert (len(everywhere), set(everywhere.values())) == (166, {True})
+    assert CITY not in everywhere
+    assert seen(node.token(Role.TERMINAL, VILLAGE)) == {VILLAGE: False}
+    auditor = seen(node.token(Role.AUDITOR))
+    assert (len(auditor), set(auditor.values())) == (166, {False})
+    township = seen(node.token(Role.COMMANDER, TOWNSHIP))
+    assert (COUNTY in township, township[TOWNSHIP], township[VILLAGE]) == (False, True, True)
+    assert seen(node.token(Role.DEVICE, VILLAGE)) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"division": CITY}, (403, "not-permitted")),
+        ({"division": "999999999999"}, (404, "unknown-node")),
+        ({"post": "a\nb"}, (422, "bad-text")),
+        ({"person": "a\u202eb"}, (422, "bad-text")),
+        ({"post": ""}, (422, "invalid-value")),
+        ({"person": "x" * 61}, (422, "invalid-value")),
+        ({"ends_at": FAR}, (422, "bad-record")),
+        ({"ends_at": FAR + 400 * DAY}, (422, "bad-record")),
+        ({"persom": "x"}, (422, "invalid-value")),
+        ({"starts_at": "soon"}, (422, "invalid-value")),
+    ],
+)
+def test_lines_that_may_not_be_are_refused(
+    node: Node, commander: str, changes: dict[str, Any], expected: tuple[int, str]
+) -> None:
+    answer = node.post(ROSTER, line() | changes, commander)
+    assert (answer.status, answer.code) == expected
+
+
+def test_another_places_roster_is_neither_read_nor_written(node: Node) -> None:
+    village, township = node.token(Role.TERMINAL, VILLAGE), node.token(Role.COMMANDER, TOWNSHIP)
+    for token, place in ((village, SIBLING), (village, TOWNSHIP), (township, COUNTY)):
+        answer = node.get(f"{ROSTER}?division={place}", token)
+        assert (answer.status, answer.code) == (403, "not-permitted")
+    assert node.get(ROSTER, village).json["division"] == VILLAGE
+    for token, place in ((village, VILLAGE), (township, COUNTY), (node.token(Role.AUDITOR), VILLAGE)):
+        answer = node.post(ROSTER, line(place), token)
+        assert (answer.status, answer.code) == (403, "not-permitted")
+    for path in (ROSTER, f"{ROSTER}/board", f"{V1}/groups"):
+        assert node.get(path).code == "token-missing"
+
+
+def test_groups_are_told_as_a_directive_takes_them(node: Node, commander: str) -> None:
+    groups = node.get(f"{V1}/groups", commander).json["groups"]
+    assert {"id", "name", "scope"} == set(groups[0])
+    order = {"click_id": "g1", "urgency": "P1", "title": "点名", "text": "请报到", "scope": groups[0]["scope"]}
+    issued = node.post(f"{V1}/directives", order, commander).json
+    view = node.get(f"{V1}/directives/{issued['id']}", commander).json
+    assert {row["post"] for row in view["recipients"]} == {groups[0]["scope"][0]["post"]}
+    foreign = node.post(f"{V1}/directives", order | {"click_id": "g2"}, node.token(Role.COMMANDER, TOWNSHIP))
+    assert (foreign.status, foreign.code) == (403, "not-permitted")
+
+
+def test_without_a_file_there_are_no_groups(tmp_path: Path) -> None:
+    with running(tmp_path) as started:
+        assert started.get(f"{V1}/groups", started.token(Role.COMMANDER)).json == {"groups": []}

@@ -402,6 +402,7 @@ export const en: Readonly<Record<TextKey, string>> = {
   "release.outcome.sent": "sent",
   "release.outcome.wait": "on its way…",
   "release.outcome.failed": "not sent ({code})",
+  "release.way.filedrop": "public warning system",
   "release.receipt": "receipt: {status}",
   "roster.title": "Duty roster",
   "roster.missing": "{count} places lack somebody in the next 24 h",

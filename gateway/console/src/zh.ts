@@ -399,6 +399,7 @@ export const zh = {
   "release.outcome.sent": "已送出",
   "release.outcome.wait": "正在送出…",
   "release.outcome.failed": "没有送出（{code}）",
+  "release.way.filedrop": "预警发布平台",
   "release.receipt": "对方回执：{status}",
   "roster.title": "值班表",
   "roster.missing": "未来 24 小时 {count} 个单位缺岗",

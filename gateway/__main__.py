@@ -35,6 +35,10 @@ config_app = typer.Typer(help="Look at settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 cap_app = typer.Typer(help="Common Alerting Protocol 1.2.", no_args_is_help=True)
 app.add_typer(cap_app, name="cap")
+sources_app = typer.Typer(
+    help="The registry of collection points of the gateway on this machine.", no_args_is_help=True
+)
+app.add_typer(sources_app, name="sources")
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="TOML settings of the node.")]
 AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on the last line.")]
@@ -301,6 +305,7 @@ def drill(
     import ssl
 
     from gateway import drill as drills
+    from gateway.asking import AskError, Target, own_gateway
     from gateway.drill_report import lines, plain
 
     if (config is None) == (not to) or (to and not token):
@@ -313,13 +318,15 @@ def drill(
     except (ValueError, OSError) as error:
         _fail(str(error))
 
-    def target() -> drills.Target:
-        return drills.own_gateway(settings, clock, wait_s + 600) if settings else drills.Target(to, token, trust)
+    def target() -> Target:
+        if settings is None:
+            return Target(to, token, trust)
+        return own_gateway(settings, clock, wait_s + 600, "wuji drill", Role.COMMANDER)
 
     try:
         with _blame_caller():
             found = asyncio.run(drills.main(target, urgency, wait_s, begin, typer.echo))
-    except drills.DrillError as error:
+    except AskError as error:
         _fail(str(error))
     for line in lines(found):
         typer.echo(line)
@@ -349,6 +356,42 @@ def cap_check(
     _result({"ok": not found, "broken": rows}, f"{file}: {'fine' if not found else f'{len(found)} broken'}", as_json)
     if found:
         raise typer.Exit(MISTAKE)
+
+
+@sources_app.command("import")
+def sources_import(
+    file: Annotated[Path, typer.Argument(help="CSV: source,place,kind,longitude,latitude and, if wanted, camera.")],
+    config: ConfigFile,
+    as_json: AsJson = False,
+) -> None:
+    """Register the points of a file, all or none; those of before stay.  The gateway must be running."""
+    from gateway import registering
+
+    try:
+        found = asyncio.run(registering.load(_load(config), Clock(), file))
+    except (OSError, registering.AskError) as error:
+        _fail(str(error))
+    _result(found, f"{found['sources']} sources, {found['changed']} new or changed", as_json)
+
+
+@sources_app.command("list")
+def sources_list(
+    config: ConfigFile,
+    text: Annotated[str, typer.Option(help="Only those with this in their name, kind or place.")] = "",
+    silent: Annotated[str, typer.Option(help="Only those not heard of for so long, or ever: 30m, 1h, 7d.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Print the collection points, when each was last heard of and how its camera fared."""
+    from gateway import registering
+
+    silent_min = max(1, round(seconds(silent) / 60)) if silent else 0
+    try:
+        rows = asyncio.run(registering.listed(_load(config), Clock(), text, silent_min))
+    except registering.AskError as error:
+        _fail(str(error))
+    for row in () if as_json else rows:
+        typer.echo(registering.line(row))
+    _result({"sources": rows, "count": len(rows)}, f"{len(rows)} sources", as_json)
 
 
 @app.command()

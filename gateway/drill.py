@@ -6,52 +6,24 @@ import asyncio
 import contextlib
 import re
 import signal
-import ssl
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any, TypeVar
 
-import aiohttp
 import msgspec
 
-from gateway.auth import Auth
+from gateway.asking import AskError, Client, Target, asking
 from gateway.clock import Clock
-from gateway.config import Config
 from gateway.drill_report import Matrix, Place, Report, report
-from signaling.ids import NodeCode, UtcMs
-from signaling.records import Actor, Mode, Role, Urgency
-
-T = TypeVar("T")
+from signaling.ids import UtcMs
+from signaling.records import Mode, Urgency
 
 VILLAGE_TIER = 5
 POLL_S = 1.0
-REQUEST_S = 30.0
-ATTEMPTS = 5
-MAX_ANSWER_BYTES = 64 << 20
-"""A matrix of 40,000 rows has about 15 MB."""
 AFTER_S = 60
 """The order lapses so long after the wait, should nobody be left to close it."""
 BEIJING = timezone(timedelta(hours=8))
 TITLE = "演练：村级终端应答检查"
 TEXT = "这是演练，不是实情。请收到后签收，无需采取其他行动。"
-
-
-class DrillError(Exception):
-    """The exercise cannot be held; the text says why."""
-
-
-class _AgainError(Exception):
-    """Nobody answered, or the gateway is busy: perhaps the next attempt comes through."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The gateway that issues, and the commander in whose name."""
-
-    url: str
-    token: str
-    trust: ssl.SSLContext | None = None
 
 
 class _Nodes(msgspec.Struct, frozen=True):
@@ -70,54 +42,11 @@ class _Issued(msgspec.Struct, frozen=True):
     id: str
 
 
-class Client:
-    """Asks one gateway; a passing failure is tried again."""
-
-    def __init__(self, http: aiohttp.ClientSession, target: Target) -> None:
-        self._http = http
-        self._target = target
-
-    async def ask(self, kind: type[T], method: str, path: str, body: Mapping[str, Any] | None = None) -> T:
-        """Return the answer.
-
-        Raises:
-            DrillError: The gateway refuses, or did not answer ATTEMPTS times.
-        """
-        reason = ""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                await asyncio.sleep(POLL_S)
-            try:
-                return await self._once(kind, method, path, body)
-            except (_AgainError, aiohttp.ClientError, TimeoutError, OSError) as error:
-                reason = str(error) or type(error).__name__
-        raise DrillError(f"{self._target.url}: {reason}")
-
-    async def _once(self, kind: type[T], method: str, path: str, body: Mapping[str, Any] | None) -> T:
-        headers = {"Authorization": f"Bearer {self._target.token}"}
-        url = f"{self._target.url.rstrip('/')}/api/v1/{path}"
-        trust = self._target.trust or True
-        async with self._http.request(method, url, json=body, headers=headers, ssl=trust) as answer:
-            data = bytearray()
-            async for piece in answer.content.iter_chunked(65_536):
-                data += piece
-                if len(data) > MAX_ANSWER_BYTES:
-                    raise DrillError(f"{url}: answers more than {MAX_ANSWER_BYTES} bytes")
-        if answer.status in (429, 500, 502, 503, 504):
-            raise _AgainError(f"status {answer.status}")
-        if answer.status >= 400:
-            raise DrillError(f"{url} answers {answer.status}: {bytes(data[:300]).decode(errors='replace')}")
-        try:
-            return msgspec.json.decode(data, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise DrillError(f"{url}: not the answer of a gateway: {error}") from None
-
-
 async def hold(client: Client, clock: Clock, urgency: Urgency, wait_s: float, over: asyncio.Event) -> Report:
     """Issue the exercise, wait until everybody has signed or ``over`` is set, close it and say who did not answer.
 
     Raises:
-        DrillError: It could not be issued, or the gateway has gone.
+        AskError: It could not be issued, or the gateway has gone.
     """
     root = (await client.ask(_Me, "GET", "me")).who.division
     places = (await client.ask(_Nodes, "GET", "nodes")).nodes
@@ -134,7 +63,7 @@ async def hold(client: Client, clock: Clock, urgency: Urgency, wait_s: float, ov
     try:
         return await _watch(client, directive, places, over)
     finally:
-        with contextlib.suppress(DrillError):  # then it lapses by itself
+        with contextlib.suppress(AskError):  # then it lapses by itself
             await client.ask(dict, "POST", f"directives/{directive}/close", {})
 
 
@@ -171,28 +100,13 @@ def moment(text: str, now: UtcMs) -> UtcMs:
     return UtcMs(round(when.timestamp() * 1000))
 
 
-def own_gateway(config: Config, clock: Clock, ttl_s: float) -> Target:
-    """Return the gateway of ``config``, which runs on this machine, and a commander of its own place."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.http.host, config.http.host)  # noqa: S104
-    place = f"[{host}]" if ":" in host else host
-    who = Actor("wuji drill", Role.COMMANDER, NodeCode(config.node.code))
-    with contextlib.closing(Auth(config, clock)) as auth:
-        token = auth.mint(who, ttl_s)
-    if config.http.tls_cert is None:
-        return Target(f"http://{place}:{config.http.port}", token)
-    trust = ssl.create_default_context(cafile=config.http.tls_cert)
-    trust.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    trust.check_hostname = False  # it is this file's certificate that is trusted, and nobody else's
-    return Target(f"https://{place}:{config.http.port}", token, trust)
-
-
 async def main(
     target: Callable[[], Target], urgency: Urgency, wait_s: float, at: UtcMs | None, say: Callable[[str], None]
 ) -> Report:
     """Hold one exercise, at ``at`` if given; SIGINT and SIGTERM end the waiting, not the report.
 
     Raises:
-        DrillError: As ``hold``; or it was ended before it began.
+        AskError: As ``hold``; or it was ended before it began.
     """
     clock, over = Clock(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -202,9 +116,8 @@ async def main(
         say(f"waiting until {datetime.fromtimestamp(at / 1000, BEIJING).isoformat()}")
         await _until(at, clock, over)
     loop.call_later(wait_s, over.set)
-    timeout = aiohttp.ClientTimeout(total=REQUEST_S)
-    async with aiohttp.ClientSession(timeout=timeout) as http:
-        return await hold(Client(http, target()), clock, urgency, wait_s, over)
+    async with asking(target()) as client:
+        return await hold(client, clock, urgency, wait_s, over)
 
 
 async def _until(at: UtcMs, clock: Clock, over: asyncio.Event) -> None:
@@ -213,4 +126,4 @@ async def _until(at: UtcMs, clock: Clock, over: asyncio.Event) -> None:
             async with asyncio.timeout(min(left_s, 60.0)):  # the wall clock may be put right meanwhile
                 await over.wait()
         if over.is_set():
-            raise DrillError("ended before it began")
+            raise AskError("ended before it began")

@@ -21,6 +21,8 @@ from signaling.errors import Refused
 from signaling.ids import NodeCode
 from signaling.records import AlarmPictured, SourceLooked
 from tests.gateway.test_alarms import request
+from tests.gateway.test_mqtt import alarm, subscribed
+from tests.support.broker import broker
 from tests.support.camera import Camera, camera, coded, h264, never_answers
 from tests.support.loop import eventually, on_loop
 from tests.support.nodes import Node
@@ -121,6 +123,18 @@ async def test_an_alarm_without_a_camera_or_with_a_picture_asks_for_none(tmp_pat
         await node.alarms.raise_alarm(device(), request(source="b"))
         await node.alarms.raise_alarm(device(), request(source="a"), pictured=True)
     assert registry.left == 1_000
+    await node.close()
+
+
+@on_loop
+async def test_an_alarm_by_mqtt_gets_a_picture_too(tmp_path: Path) -> None:
+    node, held = Node(VILLAGE, tmp_path), Held()
+    held.go_on.set()
+    async with listening() as port, broker() as at:
+        registry = Registry(门前=f"rtsp://127.0.0.1:{port}/x")
+        async with running(node, registry, take=held.take), subscribed(node, at):
+            at.publish("wuji/alarms/门前", alarm())
+            await eventually(lambda: pictured(node))
     await node.close()
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from gateway import drill
 from gateway.__main__ import app
+from gateway.asking import Client, Target
 from gateway.clock import Clock
 from gateway.drill_report import Matrix, Place, Row, lines, plain, report
 from signaling.ids import NodeCode, UtcMs
@@ -128,7 +129,7 @@ def test_some_villages_answer_and_the_others_are_named(tmp_path: Path) -> None:
     async def story() -> None:
         async with cluster(tmp_path) as tiers, aiohttp.ClientSession() as http:
             over = asyncio.Event()
-            client = drill.Client(http, drill.Target(tiers.county.url, tiers.county.token(commander())))
+            client = Client(http, Target(tiers.county.url, tiers.county.token(commander())))
             held = asyncio.create_task(drill.hold(client, Clock(), Urgency.P1, 3_600, over))
             await answers(tiers, tiers.village, terminal(VILLAGE), sign=True)
             await answers(tiers, tiers.township, terminal(SIBLING), sign=False)
@@ -157,7 +158,7 @@ def test_an_exercise_that_everybody_answers_ends_by_itself(tmp_path: Path) -> No
     async def story() -> None:
         async with cluster(tmp_path) as tiers, aiohttp.ClientSession() as http:
             token = tiers.village.token(commander(VILLAGE))
-            client = drill.Client(http, drill.Target(tiers.village.url, token))
+            client = Client(http, Target(tiers.village.url, token))
             held = asyncio.create_task(drill.hold(client, Clock(), Urgency.P1, 3_600, asyncio.Event()))
             await answers(tiers, tiers.village, terminal(VILLAGE), sign=True)
             found = await held

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from gateway.blobs import Blobs, Known
@@ -389,6 +389,10 @@ class Alarms(admission.Facts):
     def named(self, event: str) -> AlarmId | None:
         """Return the first alarm known here, raised at whatever node, that carries ``event``."""
         return self._named.get(event)
+
+    def undecided(self) -> Collection[Alarm]:
+        """Return the alarms of which something was said that is not durable yet, as they will stand."""
+        return self._tentative.values()
 
     def _state(self, alarm_id: AlarmId) -> Alarm | None:
         return self._tentative.get(alarm_id) or self.incidents.get(alarm_id)

@@ -62,6 +62,8 @@ from .loads import Loads
 from .mqtt import Mqtt
 from .outbound import Outbound
 from .outbox import Outbox
+from .overdue_lists import OverdueLists
+from .overdue_timers import OverdueTimers
 from .presence import Presence
 from .redial import Redial
 from .refusals import Refusals
@@ -133,6 +135,7 @@ class Node:
     space: Space
     transfers: Transfers
     timers: Timers
+    overdue_timers: OverdueTimers
     redial: Redial
     auditor: AuditorWatch | None
     outbound: Outbound
@@ -213,6 +216,8 @@ class Node:
             config.cameras,
         )
         alarms.on_unpictured(cameras.look)
+        overdue_timers = OverdueTimers(code, tree, auth.keys, journal, clock, telemetry.default, alarms)
+        overdue = OverdueLists(code, tree, auth.keys, journal, clock, refusals, alarms)
         circulars = Circulars(code, tree, auth.keys, journal, clock, telemetry.default, refusals)
         exchange = Interchange(code, tree, directives, alarms, journal, clock, telemetry.default, refusals)
         audit = Audit(code, tree, journal, clock, refusals, directives)
@@ -242,6 +247,7 @@ class Node:
             directives=directives,
             escalations=escalations,
             alarms=alarms,
+            overdue=overdue,
             circulars=circulars,
             rosters=rosters,
             audit=audit,
@@ -268,6 +274,7 @@ class Node:
             directives=directives,
             escalations=escalations,
             alarms=alarms,
+            overdue=overdue,
             sources=sources,
             cameras=cameras,
             circulars=circulars,
@@ -297,6 +304,7 @@ class Node:
             space=space,
             transfers=transfers,
             timers=timers,
+            overdue_timers=overdue_timers,
             redial=redial,
             auditor=watch,
             outbound=outbound,
@@ -330,6 +338,7 @@ class Node:
                         ("outbox", self.outbox.run()),
                         ("directives", self.directives.run()),
                         ("timers", self.timers.run()),
+                        ("overdue timers", self.overdue_timers.run()),
                         ("redial", self.redial.run()),
                         ("releases", self.services.releases.run()),
                         ("conferences", self.conferences.run()),

@@ -28,6 +28,7 @@ from .directives import Directives
 from .escalations import Escalations
 from .groups import Group
 from .interchange import Interchange
+from .overdue_lists import OverdueLists
 from .problems import ProblemError
 from .releases import Releases
 from .rosters import Rosters
@@ -76,6 +77,7 @@ class Services:
     directives: Directives
     escalations: Escalations
     alarms: Alarms
+    overdue: OverdueLists
     sources: Sources
     cameras: Cameras
     circulars: Circulars

@@ -68,6 +68,8 @@ from signaling.records import (
     DirectiveSuperseded,
     EscalationAcknowledged,
     EscalationRaised,
+    OverdueAcknowledged,
+    OverdueRaised,
     RefusalRecorded,
     Role,
     RosterSet,
@@ -83,6 +85,7 @@ from .conferences import Conferences
 from .directives import Directives
 from .escalations import Escalations
 from .links import Port
+from .overdue_lists import OverdueLists
 from .presence import Presence
 from .refusals import Refusals
 from .resuming import Resuming
@@ -114,6 +117,8 @@ RECORDS: Mapping[type, str] = {
     DirectiveRecalled: "directives",
     EscalationRaised: "escalations",
     EscalationAcknowledged: "escalations",
+    OverdueRaised: "overdue",
+    OverdueAcknowledged: "overdue",
     DirectiveClosed: "directives",
     DirectiveAnnotated: "directives",
     DirectiveSuperseded: "directives",
@@ -152,6 +157,7 @@ class Dispatch:
         directives: Directives,
         escalations: Escalations,
         alarms: Alarms,
+        overdue: OverdueLists,
         circulars: Circulars,
         rosters: Rosters,
         audit: Audit,
@@ -176,6 +182,7 @@ class Dispatch:
             "rosters": rosters.receive,
             "escalations": escalations.receive,
             "alarms": alarms.receive,
+            "overdue": overdue.receive,
             "circulars": circulars.receive,
             "conferences": conferences.receive,
             "audit": audit.receive,
@@ -185,7 +192,9 @@ class Dispatch:
             "presence": presence.link_said,
             "transfers": transfers.link_said,
         }
-        self.showing = Showing(self.sessions, tree, directives, escalations, alarms, circulars, conferences, presence)
+        self.showing = Showing(
+            self.sessions, tree, directives, escalations, alarms, overdue, circulars, conferences, presence
+        )
 
     # ---- links ----------------------------------------------------------------------------------
 

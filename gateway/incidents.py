@@ -6,11 +6,11 @@ An alarm that is not the first of its card is shown on that card and nowhere els
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from signaling import alarm
 from signaling.alarm import Alarm, AlarmRecord
-from signaling.deadlines import Deadline, deadlines
+from signaling.deadlines import THERE, Deadline, Standing, deadlines
 from signaling.division import Tree
 from signaling.errors import Refused
 from signaling.handling import VERDICTS, Handling, handling
@@ -26,6 +26,8 @@ from signaling.records import (
     AlarmState,
     CallAnswered,
     CallRaised,
+    Late,
+    TimerKind,
     Unit,
     UnitReported,
     UnitState,
@@ -149,10 +151,50 @@ class Incidents:
             stands = self._stands(card)
             if stands.state in VERDICTS or not self.may_read(card.lead.alarm, actor):
                 continue
-            more = (self._alarms[alarm_id] for alarm_id in self._board.told(card))
-            due = deadlines(card.lead.alarm, stands, more)
-            found += [(card.lead.alarm, one) for one in due if one.due < now]
+            found += [(card.lead.alarm, one) for one in deadlines(stands, self._told(card)) if one.due < now]
         return sorted(found, key=lambda pair: (pair[1], pair[0]))
+
+    def standing(self, alarm_id: AlarmId) -> Standing | None:
+        """Return what is still to be met of the card ``alarm_id`` is on; None: there is none, or it is settled."""
+        card = self._board.card(alarm_id)
+        stands = self._stands(card) if card is not None else None
+        if card is None or stands is None or stands.state in VERDICTS:
+            return None
+        return Standing(card.lead, card.urgency, deadlines(stands, self._told(card)))
+
+    def lead(self, alarm_id: AlarmId) -> AlarmId | None:
+        """Return the alarm that names the card ``alarm_id`` is on."""
+        card = self._board.card(alarm_id)
+        return card.lead.alarm if card is not None else None
+
+    def ended(self, late: Late) -> tuple[bool, UtcMs | None]:
+        """Return whether what was overdue is done or means nothing any more, and since when, if that is known."""
+        card = self._board.card(late.alarm)
+        if card is None:
+            return False, None
+        stands = self._stands(card)
+        found = self._done(late, stands)
+        if found is None and (stands.state in VERDICTS or not self._asked(late, stands)):
+            return True, stands.steps[-1].at if stands.steps else None
+        return found is not None, found
+
+    def _done(self, late: Late, stands: Handling) -> UtcMs | None:
+        state = self._alarms[late.alarm]
+        if late.kind is TimerKind.CALL:
+            return next((answer.at for answer in state.answers if answer.call == late.what), None)
+        if late.kind is TimerKind.UNIT:
+            unit = late.what.partition("@")[0]
+            return min((r.at for r in state.reports if r.unit == unit and r.state in THERE), default=None)
+        if stands.opened.alarm != late.alarm:
+            return None
+        return next((clock.met_at for clock in stands.clocks() if clock.clock.value == late.kind.value), None)
+
+    def _asked(self, late: Late, stands: Handling) -> bool:
+        """Return whether the clock still runs: another alarm may have opened the card again, or lead it now."""
+        return late.kind in (TimerKind.CALL, TimerKind.UNIT) or stands.opened.alarm == late.alarm
+
+    def _told(self, card: Card) -> Iterator[Alarm]:
+        return (self._alarms[alarm_id] for alarm_id in self._board.told(card))
 
     def card_of(self, alarm_id: AlarmId) -> AlarmView:
         """Return what is shown of a known alarm."""

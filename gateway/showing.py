@@ -41,6 +41,8 @@ from signaling.records import (
     DirectiveSuperseded,
     EscalationAcknowledged,
     EscalationRaised,
+    OverdueAcknowledged,
+    OverdueRaised,
     Role,
     RosterSet,
     Stage,
@@ -56,6 +58,7 @@ from .directives import Directives
 from .escalations import Escalations, identity
 from .heartbeat import AuditorWatch
 from .journal import Row
+from .overdue_lists import OverdueLists
 from .pace import Pace
 from .presence import Presence
 from .sessions import Sessions
@@ -78,6 +81,7 @@ class Showing:
         directives: Directives,
         escalations: Escalations,
         alarms: Alarms,
+        overdue: OverdueLists,
         circulars: Circulars,
         conferences: Conferences,
         presence: Presence,
@@ -87,6 +91,7 @@ class Showing:
         self._directives = directives
         self._escalations = escalations
         self._alarms = alarms
+        self._overdue = overdue
         self._circulars = circulars
         self._conferences = conferences
         self._presence = presence
@@ -118,6 +123,8 @@ class Showing:
             RosterSet: self._roster_changed,
             EscalationRaised: self._escalated,
             EscalationAcknowledged: self._escalated,
+            OverdueRaised: self._overdue_said,
+            OverdueAcknowledged: self._overdue_said,
             TimerFired: self._timer_fired,
             CircularSent: self._circular_changed,
             CircularAnswered: self._circular_changed,
@@ -146,6 +153,7 @@ class Showing:
         else:
             yield from self._for_desk(who)
         yield from self._alarms.incidents.list(who, LISTED)
+        yield from self._overdue.list(who, LISTED)
         yield from self._circulars.list(who, LISTED)
         for code, terminals in self._presence.online().items():
             if self._concerned(who, code):
@@ -260,12 +268,23 @@ class Showing:
     def _alarms_changed(self) -> None:
         """Show every card that changed once, however many alarms came."""
         incidents = self._alarms.incidents
-        for alarm in itertools.chain(*incidents.changed()):
+        leads, gone = incidents.changed()
+        for alarm in itertools.chain(leads, gone):
             readers = [visitor for visitor in self._sessions if incidents.may_read(alarm, visitor.who)]
             view = incidents.card_of(alarm) if readers else None
             for visitor in readers:
                 assert view is not None
                 visitor.say(view, ("alarm", alarm))
+        for overdue in self._overdue.of(leads):
+            self._overdue_changed(overdue)
+
+    def _overdue_said(self, record: OverdueRaised | OverdueAcknowledged) -> None:
+        self._overdue_changed(record.overdue)
+
+    def _overdue_changed(self, overdue: str) -> None:
+        for visitor in self._sessions:
+            if self._overdue.may_read(overdue, visitor.who):
+                visitor.say(self._overdue.view(overdue, visitor.who), ("overdue", overdue))
 
     def _circular_changed(self, record: CircularSent | CircularAnswered) -> None:
         circular = record.circular

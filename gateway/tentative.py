@@ -7,7 +7,7 @@ ago, or two answers to one question would both be journalled.  An entry lives un
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -23,6 +23,9 @@ class Tentative(Generic[K, S]):
 
     def __len__(self) -> int:
         return len(self._states)
+
+    def values(self) -> Collection[S]:
+        return self._states.values()
 
     def get(self, key: K) -> S | None:
         return self._states.get(key)

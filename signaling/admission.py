@@ -34,6 +34,7 @@ from .order_words import (
     check_roster,
     check_told,
 )
+from .overdue_words import check_overdue, check_overdue_word
 from .permission import Action, permit
 from .records import (
     MAX_TOGETHER,
@@ -68,6 +69,8 @@ from .records import (
     EscalationRaised,
     NoticeAnswered,
     NoticeSent,
+    OverdueAcknowledged,
+    OverdueRaised,
     ParticipantJoined,
     ParticipantLeft,
     RecordHeld,
@@ -106,6 +109,9 @@ class Facts:
         return None
 
     def convened(self, conference: ConferenceId) -> ConferenceConvened | None:
+        return None
+
+    def overdue(self, overdue: str) -> OverdueRaised | None:
         return None
 
     def escalated(self, directive: DirectiveId, superior: NodeCode, n: int) -> EscalationRaised | None:
@@ -178,6 +184,12 @@ def admit(record: AnyRecord, via: NodeCode, here: NodeCode, tree: Tree, facts: F
             if raised is None or raised.node != record.origin:
                 raise Refused("unknown-escalation", f"no such list of {record.directive[:MAX_ID]}")
             check_acknowledgement(record, tree)
+        case OverdueRaised():
+            check_overdue(record, tree, facts)
+            if all(tree.next_hop(here, place) == via for place in (record.superior, *(o.place for o in record.late))):
+                raise Refused("wrong-direction", "nobody concerned is at this node or beyond it")
+        case OverdueAcknowledged():
+            check_overdue_word(record, facts.overdue(record.overdue), tree)
         case RosterSet():
             check_roster(record, tree)
             if here not in tree.path_up(record.division):

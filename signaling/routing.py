@@ -10,6 +10,7 @@ records are routed by (who issued a directive, who was invited), ``Router.concer
 * a roster goes up and down the line of the division it is for
 * conferences flood to every invited site
 * who has not signed is told to the superior it names; that somebody took it in hand, to both ends
+* what is overdue of an alarm is told to the superior and to those who are late; who took it in hand, to both ends
 * what an auditor read is told to those below; a refusal is told one tier up, and one more
   when it is about that tier; attendance stays at home
 """
@@ -48,6 +49,8 @@ from .records import (
     EscalationRaised,
     NoticeAnswered,
     NoticeSent,
+    OverdueAcknowledged,
+    OverdueRaised,
     ParticipantJoined,
     ParticipantLeft,
     RecordHeld,
@@ -159,6 +162,10 @@ class Router:
             case EscalationRaised():
                 return self._toward(record.superior)
             case EscalationAcknowledged():
+                return self._toward(record.superior, record.origin)
+            case OverdueRaised():
+                return self._toward(record.superior, *(late.place for late in record.late))
+            case OverdueAcknowledged():
                 return self._toward(record.superior, record.origin)
             case RefusalRecorded():
                 return self._above if self._here in (record.node, record.via) else NOBODY

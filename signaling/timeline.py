@@ -48,6 +48,8 @@ from .records import (
     EscalationRaised,
     NoticeAnswered,
     NoticeSent,
+    OverdueAcknowledged,
+    OverdueRaised,
     ParticipantJoined,
     ParticipantLeft,
     RecordHeld,
@@ -171,6 +173,11 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
             return record.directive, None, f"{_name(record.superior, tree)}: {record.n} ({len(record.not_reached)})"
         case EscalationAcknowledged():
             return record.directive, record.by, f"{_name(record.superior, tree)}: {record.n} {record.note}".strip()
+        case OverdueRaised():
+            kinds = ", ".join(dict.fromkeys(late.kind for late in record.late))
+            return record.overdue, None, f"{_name(record.superior, tree)}: {kinds} ({len(record.late)})"
+        case OverdueAcknowledged():
+            return record.overdue, record.by, f"{_name(record.superior, tree)}: {record.note}".rstrip(": ")
         case RedialOrdered():
             return record.directive, None, f"({len(record.places)})"
         case NoticeAnswered():
@@ -239,6 +246,10 @@ def _places(record: AnyRecord, tree: Tree, facts: Facts) -> Iterable[NodeCode]:
         case EscalationRaised():
             return (record.superior, *record.not_reached)
         case EscalationAcknowledged():
+            return (record.superior,)
+        case OverdueRaised():
+            return (record.superior, *(late.place for late in record.late))
+        case OverdueAcknowledged():
             return (record.superior,)
         case RedialOrdered() | NoticeSent():
             return record.places

@@ -68,6 +68,7 @@ from .orders import (
     RecipientView,
     Ring,
 )
+from .overdue import LateView, OverdueView
 from .session import (
     ConferenceView,
     Done,

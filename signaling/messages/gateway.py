@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .alarms import AlarmView
 from .orders import CircularView, DeliveryChanged, DirectiveView, DraftView, EscalationView, Ring
+from .overdue import OverdueView
 from .session import (
     ConferenceView,
     Done,
@@ -32,6 +33,7 @@ GatewayMessage = (
     | DeliveryChanged
     | Ring
     | EscalationView
+    | OverdueView
     | Silence
     | Skew
     | AlarmView

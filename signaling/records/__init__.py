@@ -56,4 +56,5 @@ from .directives import (
 from .interchange import CapReceived, Released
 from .keys import key
 from .meetings import ConferenceConvened, ConferenceEnded, ParticipantJoined, ParticipantLeft
+from .overdue import MAX_LATE, Late, OverdueAcknowledged, OverdueRaised
 from .watching import AuditRead, RecordHeld, RecordTaken, RefusalRecorded

@@ -41,6 +41,7 @@ from .directives import (
 )
 from .interchange import CapReceived, Released
 from .meetings import ConferenceConvened, ConferenceEnded, ParticipantJoined, ParticipantLeft
+from .overdue import OverdueAcknowledged, OverdueRaised
 from .watching import AuditRead, RecordHeld, RecordTaken, RefusalRecorded
 
 MAX_RECORD_BYTES = 655_360
@@ -85,6 +86,8 @@ AnyRecord = (
     | TimerFired
     | EscalationRaised
     | EscalationAcknowledged
+    | OverdueRaised
+    | OverdueAcknowledged
     | RedialOrdered
     | NoticeSent
     | NoticeAnswered
@@ -123,6 +126,7 @@ SignedRecord = (
     | DirectiveCountersigned
     | CircularSent
     | EscalationRaised
+    | OverdueRaised
 )
 """What the issuing node signs: nobody on the way down can change or invent it."""
 

@@ -10,13 +10,22 @@ from .base import Actor, Record, Urgency
 
 
 class TimerKind(enum.StrEnum):
-    """What a clock is for: ring again, the limit is over, tell a superior, re-dial, no second name in time."""
+    """What a clock is for.
+
+    Of a directive: ring again, the limit is over, tell a superior, re-dial, no second name in time.  Of an alarm: the
+    1-3-5 clocks, a unit that was sent is not there, a department that was called does not answer.
+    """
 
     REPEAT = "repeat"
     LIMIT = "limit"
     ESCALATE = "escalate"
     REDIAL = "redial"
     COUNTERSIGN = "countersign"
+    RESPONSE = "response"
+    ON_SITE = "on_site"
+    HANDLED = "handled"
+    UNIT = "unit"
+    CALL = "call"
 
 
 class TimerFired(Record, frozen=True, tag="timer_fired", kw_only=True):

@@ -42,6 +42,7 @@ from .directives import (
 )
 from .interchange import CapReceived, Released
 from .meetings import ConferenceConvened, ConferenceEnded, ParticipantJoined, ParticipantLeft
+from .overdue import OverdueAcknowledged, OverdueRaised
 from .watching import AuditRead, RecordHeld, RecordTaken, RefusalRecorded
 
 
@@ -138,6 +139,10 @@ def _key(record: AnyRecord) -> str:
             return f"escalation:{record.directive}:{record.superior}:{record.n}:raised"
         case EscalationAcknowledged():
             return f"escalation:{record.directive}:{record.superior}:{record.n}:acknowledged"
+        case OverdueRaised():
+            return f"overdue:{record.overdue}:raised"
+        case OverdueAcknowledged():
+            return f"overdue:{record.overdue}:acknowledged"
         case RedialOrdered():
             return f"redial:{record.notice}"
         case NoticeAnswered():

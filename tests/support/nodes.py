@@ -21,6 +21,8 @@ from gateway.interchange import Interchange
 from gateway.issuing import Rules
 from gateway.journal import Journal
 from gateway.keys import NodeKeys
+from gateway.overdue_lists import OverdueLists
+from gateway.overdue_timers import OverdueTimers
 from gateway.refusals import Refusals
 from gateway.rosters import Rosters
 from gateway.telemetry import Telemetry
@@ -44,6 +46,8 @@ from signaling.records import (
     DirectiveSuperseded,
     EscalationAcknowledged,
     EscalationRaised,
+    OverdueAcknowledged,
+    OverdueRaised,
     RefusalRecorded,
     RosterSet,
 )
@@ -89,6 +93,8 @@ class Node:
         self.timers = Timers(code, TREE, keys, self.journal, self.clock, self.telemetry, self.directives)
         self.escalations = Escalations(code, TREE, keys, self.journal, self.clock, self.refusals, self.directives)
         self.alarms = Alarms(code, TREE, blobs=self.blobs, **vars(common))
+        self.overdue_timers = OverdueTimers(code, TREE, keys, self.journal, self.clock, self.telemetry, self.alarms)
+        self.overdue = OverdueLists(code, TREE, keys, self.journal, self.clock, self.refusals, self.alarms)
         self.circulars = Circulars(code, TREE, keys, **vars(common))
         self.interchange = Interchange(code, TREE, self.directives, self.alarms, **vars(common))
         self.audit = Audit(code, TREE, self.journal, self.clock, self.refusals, self.directives)
@@ -106,6 +112,8 @@ class Node:
                 self.directives.receive(record, via)
             case EscalationRaised() | EscalationAcknowledged():
                 self.escalations.receive(record, via)
+            case OverdueRaised() | OverdueAcknowledged():
+                self.overdue.receive(record, via)
             case RosterSet():
                 self.rosters.receive(record, via)
             case DirectiveSuperseded() | DirectiveCountersigned():

@@ -15,6 +15,7 @@ import type {
   EscalationView,
   GatewayMessage,
   NodeView,
+  OverdueView,
   Quality,
   RecipientView,
   Skew,
@@ -65,6 +66,8 @@ export interface State {
   readonly circulars: ReadonlyMap<string, CircularView>
   /** 未叫醒名单 by id. */
   readonly escalations: ReadonlyMap<string, EscalationView>
+  /** 超时: lists of what ran out, by id, on which something is still to be done. */
+  readonly overdue: ReadonlyMap<string, OverdueView>
   /** What should keep watch over the gateway and is not heard: name to seconds. */
   readonly silent: ReadonlyMap<string, number>
   /** Neighbouring gateways of another version that costs something, by node. */
@@ -83,6 +86,7 @@ export const EMPTY: State = {
   alarms: new Map(),
   circulars: new Map(),
   escalations: new Map(),
+  overdue: new Map(),
   silent: new Map(),
   skews: new Map(),
   seat: null,
@@ -100,7 +104,7 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
   switch (message.type) {
     case "welcome":
       return {
-        ...state, welcome: message, silent: new Map(), skews: new Map(), conferences: new Map(), drafts: new Map(), quality: null, seat: resumed(state.seat, message.participant),
+        ...state, welcome: message, silent: new Map(), overdue: new Map(), skews: new Map(), conferences: new Map(), drafts: new Map(), quality: null, seat: resumed(state.seat, message.participant),
       }
     case "joined":
       return { ...state, seat: { conference: message.conference, self: message.participant, slots: message.slots }, quality: null }
@@ -124,6 +128,8 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
       return withDelivery(state, message.directive, message.recipient)
     case "escalation":
       return { ...state, escalations: withEscalation(state.escalations, message) }
+    case "overdue":
+      return { ...state, overdue: withOverdue(state.overdue, message) }
     case "silence":
       return { ...state, silent: withSilence(state.silent, message.of, message.seconds) }
     case "skew":
@@ -239,6 +245,21 @@ function withEscalation(
   if (view.open) merged.set(view.escalation, view)
   else merged.delete(view.escalation)
   return newest(merged, MAX_ESCALATIONS, (one) => one.raised_at)
+}
+
+function withOverdue(known: ReadonlyMap<string, OverdueView>, view: OverdueView): ReadonlyMap<string, OverdueView> {
+  const merged = new Map(known)
+  if (view.open) merged.set(view.overdue, view)
+  else merged.delete(view.overdue)
+  return newest(merged, MAX_ESCALATIONS, (one) => one.raised_at)
+}
+
+/** Lists of what ran out: not yet in hand first, then the most urgent, then the newest. */
+export function overdueByUrgency(state: State): OverdueView[] {
+  const inHand = (view: OverdueView): number => (view.acknowledged_by === null ? 0 : 1)
+  return [...state.overdue.values()].sort(
+    (a, b) => inHand(a) - inHand(b) || a.urgency.localeCompare(b.urgency) || b.raised_at - a.raised_at,
+  )
 }
 
 function withDelivery(state: State, directive: string, row: RecipientView): State {

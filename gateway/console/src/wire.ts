@@ -369,6 +369,41 @@ export interface EscalationView {
   note: string
 }
 
+/** What a clock is for. Of a directive: ring again, the limit is over, tell a superior, re-dial, no second name in time. Of an alarm: the 1-3-5 clocks, a unit that was sent is not there, a department that was called does not answer. */
+export type TimerKind = "repeat" | "limit" | "escalate" | "redial" | "countersign" | "response" | "on_site" | "handled" | "unit" | "call"
+
+/** One thing that should have been done by ``since``: a 1-3-5 clock, a unit on its way, or a call to be answered. */
+export interface LateView {
+  kind: TimerKind
+  alarm: string
+  alarm_kind: string
+  alarm_place_name: string
+  place: string
+  place_name: string
+  name: string
+  since: number
+  n: number
+  ended: boolean
+  ended_at: number | null
+}
+
+/** 超时: what ran out for one superior, to it and to whoever is late; sent again whole when anything on it changes. Ring when it is new, open, and nobody has taken it in hand. Who is late and not the superior sees its own rows. */
+export interface OverdueView {
+  type: "overdue"
+  overdue: string
+  superior: string
+  superior_name: string
+  raised_at: number
+  urgency: Urgency
+  exercise: boolean
+  open: boolean
+  total: number
+  rows: ReadonlyArray<LateView>
+  acknowledged_by: Actor | null
+  acknowledged_at: number | null
+  note: string
+}
+
 /** To a console: what should keep watch (``of``: auditor) has said nothing for so long; 0: it is heard again. */
 export interface Silence {
   type: "silence"
@@ -530,6 +565,7 @@ export type GatewayMessage =
   | DeliveryChanged
   | Ring
   | EscalationView
+  | OverdueView
   | Silence
   | Skew
   | AlarmView

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import signal
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from gateway.config import Config
 from gateway.contacts import Contacts
 from gateway.heartbeat import Beat, Watch
 from gateway.outbound import CallFailed, Outbound
-from gateway.recompute import PREFIXES, Finding, Ledger, parents_of
+from gateway.recompute import PREFIXES, Finding, Ledger, places_of
+from gateway.recompute_cards import Place
 from signaling.ids import NodeCode
 from signaling.records import Urgency
 
@@ -57,10 +58,10 @@ class Report:
 class Auditor:
     """Looks at one journal.  ``look`` is one pass; what it has read it does not read again."""
 
-    def __init__(self, path: Path, node: NodeCode, parents: dict[str, str], clock: Clock, grace_ms: int) -> None:
+    def __init__(self, path: Path, node: NodeCode, places: Mapping[str, Place], clock: Clock, grace_ms: int) -> None:
         self._path = path
         self._node = node
-        self._parents = parents
+        self._places = places
         self._clock = clock
         self._grace_ms = grace_ms
         self._connection: sqlite3.Connection | None = None
@@ -89,7 +90,7 @@ class Auditor:
     def _begin(self, epoch: str) -> None:
         """Start over: it is another journal than before."""
         self._epoch = epoch
-        self._ledger = Ledger(self._node, self._parents, self._grace_ms)
+        self._ledger = Ledger(self._node, self._places, self._grace_ms)
         self._seq = 0
         self._live = False
 
@@ -227,9 +228,9 @@ def make(config: Config, clock: Clock) -> Auditor:
     Raises:
         OSError, ValueError: The table of divisions cannot be read.
     """
-    parents = parents_of(config.tree.file.read_text(encoding="utf-8"))
+    places = places_of(config.tree.file.read_text(encoding="utf-8"))
     journal = config.node.data_dir / "journal.sqlite"
-    return Auditor(journal, NodeCode(config.node.code), parents, clock, round(config.auditor.grace_s * 1_000))
+    return Auditor(journal, NodeCode(config.node.code), places, clock, round(config.auditor.grace_s * 1_000))
 
 
 async def run(config: Config, clock: Clock) -> bool:

@@ -2,7 +2,7 @@
 
 This is the auditor's own arithmetic: it reads the bytes of records as plain JSON, keeps its own tree and its own
 table of limits, and shares no code with ``signaling/clocks.py`` or ``gateway/timers.py``: a mistake in one of them
-shows here as a finding.  No file, no clock: rows and times come in as arguments.
+shows here as a finding.  No file, no clock: rows and times come in as arguments.  Alarms: ``recompute_alarms.py``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from gateway.recompute_alarms import KINDS as ALARM_KINDS
+from gateway.recompute_alarms import AlarmLedger
+from gateway.recompute_cards import Place
+
 LIMIT_MINUTES: Mapping[str, int] = {"P0": 3, "P1": 5, "P2": 15, "P3": 120}
 RING_AGAIN_AT = {1: 1 / 3, 2: 2 / 3, 3: 1.0, 4: 2.0, 5: 3.0}
 """Number of the repeat to where it stands, in limits."""
@@ -27,7 +31,7 @@ TOLERANCE_MS = 3_000
 """Of comparing the moments this process saw two records at, which are a poll apart."""
 MAX_FAULTS = 1_000
 """Kept; all are counted."""
-PREFIXES = ("directive:", "delivery:", "timer:", "escalation:", "redial:")
+PREFIXES = ("directive:", "delivery:", "timer:", "escalation:", "redial:", "alarm:", "overdue:")
 """Keys of the rows that matter here."""
 
 Name = tuple[str, str, int]
@@ -38,7 +42,8 @@ class Finding(NamedTuple):
     """Something that should not be.  ``what`` is stable."""
 
     what: str
-    directive: str
+    subject: str
+    """The directive or the alarm."""
     timer: str
     detail: str = ""
 
@@ -79,10 +84,10 @@ class _Owed:
 class Ledger:
     """Fold rows in with ``take``, in order; ask ``overdue`` at any time.  ``faults`` has the newest, ``counts`` all."""
 
-    def __init__(self, node: str, parents: Mapping[str, str], grace_ms: int = 5_000) -> None:
-        """``parents``: code to the code above it, "" at the top; ``grace_ms``: how late a timer may be."""
+    def __init__(self, node: str, places: Mapping[str, Place], grace_ms: int = 5_000) -> None:
+        """``grace_ms``: how late a timer may be."""
         self._node = node
-        self._parents = parents
+        self._places = places
         self._grace_ms = grace_ms
         self._directives: dict[str, _Directive] = {}
         self._heap: list[tuple[float, str, Name]] = []
@@ -90,6 +95,7 @@ class Ledger:
         self._owed: _Owed | None = None
         self.faults: deque[Finding] = deque(maxlen=MAX_FAULTS)
         self.counts: Counter[str] = Counter()
+        self._alarms = AlarmLedger(node, places, grace_ms, self._fault)
 
     def take(self, data: bytes, *, wall_ms: int, steady_ms: float, live: bool) -> None:
         """Fold one record in.  ``live``: it was written while we watched, not read when we began."""
@@ -97,7 +103,18 @@ class Ledger:
         kind = record["type"]
         if self._owed is not None and not self._is_owed(record):
             self._settle()
+        if kind == "overdue_raised" and record["node"] == self._node:
+            self.counts["lists"] += 1
+            self._alarms.told(record)
+            return
+        if kind == "timer_fired" and record["kind"] in ALARM_KINDS:
+            self.counts["fired"] += 1
+            self.counts["late"] += self._alarms.fired(record, steady_ms, live=live)
+            return
+        self._alarms.settle()
         match kind:
+            case _ if "alarm" in record:
+                self._alarms.take(record, wall_ms, steady_ms, live=live)
             case "directive_issued":
                 self._issued(record, wall_ms, steady_ms, live)
             case "delivery_advanced" if record["stage"] in ANSWERED:
@@ -124,7 +141,9 @@ class Ledger:
                 self._missing[directive, name] = Finding("missed", directive, ":".join(map(str, name)))
         for key in [key for key in self._missing if not self._means_something(*key)]:
             del self._missing[key]
-        return list(self._missing.values())
+        self._alarms.settle()
+        missed = (Finding("missed", alarm, timer) for alarm, timer in self._alarms.overdue(steady_ms))
+        return [*self._missing.values(), *missed]
 
     def _means_something(self, directive: str, name: Name) -> bool:
         known = self._directives[directive]
@@ -189,7 +208,7 @@ class Ledger:
         line = []
         while place:
             line.append(place)
-            place = self._parents.get(place, "")
+            place = self._places[place].parent if place in self._places else ""
         return line
 
     def _told(self, place: str, record: Mapping[str, Any]) -> Iterator[str]:
@@ -298,11 +317,16 @@ class Ledger:
         known.named_twice |= record["type"] in ("directive_recalled", "directive_superseded")
         known.waiting, known.groups = set(), {}
 
-    def _fault(self, what: str, directive: str, timer: str, detail: str = "") -> None:
+    def _fault(self, what: str, subject: str, timer: str, detail: str = "") -> None:
         self.counts[what] += 1
-        self.faults.append(Finding(what, directive, timer, detail))
+        self.faults.append(Finding(what, subject, timer, detail))
 
 
-def parents_of(table: str) -> dict[str, str]:
-    """Return code to parent in the CSV of divisions."""
-    return {row["code12"].strip(): row["parent"].strip() for row in csv.DictReader(io.StringIO(table))}
+def places_of(table: str) -> dict[str, Place]:
+    """Return code to place in the CSV of divisions.
+
+    Raises:
+        ValueError: A tier is no number.
+    """
+    rows = csv.DictReader(io.StringIO(table))
+    return {row["code12"].strip(): Place(row["parent"].strip(), int(row["tier"])) for row in rows}

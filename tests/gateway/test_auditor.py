@@ -39,7 +39,7 @@ from tests.gateway.test_timers import HOUR, MINUTE, issue, passes, sign
 from tests.support.clock import START, FakeClock
 from tests.support.edge import settings
 from tests.support.facts import order, word
-from tests.support.ledger import PARENTS, feed, ledger
+from tests.support.ledger import DIVISIONS, feed, ledger
 from tests.support.loop import on_loop
 from tests.support.node import running
 from tests.support.nodes import Node, until_quiet
@@ -50,7 +50,7 @@ ORDER = order(VILLAGE, SIBLING, urgency=Urgency.P0, at=START, expires_at=UtcMs(S
 
 
 def auditor(node: Node) -> Auditor:
-    return Auditor(node.directory / "journal.sqlite", node.code, PARENTS, node.clock, 5_000)
+    return Auditor(node.directory / "journal.sqlite", node.code, DIVISIONS, node.clock, 5_000)
 
 
 @on_loop
@@ -238,7 +238,7 @@ async def test_a_timer_nobody_fires_is_missed_after_its_grace_and_healed_by_firi
     county.clock.advance(MINUTE + 5_000)
     assert audit.look().clean
     county.clock.advance(1)
-    assert [(f.what, f.directive, f.timer) for f in audit.look().missed] == [("missed", one.directive, "repeat::1")]
+    assert [(f.what, f.subject, f.timer) for f in audit.look().missed] == [("missed", one.directive, "repeat::1")]
     county.clock.step(-HOUR)  # the wall clock moves no verdict
     assert len(audit.look().missed) == 1
     county.clock.step(HOUR)
@@ -271,7 +271,7 @@ async def test_a_timer_fired_before_its_time_is_seen_by_the_auditors_own_clock(t
 @on_loop
 async def test_another_journal_is_read_from_its_beginning_and_none_is_said_to_be_none(tmp_path: Path) -> None:
     county = Node(COUNTY, tmp_path / "a")
-    audit = Auditor(tmp_path / "j", COUNTY, PARENTS, county.clock, 5_000)
+    audit = Auditor(tmp_path / "j", COUNTY, DIVISIONS, county.clock, 5_000)
     assert "unable to open" in audit.look().unreadable
     await issue(county, VILLAGE)
     (tmp_path / "j").symlink_to(county.directory / "journal.sqlite")

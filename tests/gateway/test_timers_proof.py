@@ -6,6 +6,7 @@ clock is moved by hand and the auditor lives on.  ``tests/support/timers_child.p
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -17,24 +18,42 @@ from typing import Any
 
 import pytest
 
+from gateway.alarms import Alarms
 from gateway.auditor import Auditor
 from gateway.directives import Directives
+from gateway.forms import AlarmRequest
+from gateway.overdue_timers import OverdueTimers
 from gateway.refusals import Refusals
 from gateway.telemetry import Telemetry
 from gateway.timers import Timers
 from signaling import records
-from signaling.ids import DirectiveId, NodeCode
-from signaling.records import AnyRecord, DirectiveRequest, ScopeItem, Stage, TimerFired, Urgency
+from signaling.errors import Refused
+from signaling.ids import AlarmId, DirectiveId, NodeCode, UtcMs
+from signaling.messages import AlarmView
+from signaling.overdue import KINDS
+from signaling.records import (
+    AlarmState,
+    AnyRecord,
+    DirectiveRequest,
+    ScopeItem,
+    Stage,
+    TimerFired,
+    Unit,
+    UnitState,
+    Urgency,
+)
 from tests.support.clock import FakeClock
-from tests.support.ledger import PARENTS, feed, ledger
+from tests.support.facts import raised
+from tests.support.ledger import DIVISIONS, feed, ledger
 from tests.support.loop import on_loop
 from tests.support.memory import Disk, MemoryJournal
 from tests.support.nodes import Node, keys_of
-from tests.support.places import COUNTY, TREE, commander, terminal
+from tests.support.places import CITY, COUNTY, TOWNSHIP, TREE, commander, terminal
 
 ROOT = Path(__file__).parents[2]
 MINUTE = 60_000
 PLACES = tuple(TREE.subtree(COUNTY))
+NEAR = (COUNTY, *PLACES[1:6], *TREE.children(TOWNSHIP)[:3])
 
 
 class County:
@@ -53,6 +72,13 @@ class County:
         refusals = Refusals(COUNTY, journal, self.clock, telemetry)
         self.directives = Directives(COUNTY, TREE, keys, journal, self.clock, telemetry, refusals)
         self.timers = Timers(COUNTY, TREE, keys, journal, self.clock, telemetry, self.directives)
+        nothing: Any = None  # of pictures there are none
+        self.alarms = Alarms(COUNTY, TREE, journal, nothing, self.clock, telemetry, refusals)
+        self.overdue = OverdueTimers(COUNTY, TREE, keys, journal, self.clock, telemetry, self.alarms)
+
+    async def fire(self) -> None:
+        """Fire what is due of both kinds."""
+        await asyncio.gather(self.timers.fire(), self.overdue.fire())
 
     def audit(self) -> None:
         """Let the auditor read what the disk holds, as it does once a second."""
@@ -114,6 +140,64 @@ async def sign(county: County, draw: random.Random) -> None:
     await county.durable(county.directives.sign(terminal(place), header.issued.directive))
 
 
+async def live_through(county: County, draw: random.Random, number: int) -> None:
+    """Something happens with an alarm: one is raised or another node's arrives, or people do something about one."""
+    alarms, open_ones = county.alarms, list(county.alarms.incidents.list(commander(), 30))
+    what = draw.choice(("raise", "arrive", "step", "step", "send", "report", "call", "answer", "group", "take back"))
+    if what == "raise" or not open_ones:
+        await county.durable(alarms.raise_alarm(commander(), alarm_request(draw, number)))
+    elif what == "arrive":
+        await county.durable(arrives(county, draw))
+    else:
+        work = await about(county, draw, what, draw.choice(open_ones))
+        with contextlib.suppress(Refused):  # it has come too far for that, or not far enough
+            await county.durable(work)
+
+
+def alarm_request(draw: random.Random, number: int) -> AlarmRequest:
+    kind, exercise = draw.choice(("fire", "flood", "other")), draw.random() < 0.2
+    urgency = draw.choice(list(Urgency))
+    return AlarmRequest(
+        kind=kind, place=draw.choice(NEAR), source=f"s-{number % 7}", urgency=urgency, exercise=exercise
+    )
+
+
+async def arrives(county: County, draw: random.Random) -> None:
+    """An alarm of a township's own gateway comes in, written a while ago."""
+    at = UtcMs(county.clock.at() - draw.randrange(3 * MINUTE))
+    alarm = AlarmId(county.clock.new_id("a"))
+    place = draw.choice([place for place in NEAR if TREE.is_within(place, TOWNSHIP)])
+    record = raised(
+        node=TOWNSHIP, by=commander(TOWNSHIP), at=at, alarm=alarm, place=place, kind=draw.choice(("fire", "other"))
+    )
+    county.alarms.receive(record, TOWNSHIP)
+    await county.journal.append()
+
+
+async def about(county: County, draw: random.Random, what: str, view: AlarmView) -> Any:
+    """Return what somebody does about the card ``view`` shows."""
+    alarms, alarm = county.alarms, view.alarm
+    known = [one for one in county.alarms.incidents.list(commander(), 30) if one.exercise == view.exercise]
+    match what:
+        case "step":
+            return alarms.advance(commander(), alarm, draw.choice(list(AlarmState)[1:]), "已处理")
+        case "take back":
+            return alarms.advance(commander(), alarm, draw.choice((AlarmState.FALSE, AlarmState.MERGED)), alone=True)
+        case "send":
+            crew = Unit(unit=f"crew-{draw.randrange(3)}", name="民兵", place=COUNTY)
+            return alarms.dispatch(commander(), alarm, crew, (), draw.randrange(1, 6) * MINUTE)
+        case "report" if view.dispatches:
+            unit, state = draw.choice(view.dispatches), draw.choice(list(UnitState))
+            return alarms.report(commander(), alarm, unit.unit, unit.place, state)
+        case "answer" if view.calls:
+            return alarms.answer(commander(), draw.choice(view.calls).call, "已派人")
+        case "group":
+            return alarms.group(commander(), alarm, draw.choice(known).alarm)
+        case _:
+            above = CITY if view.place == COUNTY else COUNTY
+            return alarms.call(commander(view.place), alarm, above, "水利局", "泵坏了")
+
+
 async def history(seed: int, timers: int, restarts: int) -> County:
     """Live on until so many timers have fired and the node has died so often."""
     draw, county = random.Random(seed), County(FakeClock())
@@ -123,14 +207,16 @@ async def history(seed: int, timers: int, restarts: int) -> County:
         await issue(county, draw, number)
         for _ in range(draw.randrange(4)):
             await sign(county, draw)
+        for _ in range(draw.randrange(4)):
+            await live_through(county, draw, number)
         county.clock.advance(draw.randrange(8 * MINUTE))
         if draw.random() < min(1.0, 6 * restarts / timers) or county.judge.counts["fired"] >= timers:
-            await county.dies_while(county.timers.fire(), draw)
+            await county.dies_while(county.fire(), draw)
             county.clock.advance(draw.choice((0, 0, draw.randrange(60 * MINUTE))))  # away for a while
-        await county.durable(county.timers.fire())
+        await county.durable(county.fire())
         assert county.judge.overdue(county.clock.now() * 1_000) == [], seed
     county.clock.advance(48 * 60 * MINUTE)
-    await county.durable(county.timers.fire())
+    await county.durable(county.fire())
     return county
 
 
@@ -155,6 +241,8 @@ def test_no_timer_is_missed_and_none_fires_twice(seed: int, timers: int, restart
         assert judge.counts["fired"] >= timers
         assert county.lives > restarts
         assert judge.counts["late"] > 0  # the node was away when some fell due
+        kinds = {row.record.kind for row in county.disk.rows if isinstance(row.record, TimerFired)}
+        assert kinds >= set(KINDS)
         assert len(county.timers) == 0
 
     run()
@@ -225,7 +313,7 @@ def test_a_gateway_killed_again_and_again_fires_each_timer_once(tmp_path: Path, 
         assert len(fired) == len(set(fired))
         assert len(fired) >= timers
         await node.timers.fire()
-        audit = Auditor(node.directory / "journal.sqlite", COUNTY, PARENTS, node.clock, 5_000)
+        audit = Auditor(node.directory / "journal.sqlite", COUNTY, DIVISIONS, node.clock, 5_000)
         report = audit.look()
         assert report.clean, (seed, report.faults[:5], report.missed[:5])
         audit.close()

@@ -3,17 +3,17 @@
 from collections.abc import Iterable
 
 from gateway.journal import Row
-from gateway.recompute import PREFIXES, Ledger, parents_of
+from gateway.recompute import PREFIXES, Ledger, places_of
 from signaling.ids import NodeCode
 
 from .clock import FakeClock
 from .places import COUNTY, TABLE
 
-PARENTS = parents_of(TABLE.read_text(encoding="utf-8"))
+DIVISIONS = places_of(TABLE.read_text(encoding="utf-8"))
 
 
 def ledger(node: NodeCode = COUNTY) -> Ledger:
-    return Ledger(node, PARENTS)
+    return Ledger(node, DIVISIONS)
 
 
 def feed(judge: Ledger, rows: Iterable[Row], clock: FakeClock, *, live: bool = True) -> None:

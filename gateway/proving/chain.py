@@ -108,6 +108,15 @@ class Chain:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def program(self, tier: str) -> list[str]:
+        """Return the command that serves ``tier``."""
+        return wuji("node", "--config", str(self.nodes[tier].file))
+
+    def replace(self, tier: str) -> None:
+        """End the gateway of ``tier``; ``program``, as it is now, is started in its place."""
+        self._children[tier].arguments = self.program(tier)
+        self.signal(tier, signal.SIGTERM)
+
     # ---- what is asked of them -------------------------------------------------------------------
 
     def pid(self, tier: str) -> int | None:
@@ -169,6 +178,6 @@ class Chain:
         log_file = self.directory / "log" / f"{tier}.log"
         log_file.write_bytes(b"")
         environment = {"WUJI__BUS__URL": self.bus.url}
-        child = Child(tier, wuji("node", "--config", str(node.file)), log_file, self.restarts.append, environment)
+        child = Child(tier, self.program(tier), log_file, self.restarts.append, environment)
         self._children[tier] = child
         self._tasks.append(asyncio.create_task(child.keep()))

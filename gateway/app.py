@@ -29,6 +29,7 @@ from signaling.routing import Router
 from . import adapters, api, contacts, groups, http, telemetry, templates, units
 from .adapters import Adapters
 from .addresses import reachable
+from .admittance import Admittance
 from .alarms import Alarms
 from .audit import Audit
 from .auth import Auth
@@ -258,7 +259,8 @@ class Node:
         skews = Skews(holding)
         dispatch.showing.compare(skews)
         intake = Intake(dispatch, refusals, holding)
-        links = Links(code, tree, journal, router, auth, dispatch, intake, skews, clock, uplink)
+        admittance = Admittance(code, tree, journal, refusals, skews, clock)
+        links = Links(code, tree, journal, router, auth, dispatch, intake, admittance, skews, clock, uplink)
         outbox.on_record(dispatch.showing.on_record)
         watch = _auditor(config, clock)
         if watch is not None:

@@ -167,6 +167,15 @@ class Journal:
         """Return how far ``peer``'s journal is durable here: (its epoch, None if never read; sequence number)."""
         return self._cursors.get(peer, (None, Seq(0)))
 
+    async def renew(self, epoch: Epoch) -> None:
+        """Give the journal another name: every neighbour reads it anew from the start, and its repeats change nothing.
+
+        Raises:
+            sqlite3.Error: It has the name it had.
+        """
+        await asyncio.to_thread(logfile.rename, self._file.path, epoch)
+        self.epoch = epoch
+
     async def verify(self) -> Verification:
         """Walk the whole chain, in a thread."""
         return await asyncio.to_thread(logfile.verify, self._file.path)

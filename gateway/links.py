@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
 import aiohttp
 from aiohttp import web
 
-from signaling import versions
 from signaling.division import Tree
 from signaling.errors import Refused
-from signaling.ids import Epoch, Monotonic, NodeCode, Seq
+from signaling.ids import Epoch, NodeCode, Seq
 from signaling.link import (
     REST_S,
     Acked,
@@ -47,6 +45,7 @@ from signaling.routing import Router
 from signaling.session import Close, CloseCode, Count
 
 from . import telemetry
+from .admittance import Admittance
 from .batches import PASSED_ROWS, Batches
 from .clock import Clock
 from .dialling import Dialling, Uplink
@@ -63,10 +62,6 @@ log = logging.getLogger(__name__)
 CLOSE_S = 2.0
 PARTINGS = frozenset({CloseCode.GOING_AWAY, CloseCode.MALFORMED, CloseCode.REFUSED})
 """Said by who means it; any other end may be the connection's alone."""
-
-TOKEN_MEMORY_S = 180.0
-"""Longer than a link token lives, clock differences included."""
-TOKENS_REMEMBERED = 10_000
 
 Socket = aiohttp.ClientWebSocketResponse | web.WebSocketResponse
 
@@ -146,6 +141,7 @@ class Links:
         proofs: Proofs,
         traffic: Traffic,
         intake: Intake,
+        admittance: Admittance,
         skews: Skews,
         clock: Clock,
         uplink: Uplink | None = None,
@@ -158,7 +154,8 @@ class Links:
         self.proofs = proofs
         self.traffic = traffic
         self.intake = intake
-        self.skews = skews
+        self.admittance = admittance
+        self._skews = skews
         self.clock = clock
         self._uplink = uplink
         self._news = asyncio.Event()
@@ -167,7 +164,7 @@ class Links:
         self._open: set[Wire] = set()
         """Those that have not greeted yet as well."""
         self._closing = False
-        self._used: OrderedDict[str, Monotonic] = OrderedDict()
+        self._renewing: asyncio.Task[None] | None = None
         journal.subscribe(self._journal_grew)
 
     @property
@@ -184,7 +181,7 @@ class Links:
     def complaint(self) -> str:
         """Say why there is no link to the parent, as far as it is known."""
         parent = self._uplink.parent if self._uplink is not None else NodeCode("")
-        return self.skews.sentence(parent) or "the parent is not linked"
+        return self._skews.sentence(parent) or "the parent is not linked"
 
     def rtt_s(self, peer: NodeCode) -> float | None:
         wire = self._wires.get(peer)
@@ -243,31 +240,22 @@ class Links:
             self.traffic.link_down(wire)
             self.moved()
 
-    def admit(self, hello: LinkHello, jti: str, *, dialled: bool) -> None:
-        """Return if the proved peer may be linked: the tree has it there, its token is fresh, its version fits.
+    def rival(self, peer: NodeCode) -> str:
+        """Return the program at the other end of a link with ``peer`` that shows life, "" if there is none."""
+        wire = self._wires.get(peer)
+        return wire.program if wire is not None and wire.machine.lively(self.clock.now()) else ""
 
-        Raises:
-            Refused: ``wrong-place``, ``token-used`` or ``version-mismatch``.
-        """
-        peer = hello.node
-        if dialled:
-            expected = self._uplink is not None and peer == self._uplink.parent == self.tree.parent(self.node)
-        else:
-            expected = self.tree.parent(peer) == self.node
-        if not expected:
-            raise Refused("wrong-place", f"{peer} is not {'the parent' if dialled else 'a child'} of this node")
-        now = self.clock.now()
-        while self._used and next(iter(self._used.values())) < now - TOKEN_MEMORY_S:
-            self._used.popitem(last=False)
-        if jti in self._used or len(self._used) >= TOKENS_REMEMBERED:
-            raise Refused("token-used", "this link token was used before")
-        self._used[jti] = now
-        try:
-            versions.check_neighbour(hello)
-        except Refused as error:
-            self.skews.refused(peer, hello.version, str(error))
-            raise
-        self.skews.met(hello)
+    def refused_there(self, peer: NodeCode, failure: LinkFailure) -> None:
+        """``peer`` will not be linked with us."""
+        renewing = self.admittance.refused_there(peer, failure.code, failure.text)
+        if renewing is not None:
+            self._renewing = renewing
+            renewing.add_done_callback(lambda _: self._begin_anew())
+
+    def _begin_anew(self) -> None:
+        """The journal has another epoch: every neighbour learns it from a new hello."""
+        for wire in self._open:
+            wire.stop(CloseCode.REPLACED, "the journal begins a new epoch")
 
     async def _serve(self, wire: Wire) -> None:
         if self._closing:
@@ -295,6 +283,8 @@ class Wire:
         self.peer = parent or NodeCode("")
         self.dialled = parent is not None
         self.host, self.port = str(address[0]), int(address[1])
+        self.program = ""
+        """Names the process at the other end, once it is proved; "" of one that does not say."""
         self.reason = ""
         self.machine = Link(links.journal.epoch, links.clock.now())
         self._links = links
@@ -467,7 +457,7 @@ class Wire:
                     self._receive(batch)
                 case Handle(LinkFailure() as failure):
                     log.warning("refused by peer", extra={"peer": self.peer, "code": failure.code})
-                    self._links.skews.refused_there(self.peer, failure.code, failure.text)
+                    self._links.refused_there(self.peer, failure)
                 case Handle(message):
                     self._said(message)
                 case Acked(_, seq):
@@ -490,11 +480,12 @@ class Wire:
     def _prove(self, hello: LinkHello) -> None:
         try:
             jti = self._links.proofs.verify_link(hello.token, hello.node, self._asked)
-            self._links.admit(hello, jti, dialled=self.dialled)
+            rival = "" if self.dialled else self._links.rival(hello.node)
+            self._links.admittance.admit(hello, jti, self.peer if self.dialled else None, rival)
         except Refused as error:
             log.warning("link refused", extra={"peer": hello.node[:12], "host": self.host, "code": error.code})
             return self._carry_out(self.machine.refused(error.code, str(error)))
-        self.peer = hello.node
+        self.peer, self.program = hello.node, hello.program
         kept = self._links.traffic.link_kept(hello.node)
         self.resumes = hello.media != "" and hello.media == kept
         if not self.dialled:
@@ -505,6 +496,7 @@ class Wire:
         self._batches = Batches(self._links, self.peer, after)
         self._attached = True
         self._links.traffic.link_acknowledged(self.peer, after)
+        self._links.admittance.linked(hello)
         self._links.attach(self, self.peer)
         return self.wake()
 
@@ -512,9 +504,15 @@ class Wire:
         token, jti = self._links.proofs.mint_link(peer, answers)
         self._asked = "" if answers else jti
         epoch, seq = self._links.journal.cursor(peer)
-        oldest = 0 if OLDEST == VERSION else OLDEST
         self.say(
             LinkHello(
-                version=VERSION, node=self._links.node, token=token, epoch=epoch, seq=seq, media=media, oldest=oldest
+                version=VERSION,
+                node=self._links.node,
+                token=token,
+                epoch=epoch,
+                seq=seq,
+                media=media,
+                oldest=0 if OLDEST == VERSION else OLDEST,
+                program=self._links.admittance.program,
             )
         )

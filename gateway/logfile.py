@@ -6,6 +6,7 @@ Synchronous; ``journal.py`` calls it from its writer thread.  SQLite in WAL mode
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -127,6 +128,16 @@ class LogFile:
     def close(self) -> None:
         self._connection.close()
         os.close(self._lock)
+
+
+def rename(path: Path, epoch: Epoch) -> None:
+    """Write that the log at ``path`` has another epoch.  It may be in use.
+
+    Raises:
+        sqlite3.Error: It was not written.
+    """
+    with contextlib.closing(connect(path)) as connection, connection:
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (epoch,))
 
 
 def connect(path: Path) -> sqlite3.Connection:

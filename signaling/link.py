@@ -145,6 +145,10 @@ class Link:
         """Whether another batch may be sent now."""
         return self.phase is Phase.UP and len(self._outstanding) < WINDOW
 
+    def lively(self, now: Monotonic) -> bool:
+        """Return whether the peer has shown life within DOUBT_S."""
+        return self.phase is Phase.UP and now - self._alive < DOUBT_S
+
     def accepted(self, hello: LinkHello, head: Seq, now: Monotonic) -> Seq:
         """The peer is who it says; return the sequence number to send from.
 

@@ -16,7 +16,8 @@ class LinkHello(Message, frozen=True, tag="link_hello", kw_only=True, forbid_unk
 
     ``media`` names the media transport with you that runs on from a link before, by its child's ICE user name: the
     child says which it has, the parent the same if it has that one too, else "".  ``oldest`` is the oldest version
-    of a neighbour that the sender understands; 0: only its own.
+    of a neighbour that the sender understands; 0: only its own.  ``program`` names the sender's process: of two
+    with one node's key, one is linked.
     """
 
     version: int
@@ -26,6 +27,7 @@ class LinkHello(Message, frozen=True, tag="link_hello", kw_only=True, forbid_unk
     seq: Seq
     media: Text = ""
     oldest: int = 0
+    program: Text = ""
 
 
 class LinkRecords(Message, frozen=True, tag="link_records", kw_only=True):

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from gateway.blobs import Blobs, Known
+from gateway.blobs import Blobs, Known, Rank
 from gateway.clock import Clock
 from gateway.forms import AlarmRequest
 from gateway.incidents import Incidents
@@ -42,6 +42,7 @@ from signaling.records import (
     Unit,
     UnitReported,
     UnitState,
+    Urgency,
 )
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,9 @@ class Registry(Protocol):
 
 Asked = AlarmAdvanced | AlarmGrouped | AlarmDispatched | UnitReported | CallRaised | CallAnswered
 """What people say of an alarm after it was raised."""
+
+RANKS = {Urgency.P0: Rank.FLASH, Urgency.P1: Rank.URGENT}
+"""How soon the thumbnail of an alarm is fetched."""
 
 Event = tuple[str, NodeCode, str, str]
 
@@ -126,7 +130,7 @@ class Alarms(admission.Facts):
             await asyncio.shield(pending[1])
             return pending[0], False
         raised = self._draw_up(actor, request)
-        self._waiting.admit((raised.place, raised.source), raised.urgency)
+        self._admit(raised)
         durable = self._carry_out(raised, alarm.decide(None, raised), via=None)
         assert durable is not None  # the id is fresh
         self._waiting.hold((raised.place, raised.source), durable)
@@ -139,6 +143,13 @@ class Alarms(admission.Facts):
         if self._look is not None and not pictured and not raised.disarmed:
             self._look(raised)
         return raised, True
+
+    def _admit(self, raised: AlarmRaised) -> None:
+        try:
+            self._waiting.admit((raised.place, raised.source), raised.urgency)
+        except Refused:
+            self._telemetry.count("alarms_refused", urgency=raised.urgency)
+            raise
 
     def _draw_up(self, actor: Actor, request: AlarmRequest) -> AlarmRaised:
         place = request.place or actor.division
@@ -437,7 +448,7 @@ class Alarms(admission.Facts):
         for sha256, size in ((record.picture, record.picture_bytes), (record.thumbnail, record.thumbnail_bytes)):
             self._blobs.know(sha256, size, via)
             self._pictured.setdefault(sha256, record.alarm)
-        self._blobs.want(record.thumbnail)
+        self._blobs.want(record.thumbnail, RANKS.get(self._known(record.alarm).raised.urgency, Rank.ROUTINE))
 
     def missing_blobs(self) -> tuple[Known, ...]:
         """Return the thumbnails that are spoken of and not yet here."""

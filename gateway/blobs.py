@@ -7,6 +7,7 @@ records say which neighbour has it, somebody wants it, a link fetches it.  Links
 from __future__ import annotations
 
 import asyncio
+import enum
 import hashlib
 import logging
 import os
@@ -23,6 +24,17 @@ log = logging.getLogger(__name__)
 
 MAX_BLOB_BYTES = 4 << 20
 DEFAULT_SPACE_BYTES = 4 << 30
+
+
+class Rank(enum.IntEnum):
+    """What is fetched before what; of one rank what was wanted first.  After an earthquake thousands wait."""
+
+    FLASH = 0  # thumbnail of a P0
+    URGENT = 1  # thumbnail of a P1
+    ASKED = 2  # what somebody waits for: a full picture, a file
+    ROUTINE = 3  # thumbnail of any other alarm
+
+
 _PARTIAL = ".part"
 
 
@@ -56,7 +68,7 @@ class Blobs:
         self._sizes: dict[Sha256, int] = _scan(directory)
         self._used = sum(self._sizes.values())
         self._known: dict[Sha256, Known] = {}
-        self._wanted: dict[Sha256, None] = {}
+        self._wanted: dict[Sha256, Rank] = {}
         self._writing: dict[Sha256, asyncio.Task[None]] = {}
         self._arrived: list[Callable[[Sha256], None]] = []
         self._asked: list[Callable[[Known], None]] = []
@@ -166,13 +178,14 @@ class Blobs:
     def known(self, sha256: Sha256) -> Known | None:
         return self._known.get(sha256)
 
-    def want(self, sha256: Sha256) -> bool:
-        """Ask the neighbour that has it.  Return whether it is known, remote and not here."""
+    def want(self, sha256: Sha256, rank: Rank = Rank.ASKED) -> bool:
+        """Ask the neighbour that has it, or ask sooner.  Return whether it is known, remote and not here."""
         known = self._known.get(sha256)
         if known is None or known.via is None or self.has(sha256):
             return False
-        if sha256 not in self._wanted:
-            self._wanted[sha256] = None
+        before = self._wanted.get(sha256)
+        if before is None or rank < before:
+            self._wanted[sha256] = rank
             for asked in self._asked:
                 asked(known)
         return True
@@ -181,12 +194,16 @@ class Blobs:
         """Return what is to be fetched from ``neighbour``, oldest wish first."""
         return tuple(self._known[s] for s in self._wanted if self._known[s].via == neighbour)
 
+    def rank(self, sha256: Sha256) -> Rank | None:
+        """Return how soon a blob is to be fetched, None when it is not wanted, or here."""
+        return self._wanted.get(sha256)
+
     def forget(self, sha256: Sha256) -> None:
         """Stop wanting a blob: what came was not it."""
         self._wanted.pop(sha256, None)
 
     def on_wanted(self, callback: Callable[[Known], None]) -> None:
-        """Call ``callback`` when a blob begins to be wanted."""
+        """Call ``callback`` when a blob begins to be wanted, or is wanted sooner."""
         self._asked.append(callback)
 
     def on_blob(self, callback: Callable[[Sha256], None]) -> None:

@@ -1,14 +1,16 @@
 """Pictures over links: asked for by hash, sent in small pieces, only while no record waits.
 
 The receiver asks for a stretch at an offset and for the next when it has come, so the flow is as
-fast as the line and a picture never stands before a directive.  A node that does not have a picture
-yet asks the neighbour it heard of it from, and answers when it has come.
+fast as the line and a picture never stands before a directive.  What is asked for first, ``blobs.Rank`` says.
+A node that does not have a picture yet asks the neighbour it heard of it from, and answers when it has come.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import heapq
+import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable
@@ -59,7 +61,8 @@ class _Incoming:
 class _Side:
     port: Port
     incoming: dict[Sha256, _Incoming] = field(default_factory=dict)
-    tried: dict[Sha256, Monotonic] = field(default_factory=dict)
+    queue: list[tuple[Monotonic, int, int, Sha256]] = field(default_factory=list)
+    """A heap of what is wanted and not asked for: when it was tried (NEVER first), its rank, a number that rises."""
     ready: deque[LinkBlobChunk] = field(default_factory=deque)
 
 
@@ -77,11 +80,14 @@ class Transfers:
         self._sides: dict[NodeCode, _Side] = {}
         self._awaited: dict[Sha256, set[NodeCode]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count()
         blobs.on_wanted(self._wanted)
         blobs.on_blob(self._arrived)
 
     def link_up(self, port: Port) -> None:
-        self._sides[port.peer] = _Side(port)
+        side = self._sides[port.peer] = _Side(port)
+        for known in self._blobs.wanted(port.peer):
+            self._queue(side, known, NEVER)
         self._ask_more(port.peer)
 
     def link_down(self, port: Port) -> None:
@@ -115,25 +121,33 @@ class Transfers:
                 for sha256, incoming in list(side.incoming.items()):
                     if now - incoming.asked_at > STALE_S:
                         del side.incoming[sha256]
+                        self._queue(side, incoming.known, now)
                 self._ask_more(peer)
 
     # ---- fetching -------------------------------------------------------------------------------
 
     def _wanted(self, known: Known) -> None:
-        if known.via is not None:
-            self._ask_more(known.via)
+        side = None if known.via is None else self._sides.get(known.via)
+        if side is not None:
+            self._queue(side, known, NEVER)
+            self._ask_more(side.port.peer)
+
+    def _queue(self, side: _Side, known: Known, tried: Monotonic) -> None:
+        rank = self._blobs.rank(known.sha256)
+        if rank is not None:
+            heapq.heappush(side.queue, (tried, rank, next(self._numbers), known.sha256))
 
     def _ask_more(self, peer: NodeCode) -> None:
         side = self._sides.get(peer)
         if side is None:
             return
-        waiting = [known for known in self._blobs.wanted(peer) if known.sha256 not in side.incoming]
-        waiting.sort(key=lambda known: side.tried.get(known.sha256, NEVER))
-        for known in waiting[: AT_ONCE - len(side.incoming)]:
-            now = self._clock.now()
-            side.tried[known.sha256] = now
-            side.incoming[known.sha256] = _Incoming(known, now)
-            side.port.say(LinkBlobWant(sha256=known.sha256, offset=0), ("want", known.sha256))
+        while side.queue and len(side.incoming) < AT_ONCE:
+            *_, sha256 = heapq.heappop(side.queue)
+            known = self._blobs.known(sha256)
+            if known is None or self._blobs.rank(sha256) is None or sha256 in side.incoming:
+                continue  # it has come by itself
+            side.incoming[sha256] = _Incoming(known, self._clock.now())
+            side.port.say(LinkBlobWant(sha256=sha256, offset=0), ("want", sha256))
 
     def _came(self, peer: NodeCode, piece: LinkBlobChunk) -> None:
         side = self._sides[peer]
@@ -144,6 +158,7 @@ class Transfers:
         lawful = piece.total == size and piece.offset == have and 0 < len(piece.data) <= PIECE_BYTES
         if not lawful or have + len(piece.data) > size:
             del side.incoming[piece.sha256]
+            self._queue(side, incoming.known, self._clock.now())
             raise Refused("bad-blob", f"a piece at {piece.offset} of {piece.total}, have {have} of {size}")
         incoming.data += piece.data
         incoming.asked_at = self._clock.now()
@@ -165,9 +180,6 @@ class Transfers:
             except Refused as error:
                 log.warning("picture not kept", extra={"sha256": sha256, "code": error.code})
                 self._blobs.forget(sha256)
-        side = self._sides.get(peer)
-        if side is not None:
-            side.tried.pop(sha256, None)
         self._ask_more(peer)
 
     # ---- serving --------------------------------------------------------------------------------

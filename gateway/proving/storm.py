@@ -7,6 +7,7 @@ come when they are due, whether or not those before were answered (open loop), a
 from __future__ import annotations
 
 import asyncio
+import enum
 import io
 import json
 import random
@@ -25,6 +26,8 @@ from gateway.clock import Clock
 from signaling import codec
 from signaling.messages import AlarmView, Hello
 from signaling.records import Actor, Role
+
+from .earthquake import ALARMS, SECONDS, STUCK_PER_S, prove_earthquake, stands
 
 TOWNSHIP = FIVE[3]
 SOURCES = 8_276
@@ -215,16 +218,51 @@ async def _within(work: Coroutine[Any, Any, None], seconds: float = LATE_S) -> N
         pass
 
 
+class Shape(enum.StrEnum):
+    """Who is struck."""
+
+    SOURCES = "sources"  # smoke detectors below one county; people at work there
+    EARTHQUAKE = "earthquake"  # everybody; alarms of every urgency, from village to province
+
+
 def storm(
-    sources: Annotated[int, typer.Option(min=1, max=20_000, help="Each raises one alarm.")] = SOURCES,
-    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="Within this.")] = 10.0,
-    flapping: Annotated[int, typer.Option(min=0, max=1_000, help="Alarms a second of one more source.")] = (
-        FLAPPING_PER_S
-    ),
+    shape: Annotated[Shape, typer.Option(help="Below one county, or everywhere.")] = Shape.SOURCES,
+    sources: Annotated[
+        int | None, typer.Option(min=1, max=20_000, help=f"Each raises one alarm; {SOURCES}, or {ALARMS}.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.5, max=600, help=f"Within this; 10, or {SECONDS:g}.")] = None,
+    flapping: Annotated[
+        int | None,
+        typer.Option(min=0, max=1_000, help=f"Alarms a second of one more source; {FLAPPING_PER_S}, or {STUCK_PER_S}."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="For times and places; printed with the figures.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Thousands of sources and one flapping: when the first urgent card, its picture and the rest are in the county."""
+    """Thousands of sources and one flapping: when the first urgent card, its picture and the rest are in the county.
+
+    An earthquake ends with 1 when an alarm was lost, or an urgent one refused.
+    """
+    if shape is Shape.SOURCES:
+        flapping = FLAPPING_PER_S if flapping is None else flapping
+        _sources(sources or SOURCES, seconds or 10.0, flapping, seed, as_json)
+    else:
+        flapping = STUCK_PER_S if flapping is None else flapping
+        _earthquake(sources or ALARMS, seconds or SECONDS, flapping, seed, as_json)
+
+
+def _earthquake(alarms: int, seconds: float, stuck_per_s: int, seed: int, as_json: bool) -> None:
+    typer.echo(f"earthquake, {alarms} alarms in {seconds:g} s, one source at {stuck_per_s}/s, seed {seed}")
+    found = uvloop.run(prove_earthquake(alarms, seconds, stuck_per_s, seed))
+    for name, value in {**found["urgencies"], **found}.items():
+        if name != "urgencies":
+            typer.echo(f"  {name:<18}{value}")
+    if as_json:
+        typer.echo(json.dumps(found))
+    if not stands(found):
+        raise typer.Exit(1)
+
+
+def _sources(sources: int, seconds: float, flapping: int, seed: int, as_json: bool) -> None:
     figures = uvloop.run(_measure(sources, seconds, flapping, seed))
     typer.echo(f"storm, {sources} sources in {seconds:g} s, one more at {flapping}/s, seed {seed}")
     for name, value in figures.items():

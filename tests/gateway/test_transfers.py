@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gateway import transfers
-from gateway.blobs import Blobs
-from gateway.transfers import PIECE_BYTES, Transfers
+from gateway.blobs import Blobs, Rank
+from gateway.transfers import AT_ONCE, PIECE_BYTES, Transfers
 from signaling.errors import Refused
 from signaling.ids import NodeCode, Sha256
 from signaling.messages import LinkBlobChunk, LinkBlobWant, LinkMessage
@@ -170,6 +170,36 @@ def test_a_picture_that_does_not_come_gives_way_to_the_next(tmp_path: Path, monk
         await eventually(lambda: high.has(NAME))
         sweep.cancel()
         assert near.up
+
+    run(story)
+
+
+def test_the_urgent_is_asked_for_first_and_a_wish_looks_at_no_other(tmp_path: Path) -> None:
+    async def story() -> None:
+        high, above = node(tmp_path, "b", FakeClock())
+        line = Line(A)
+        line.up = False
+        above.link_up(line)
+        high.wanted = None  # type: ignore[assignment,method-assign]  # looked through when the link comes up, not later
+
+        def want(number: int, rank: Rank) -> Sha256:
+            name = Sha256(f"{number:064x}")
+            high.know(name, 5, A)
+            high.want(name, rank)
+            return name
+
+        first = [want(n, Rank.ROUTINE) for n in range(AT_ONCE)]  # on the way before anything else is known
+        routine = [want(n, Rank.ROUTINE) for n in range(10, 13)]
+        asked = [want(n, Rank.ASKED) for n in range(20, 23)]
+        urgent = [want(n, Rank.URGENT) for n in range(30, 33)]
+        flash = [want(n, Rank.FLASH) for n in range(40, 43)]
+        sooner = want(12, Rank.FLASH)  # somebody looks at it now
+        expected = [*first, *flash, sooner, *urgent, *asked, *routine[:2]]
+        for place, sha256 in enumerate(expected):
+            said = [m.sha256 for m in line.said if isinstance(m, LinkBlobWant)]
+            assert said == expected[: place + AT_ONCE]
+            above.link_said(line, LinkBlobChunk(sha256=sha256, offset=0, total=5, data=b"wrong"))
+            await eventually(lambda sha256=sha256: high.rank(sha256) is None)
 
     run(story)
 

@@ -6,12 +6,12 @@ from typing import Protocol
 
 from gateway.express import BEHIND_ROWS, Express
 from gateway.journal import Journal
-from gateway.ways import Ways
+from gateway.ways import LOOK_ROWS, Ways
 from signaling.ids import NodeCode, Seq
 from signaling.link import BATCH_BYTES
 from signaling.messages import LinkRecords
 
-PASSED_ROWS = 10_000
+PASSED_ROWS = LOOK_ROWS
 """Rows that are not for the peer, after which it is told that it has none to wait for: where it reads on from, when it
 returns, is never further back."""
 

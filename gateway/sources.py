@@ -228,6 +228,13 @@ class Sources:
         self._buckets[name] = (left - 1.0 if allowed else left, now)
         return allowed
 
+    def pictured_not(self, place: NodeCode, source: str) -> None:
+        """The picture that was counted could not be taken now: the source may send it again."""
+        name = Name(place, source)
+        if name in self._buckets:
+            left, filled = self._buckets[name]
+            self._buckets[name] = (min(float(self._burst), left + 1.0), filled)
+
     async def run(self) -> None:
         """Save what was heard, until cancelled."""
         while True:

@@ -40,6 +40,7 @@ HELP = {
     "ready": "1 while a check of /readyz is well, 0 while it is not.",
     "refused": "Lawful requests that were not granted, by code.",
     "alarms_refused": "Alarms that a source must say again, since too many wait for the disk, by urgency.",
+    "pictures_refused": "Pictures that an alarm stands without, by its urgency and why.",
     "malformed": "Messages and requests that are not of the protocol, by where and code.",
     "sign_ins": "Sign-ins, by way and outcome.",
     "media_loss_ratio": "Share of packets lost on the way in two seconds, of each connection that sends or is sent.",

@@ -18,8 +18,12 @@ from signaling.link import BATCH_ROWS
 from signaling.routing import Router
 
 PAGE_ROWS = BATCH_ROWS
-PAGES = 64
-"""Kept in memory, those last asked for; another is read again when it is asked for again, in some milliseconds."""
+LOOK_ROWS = 10 * PAGE_ROWS
+MOST_WEIGHT = 4_000_000
+"""Of the pages in memory, those last asked for, in words of 8 bytes.  Another is read again when it is asked for again,
+in some milliseconds; a page of reports, which go to one neighbour or none, weighs next to nothing."""
+PAGE_WEIGHT, WAY_WEIGHT = 60, 30
+"""Of an empty page, and of the first row to a neighbour in it."""
 NONE: Sequence[int] = ()
 
 
@@ -29,6 +33,7 @@ class _Page:
 
     upto: Seq
     toward: dict[NodeCode, array[int]] = field(default_factory=dict)
+    weight: int = PAGE_WEIGHT
 
 
 class Ways:
@@ -40,6 +45,7 @@ class Ways:
         self._journal = journal
         self._router = router
         self._pages: OrderedDict[int, _Page] = OrderedDict()
+        self._weight = 0
 
     def grew(self, rows: Sequence[Row]) -> set[NodeCode]:
         """Route durable rows that were just appended; return the neighbours they go to."""
@@ -60,9 +66,9 @@ class Ways:
         return rows[bisect_right(rows, seq) :], page.upto
 
     def waiting(self, peer: NodeCode, seq: Seq, most: int) -> int:
-        """Return how many rows after ``seq`` go to ``peer``; counted no further than ``most``."""
-        count = 0
-        while seq < self.head and count < most:
+        """Return how many of the LOOK_ROWS rows after ``seq`` go to ``peer``; counted no further than ``most``."""
+        count, end = 0, min(self.head, seq + LOOK_ROWS)
+        while seq < end and count < most:
             rows, seq = self.after(peer, seq)
             count += len(rows)
         return min(count, most)
@@ -73,17 +79,27 @@ class Ways:
         page = self._pages.get(number)
         if page is None:
             page = self._pages[number] = _Page(Seq(number * PAGE_ROWS))
-            if len(self._pages) > PAGES:
-                self._pages.popitem(last=False)
+            self._weight += page.weight
             there = min(self.head, Seq(page.upto + PAGE_ROWS)) - page.upto
             for row in self._journal.read(page.upto, there) if there else ():
                 self._route(row, page)
+            self._make_room()
         self._pages.move_to_end(number)
         return page
 
+    def _make_room(self) -> None:
+        """Let pages go that were not asked for lately; the newest asked for stays."""
+        while self._weight > MOST_WEIGHT and len(self._pages) > 1:
+            _, gone = self._pages.popitem(last=False)
+            self._weight -= gone.weight
+
     def _route(self, row: Row, page: _Page) -> frozenset[NodeCode]:
         concerned = self._router.onward(row.record, row.via)
+        before = len(page.toward)
         for peer in concerned:
             page.toward.setdefault(peer, array("q")).append(row.seq)
+        weight = len(concerned) + WAY_WEIGHT * (len(page.toward) - before)
+        page.weight += weight
+        self._weight += weight
         page.upto = row.seq
         return concerned

@@ -8,7 +8,8 @@ from aiohttp import web
 from gateway import bodies, forms, telemetry
 from gateway.calls import BASE, ID, Call, Endpoint, as_json, plain
 from gateway.forms import AlarmRequest
-from media.snapshot import Pictures, jpeg_from_keyframe, sanitise_jpeg
+from gateway.waiting import URGENT
+from media.snapshot import PictureError, Pictures, check_jpeg, jpeg_from_keyframe, sanitise_jpeg
 from signaling.errors import Refused
 from signaling.ids import AlarmId, ConferenceId, ParticipantId, Sha256, UtcMs
 from signaling.permission import Action, permit
@@ -16,26 +17,43 @@ from signaling.records import AlarmRaised, AlarmState
 
 
 async def _raise_alarm(call: Call) -> web.Response:
-    """Raise an alarm; a picture that is none stops it before anything is raised."""
+    """Raise an alarm; what does not even look like a picture stops it before anything is raised.
+
+    The words go out first: decoding a picture takes its time, after an earthquake minutes.
+    """
     services = call.services
     request, snapshot = await bodies.read_alarm(call.request, AlarmRequest, services.limits)
     permit(call.actor, Action.RAISE_ALARM, request.place or call.actor.division, services.tree)
-    pictures: Pictures | None = None if snapshot is None else await sanitise_jpeg(snapshot)
-    raised, made = await services.alarms.raise_alarm(call.actor, request, pictured=pictures is not None)
+    if snapshot is not None:
+        check_jpeg(snapshot)
+    raised, made = await services.alarms.raise_alarm(call.actor, request, pictured=snapshot is not None)
     picture = ""
-    if pictures is not None and not raised.disarmed:
-        picture = await _throttled(call, raised, pictures, made=made)
+    if snapshot is not None and not raised.disarmed:
+        picture = await _throttled(call, raised, snapshot, made=made)
     body = {"id": raised.alarm, "disarmed": raised.disarmed, "picture": picture}
     return as_json(body, 201 if made else 200, Location=f"{BASE}/alarms/{raised.alarm}")
 
 
-async def _throttled(call: Call, raised: AlarmRaised, pictures: Pictures, *, made: bool) -> str:
-    """Keep the picture unless its source has had its share; return which: kept or throttled.  The alarm stands."""
+async def _throttled(call: Call, raised: AlarmRaised, snapshot: bytes, *, made: bool) -> str:
+    """Keep the picture unless its source has had its share; return ``kept``, ``throttled`` or why it could not be.
+
+    The alarm stands.  A source that has a name for the event is answered with the problem, since it may say the same
+    event again; from one that has none that would be another alarm.
+    """
     if not made and call.services.alarms.pictured(raised.alarm):
         return "kept"
     if not call.services.sources.may_picture(raised.place, raised.source):
         telemetry.count("pictures_throttled")
         return "throttled"
+    try:
+        pictures = await sanitise_jpeg(snapshot, urgent=raised.urgency in URGENT)
+    except PictureError as error:
+        telemetry.count("pictures_refused", urgency=raised.urgency, code=error.code)
+        if error.code in OURS:
+            call.services.sources.pictured_not(raised.place, raised.source)
+        if raised.event:
+            raise
+        return error.code
     await _picture(call, raised.alarm, pictures, made=made)
     return "kept"
 
@@ -173,6 +191,9 @@ async def _picture(call: Call, alarm: AlarmId, pictures: Pictures, *, made: bool
     if made or not alarms.pictured(alarm):
         await alarms.picture(alarm, pictures)
 
+
+OURS = frozenset({"picture-busy", "picture-timeout"})
+"""Why a picture could not be had, through no fault of its source."""
 
 _ALARM = f"{BASE}/alarms/{{id:{ID}}}"
 _CONFERENCE = f"{BASE}/conferences/{{id:{ID}}}"

@@ -74,7 +74,7 @@ def plan(villages: Sequence[NodeCode], alarms: int, seconds: float, stuck_per_s:
     found = []
     for n, urgency in enumerate(urgencies):
         at, place = draw.choice(((VILLAGE, VILLAGE), (TOWNSHIP, draw.choice(others))))
-        said = {"kind": "quake", "text": f"房屋受损 {n}", "source": f"震感-{n}"}
+        said = {"kind": "quake", "text": f"房屋受损 {n}", "source": f"震感-{n}", "event": f"{seed}-{n}"}
         alarm = {**said, "urgency": str(urgency), "place": place}
         picture = photograph(n) if draw.random() < PICTURED else None
         found.append(Planned(seconds * draw.random() ** 2, at, alarm, picture))
@@ -139,6 +139,8 @@ class Sources:
         self.said: dict[str, Planned] = {}
         self.refused: Counter[tuple[Urgency, bool]] = Counter()
         """By urgency, and whether it was the source that cannot stop."""
+        self.delayed: Counter[tuple[Urgency, bool]] = Counter()
+        """Pictures that could not be had yet, said again; their alarms stood."""
         self.failed: Counter[Urgency] = Counter()
         """Not taken and not to be said again: dropped."""
         self._http = http
@@ -164,11 +166,12 @@ class Sources:
         while True:
             async with self._lines[one.at, one.urgency in URGENT]:
                 status, alarm = await self._ask(one)
-            if status == 429:
-                self.refused[one.urgency, one.stuck] += 1
+            if status in (429, 503):  # the alarm was not taken; or it was, and its picture not yet
+                counted = self.refused if status == 429 else self.delayed
+                counted[one.urgency, one.stuck] += 1
                 await asyncio.sleep(AGAIN_S)
                 continue
-            if status == 201:
+            if status in (200, 201):
                 self.answered_s[alarm] = self._clock.now() - self._began - one.due_s
                 self.said[alarm] = one
             else:
@@ -223,6 +226,7 @@ def _of(urgency: Urgency, sources: Sources, arrivals: Arrivals, began: float) ->
     yield "province", times([arrivals.raised[alarm] - due[alarm] for alarm in mine if alarm in arrivals.raised])
     yield "thumbnails", times([at - due[alarm] for alarm, at in arrivals.pictured.items() if alarm in due])
     yield "refused", sources.refused[urgency, False]
+    yield "pictures_delayed", sources.delayed[urgency, False]
     yield "dropped", sources.failed[urgency]
 
 

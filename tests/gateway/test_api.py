@@ -238,6 +238,20 @@ def test_a_picture_that_is_none_raises_nothing(node: Node, commander: str, snaps
     assert len(node.get(f"{V1}/alarms", commander).json["alarms"]) == before
 
 
+def test_an_alarm_stands_whatever_becomes_of_its_picture(node: Node, commander: str) -> None:
+    device = node.token(Role.DEVICE, VILLAGE, "烟感二")
+    alarm = {"kind": "smoke", "text": "烟", "place": VILLAGE}
+    broken = jpeg()[:2_000]
+    raised = raise_alarm(node, device, alarm, broken)
+    assert (raised.status, raised.json["picture"]) == (201, "picture-unreadable")
+    assert node.get(f"{V1}/alarms/{raised.json['id']}", commander).json["picture"] is None
+    named = {**alarm, "event": "evt-79"}
+    answer = raise_alarm(node, device, named, broken)
+    assert (answer.status, answer.code) == (422, "picture-unreadable")
+    again = raise_alarm(node, device, named, jpeg())
+    assert (again.status, again.json["picture"]) == (200, "kept")
+
+
 def test_who_may_not_raise_costs_no_decoding(node: Node, auditor: str) -> None:
     answer = raise_alarm(node, auditor, {"kind": "smoke", "text": "烟"}, b"\xff\xd8\xff no picture")
     assert (answer.status, answer.code) == (403, "not-permitted")

@@ -201,5 +201,7 @@ async def test_a_source_sends_so_many_pictures_and_others_their_own(tmp_path: Pa
     assert sources.may_picture(SIBLING, "a")
     node.clock.advance(1_000)
     assert [sources.may_picture(VILLAGE, "a") for _ in range(2)] == [True, False]
+    sources.pictured_not(VILLAGE, "a")  # there was no room for it: it may come again
+    assert [sources.may_picture(VILLAGE, "a") for _ in range(2)] == [True, False]
     sources.close()
     await node.close()

@@ -113,11 +113,12 @@ async def test_after_a_restart_a_page_is_read_once_by_the_first_who_needs_it(tmp
 async def test_memory_is_bounded_and_what_was_let_go_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ways_module, "PAGES", 2)
+    monkeypatch.setattr(ways_module, "MOST_WEIGHT", 1)
     node, _ = await filled(tmp_path, 3 * PAGE_ROWS + 10)
     for peer in NEIGHBOURS[:3]:
         assert toward(node, peer) == expected(node, peer)
-        assert len(node.ways._pages) == 2
+        assert len(node.ways._pages) == 1
+    assert node.ways._weight == sum(page.weight for page in node.ways._pages.values())
     await node.journal.append(order(directive="d-new"))  # the newest page was let go and is there again
     assert toward(node, TOWNSHIP) == expected(node, TOWNSHIP)
     await node.journal.close()

@@ -1,17 +1,21 @@
 """Pictures are decoded in another process, which hostile ones cannot leave (S15, S17)."""
 
 import asyncio
+import contextlib
 import io
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from media import snapshot
-from media.snapshot import PictureError, Pictures, jpeg_from_keyframe, sanitise_jpeg
+from media.snapshot import PictureError, Pictures, check_jpeg, jpeg_from_keyframe, sanitise_jpeg
 
 OPTIONS = {
     "libx264": {"tune": "zerolatency"},
@@ -145,6 +149,62 @@ async def test_a_decoder_that_hangs_or_dies_takes_nothing_with_it(
             await sanitise_jpeg(jpeg())
         assert caught.value.code == code
     assert_is_picture(await sanitise_jpeg(jpeg()), 800, 600)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"exif": b"Exif\0\0II*\0" + bytes(300)}])
+def test_what_is_built_like_a_picture_passes_before_it_is_decoded(options: dict[str, Any]) -> None:
+    whole = io.BytesIO()
+    Image.radial_gradient("L").save(whole, "JPEG", **options)
+    check_jpeg(whole.getvalue())
+    check_jpeg(whole.getvalue()[:-100])  # what only decoding finds
+    for cut in (3, 20, 100):
+        with pytest.raises(PictureError):
+            check_jpeg(whole.getvalue()[:cut])
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_do_more_than_be_refused(data: bytes) -> None:
+    for start in (b"", b"\xff\xd8\xff", b"\xff\xd8\xff\xc0\0\x02\xff"):
+        with contextlib.suppress(PictureError):
+            check_jpeg(start + data)
+
+
+async def test_the_urgent_picture_is_decoded_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[int] = []
+
+    async def decode(codec: str, data: bytes, max_side: int, thumbnail_side: int) -> Pictures:
+        order.append(max_side)
+        await asyncio.sleep(0)
+        return Pictures(b"", b"", 1, 1)
+
+    monkeypatch.setattr(snapshot, "_in_a_process", decode)
+    picture, urgent = jpeg(64, 64), {2, 5, 6}
+    asked = [asyncio.create_task(sanitise_jpeg(picture, n, urgent=n in urgent)) for n in range(8)]
+    await asyncio.sleep(0)
+    asked[3].cancel()
+    asked[5].cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+    assert order == [0, 2, 6, 1, 4, 7]
+    await sanitise_jpeg(picture)  # nobody's turn was lost
+
+
+async def test_the_urgent_find_room_where_the_others_find_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    go = asyncio.Event()
+
+    async def decode(codec: str, data: bytes, max_side: int, thumbnail_side: int) -> Pictures:
+        await go.wait()
+        return Pictures(b"", b"", 1, 1)
+
+    monkeypatch.setattr(snapshot, "_in_a_process", decode)
+    most = snapshot.URGENT_WAITING
+    asked = [sanitise_jpeg(jpeg(64, 64), urgent=False) for _ in range(most)]
+    asked += [sanitise_jpeg(jpeg(64, 64), urgent=True) for _ in range(most)]
+    waiting = asyncio.gather(*asked, return_exceptions=True)
+    await asyncio.sleep(0)
+    go.set()
+    done = await waiting
+    taken = [isinstance(result, Pictures) for result in done]
+    assert (sum(taken[:most]), sum(taken[most:])) == (snapshot.WAITING, most - snapshot.WAITING)
 
 
 async def test_too_many_waiting_pictures_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""``wuji demo``: five tiers, one Redis, two cameras and a meeting on one machine.
+"""``wuji demo``: five tiers, one Redis, two cameras, the county's auditor and a meeting on one machine.
 
 A supervisor and nothing else: each node is a process of its own, started as anybody would start it
 (``wuji node --config FILE``), and talked to over HTTP.  Keys are made at the first start; everything
@@ -182,6 +182,8 @@ class Demo:
                 bus = {"WUJI__BUS__URL": self._bus.url}
                 for node in self._nodes.values():
                     self._keep(tasks, node.tier, wuji("node", "--config", str(node.file)), bus)
+                    if node.config.auditor.watched:
+                        self._keep(tasks, f"auditor-{node.tier}", wuji("auditor", "--config", str(node.file)), {})
                 async with aiohttp.ClientSession() as http:
                     await self._all_ready(http)
                     meeting = await self._convene(http)

@@ -81,7 +81,10 @@ class Watch:
 
 
 class AuditorWatch:
-    """The node's eye on its auditor.  Run ``run`` in a task group; ``on_change``: silence begins or ends."""
+    """The node's eye on its auditor.  Run ``run`` in a task group.
+
+    ``on_change``: it is heard for the first time, falls silent, is heard again, or has found something else.
+    """
 
     def __init__(self, directory: Path, clock: Clock, silent_s: float, telemetry: Telemetry) -> None:
         self._directory = directory
@@ -89,6 +92,8 @@ class AuditorWatch:
         self._watch = Watch(clock, silent_s)
         self.silent_s = 0.0
         """For how long it has been silent; 0.0 while it beats."""
+        self.beat: Beat | None = None
+        """The last that was heard."""
         self.on_change: Callable[[], None] = lambda: None
 
     @property
@@ -98,11 +103,17 @@ class AuditorWatch:
 
     def look(self) -> None:
         """Read the newest beat."""
-        before, self.silent_s = self.silent_s, self._watch.silent_for(read(self._directory))
+        before, said = self.silent_s, self._said()
+        heard = read(self._directory)
+        self.silent_s, self.beat = self._watch.silent_for(heard), heard or self.beat
         self._telemetry.gauge("auditor_silent_seconds", self.silent_s)
         if bool(before) != bool(self.silent_s):
             (log.error if self.silent_s else log.info)("auditor silent" if self.silent_s else "auditor heard again")
+        if (bool(before), said) != (bool(self.silent_s), self._said()):
             self.on_change()
+
+    def _said(self) -> tuple[int, int] | None:
+        return None if self.beat is None else (self.beat.missed, self.beat.faults)
 
     async def run(self) -> None:
         """Look once a second until cancelled."""

@@ -163,19 +163,19 @@ class Showing:
         for listed in self._directives.list(who, LISTED):
             yield self._directives.view(listed.directive, who)
         yield from self._escalations.list(who, LISTED)
-        if self._watched is not None and self._watched.silent_s:
-            yield Silence(of="auditor", seconds=round(self._watched.silent_s))
+        if self._watched is not None and (self._watched.beat is not None or self._watched.silent_s):
+            yield _silence(self._watched)
         yield from self._skews.list() if self._skews is not None else ()
         yield from self._directives.drafts(who)
 
     def watch(self, watched: AuditorWatch) -> None:
-        """Tell consoles when the auditor falls silent, and when it is heard again."""
+        """Tell consoles when the auditor falls silent, when it is heard again, and what it has found."""
         self._watched = watched
 
         def changed() -> None:
             for visitor in self._sessions:
                 if visitor.who.role is not Role.TERMINAL:
-                    visitor.say(Silence(of="auditor", seconds=round(watched.silent_s)), ("silence", "auditor"))
+                    visitor.say(_silence(watched), ("silence", "auditor"))
 
         watched.on_change = changed
 
@@ -310,3 +310,8 @@ class Showing:
     def _concerned(self, who: Actor, place: NodeCode) -> bool:
         """Return whether ``place`` is below ``who``'s division, or on the line above it."""
         return self._tree.is_within(place, who.division) or self._tree.is_within(who.division, place)
+
+
+def _silence(watched: AuditorWatch) -> Silence:
+    missed, faults = (watched.beat.missed, watched.beat.faults) if watched.beat is not None else (0, 0)
+    return Silence(of="auditor", seconds=round(watched.silent_s), missed=missed, faults=faults)

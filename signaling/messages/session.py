@@ -84,10 +84,17 @@ class ConferenceView(Message, frozen=True, tag="conference", kw_only=True):
 
 
 class Silence(Message, frozen=True, tag="silence", kw_only=True):
-    """To a console: what should keep watch (``of``: auditor) has said nothing for so long; 0: it is heard again."""
+    """To a console: what should keep watch (``of``: auditor) has said nothing for so long; 0: it is heard.
+
+    Said at the start of a session, and when it or what the watch has found changes.
+    """
 
     of: str
     seconds: int
+    missed: int = 0
+    """Timers that are overdue and have not fired, by its own arithmetic."""
+    faults: int = 0
+    """Timers that fired wrongly, since it began."""
 
 
 class Skew(Message, frozen=True, tag="skew", kw_only=True):

@@ -44,13 +44,16 @@ def test_a_demo_that_is_told_to_end_leaves_nothing_behind(
     tmp_path: Path, arguments: tuple[str, ...], number: signal.Signals
 ) -> None:
     demo = started(tmp_path, *arguments)
+    until(
+        lambda: (tmp_path / "county" / "auditor.heartbeat").exists(), within=STOPPED_S, what="the auditor's heartbeat"
+    )
     assert ended(demo, number) == 0
     assert demo.leftovers() == []
 
 
 def test_a_demo_that_is_killed_takes_everything_with_it(tmp_path: Path) -> None:
     demo = started(tmp_path)
-    assert demo.leftovers()
+    assert sum(" auditor --config " in line for line in demo.leftovers()) == 1, "the county's"
     assert ended(demo, signal.SIGKILL) == -signal.SIGKILL
     until(lambda: not demo.leftovers(), within=STOPPED_S, what="processes that outlive the demo")
 

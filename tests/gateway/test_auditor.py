@@ -327,6 +327,10 @@ def test_the_node_says_when_its_auditor_falls_silent_and_is_heard_again(tmp_path
     heartbeat.write(tmp_path, beat(2))
     watch.look()
     assert told == ["silent for 11 s", "", "silent for 11 s", ""]
+    heartbeat.write(tmp_path, msgspec.structs.replace(beat(3), missed=2))
+    watch.look()
+    watch.look()
+    assert (len(told), watch.beat and watch.beat.missed) == (5, 2)
 
 
 def test_a_heartbeat_is_read_as_it_was_written_and_nonsense_is_none(tmp_path: Path) -> None:

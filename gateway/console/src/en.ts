@@ -10,6 +10,8 @@ export const en: Readonly<Record<TextKey, string>> = {
   "skew.held": "{name} (version {theirs}) sent {count} records that this node (version {ours}) does not know yet. They are kept: upgrade this node to version {theirs}, and they are taken up by themselves.",
   "line.outdated": "The gateway was upgraded and this page is old: reload it.",
   "line.reload": "Reload",
+  "app.auditor_beats": "Auditor of clocks on watch",
+  "app.auditor_finds": "Auditor of clocks: {missed} missed, {faults} fired wrongly",
   "app.auditor_silent": "The auditor of the clocks is silent: check wuji auditor",
 
   "signin.name": "Name",

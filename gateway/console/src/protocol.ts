@@ -18,6 +18,7 @@ import type {
   OverdueView,
   Quality,
   RecipientView,
+  Silence,
   Skew,
   SlotView,
   Stage,
@@ -68,8 +69,8 @@ export interface State {
   readonly escalations: ReadonlyMap<string, EscalationView>
   /** 超时: lists of what ran out, by id, on which something is still to be done. */
   readonly overdue: ReadonlyMap<string, OverdueView>
-  /** What should keep watch over the gateway and is not heard: name to seconds. */
-  readonly silent: ReadonlyMap<string, number>
+  /** What keeps watch over the gateway, by name: for how long it was not heard, and what it found. */
+  readonly watches: ReadonlyMap<string, Silence>
   /** Neighbouring gateways of another version that costs something, by node. */
   readonly skews: ReadonlyMap<string, Skew>
   readonly seat: Seat | null
@@ -87,7 +88,7 @@ export const EMPTY: State = {
   circulars: new Map(),
   escalations: new Map(),
   overdue: new Map(),
-  silent: new Map(),
+  watches: new Map(),
   skews: new Map(),
   seat: null,
   quality: null,
@@ -104,7 +105,7 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
   switch (message.type) {
     case "welcome":
       return {
-        ...state, welcome: message, silent: new Map(), overdue: new Map(), skews: new Map(), conferences: new Map(), drafts: new Map(), quality: null, seat: resumed(state.seat, message.participant),
+        ...state, welcome: message, watches: new Map(), overdue: new Map(), skews: new Map(), conferences: new Map(), drafts: new Map(), quality: null, seat: resumed(state.seat, message.participant),
       }
     case "joined":
       return { ...state, seat: { conference: message.conference, self: message.participant, slots: message.slots }, quality: null }
@@ -131,7 +132,7 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
     case "overdue":
       return { ...state, overdue: withOverdue(state.overdue, message) }
     case "silence":
-      return { ...state, silent: withSilence(state.silent, message.of, message.seconds) }
+      return { ...state, watches: new Map(state.watches).set(message.of, message) }
     case "skew":
       return { ...state, skews: withSkew(state.skews, message) }
     case "alarm":
@@ -221,13 +222,6 @@ function withAlarm(alarms: ReadonlyMap<string, AlarmView>, view: AlarmView): Rea
   if (view.card === view.alarm) merged.set(view.alarm, view)
   else if (!merged.delete(view.alarm)) return alarms
   return newest(merged, MAX_ALARMS, (one) => one.newest_at)
-}
-
-function withSilence(silent: ReadonlyMap<string, number>, of: string, seconds: number): ReadonlyMap<string, number> {
-  const merged = new Map(silent)
-  if (seconds > 0) merged.set(of, seconds)
-  else merged.delete(of)
-  return merged
 }
 
 function withSkew(skews: ReadonlyMap<string, Skew>, skew: Skew): ReadonlyMap<string, Skew> {

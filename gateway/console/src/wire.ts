@@ -404,11 +404,13 @@ export interface OverdueView {
   note: string
 }
 
-/** To a console: what should keep watch (``of``: auditor) has said nothing for so long; 0: it is heard again. */
+/** To a console: what should keep watch (``of``: auditor) has said nothing for so long; 0: it is heard. Said at the start of a session, and when it or what the watch has found changes. */
 export interface Silence {
   type: "silence"
   of: string
   seconds: number
+  missed: number
+  faults: number
 }
 
 /** To a console: neighbour ``node`` speaks version ``theirs`` (0: it did not say), this gateway ``ours``. ``refused``: they do not work together and are not linked. ``held``: records of the newer neighbour that are kept until this gateway is upgraded. Neither: all is well again. */

@@ -8,6 +8,8 @@ export const zh = {
   "skew.held": "{name}（协议版本 {theirs}）发来 {count} 条本节点（版本 {ours}）还不认识的记录，已原样保存：请把本节点升级到版本 {theirs}，升级后自动办理。",
   "line.outdated": "网关已升级，本页面是旧版：请刷新页面。",
   "line.reload": "刷新页面",
+  "app.auditor_beats": "计时审计在岗",
+  "app.auditor_finds": "计时审计：{missed} 个时限漏触发，{faults} 个触发有误",
   "app.auditor_silent": "计时审计进程没有响应：请检查 wuji auditor",
 
   "signin.name": "姓名",

@@ -3,7 +3,7 @@ import {
   alarmsByTime, circularsFor, clockState, EMPTY, isUnread, lineAbove, MAX_ALARMS, MAX_CIRCULARS, nextState, notReached, numbers, outdated, overdue,
   reduce, tally, totals, unsigned, type PageEvent, type State,
 } from "../src/protocol"
-import { VERSION, type GatewayMessage, type Skew, type UnitState } from "../src/wire"
+import { VERSION, type GatewayMessage, type Silence, type Skew, type UnitState } from "../src/wire"
 import { alarm, circular, conference, COUNTY, directive, escalation, place, recipient, TOWN, VILLAGE, welcome } from "./views"
 
 function fold(messages: readonly (GatewayMessage | PageEvent)[], from: State = EMPTY): State {
@@ -221,10 +221,11 @@ describe("a card of many alarms", () => {
 })
 
 test("whoever should keep watch and is silent is named until it is heard again", () => {
-  const silent = fold([{ type: "silence", of: "auditor", seconds: 12 }])
-  expect([...silent.silent.keys()]).toEqual(["auditor"])
-  expect(fold([{ type: "silence", of: "auditor", seconds: 0 }], silent).silent.size).toBe(0)
-  expect(fold([welcome()], silent).silent.size).toBe(0)
+  const said = (seconds: number, missed = 0): Silence => ({ type: "silence", of: "auditor", seconds, missed, faults: 0 })
+  const silent = fold([said(12)])
+  expect(silent.watches.get("auditor")).toEqual(said(12))
+  expect(fold([said(0, 2)], silent).watches.get("auditor")).toEqual(said(0, 2))
+  expect(fold([welcome()], silent).watches.size).toBe(0)
 })
 
 describe("versions", () => {

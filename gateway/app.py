@@ -232,7 +232,7 @@ class Node:
         people = _contacts(config)
         for adapter in adapters.configured(outside, outbound, people, clock):
             ways_out.add(adapter)
-        redial = Redial(journal, clock, telemetry.default, ways_out, people, directives)
+        redial = Redial(journal, clock, telemetry.default, ways_out, people, directives, code, alarms.incidents)
         releases = Releases(code, tree, directives, alarms, ways_out, journal, clock, telemetry.default, refusals)
         if outside.filedrop_dir is not None:
             drop = FileDrop(outside.filedrop_dir, releases.compose, outside.attempts)

@@ -16,6 +16,7 @@ from signaling.records import (
     MAX_LATE,
     AlarmRaised,
     AlarmState,
+    NoticeSent,
     OverdueRaised,
     RefusalRecorded,
     TimerFired,
@@ -24,7 +25,7 @@ from signaling.records import (
     Urgency,
 )
 from tests.gateway.test_alarms import request
-from tests.gateway.test_timers import of
+from tests.gateway.test_timers import Phone, of, redial
 from tests.support.clock import START
 from tests.support.facts import raised
 from tests.support.loop import on_loop
@@ -342,3 +343,40 @@ async def test_a_forged_list_is_refused(tmp_path: Path) -> None:
     assert of(township, OverdueRaised) == [good]
     await township.close()
     await village.close()
+
+
+# ---- re-dial -------------------------------------------------------------------------------------
+
+
+@on_loop
+async def test_the_late_one_is_called_once_by_the_lists_name(tmp_path: Path) -> None:
+    township, phone = Node(TOWNSHIP, tmp_path), Phone()
+    calling = redial(township, phone)
+    await raise_at(township, place=VILLAGE)
+    exercise = await raise_at(township, place=SIBLING, exercise=True)
+    await passes(MINUTE, township)
+    for _ in range(2):
+        await calling.call()
+    (notice,) = phone.sent
+    real = next(one for one in of(township, OverdueRaised) if not one.exercise)
+    assert (notice.id, notice.places, notice.people) == (real.overdue, (VILLAGE,), ("v",))
+    assert notice.text == "未响应：烟雾浓度超限"
+    said = [(one.adapter, one.outcome) for one in of(township, NoticeSent)]
+    assert sorted(said) == [("", "exercise"), ("phone", "sent")]
+    township = await township.restart()
+    await redial(township, phone).call()
+    assert len(phone.sent) == 1
+    assert not any(exercise in sent.text or SIBLING in sent.places for sent in phone.sent)
+    await township.close()
+
+
+@on_loop
+async def test_who_has_done_it_meanwhile_is_not_called(tmp_path: Path) -> None:
+    township, phone = Node(TOWNSHIP, tmp_path), Phone()
+    calling = redial(township, phone)
+    alarm = await raise_at(township, place=VILLAGE)
+    await passes(MINUTE, township)
+    await township.alarms.advance(commander(TOWNSHIP), alarm, AlarmState.CONFIRMED)
+    await calling.call()
+    assert phone.sent == []
+    await township.close()

@@ -379,7 +379,8 @@ def redial(node: Node, phone: Phone) -> Redial:
         [Contact(ref="v", division=VILLAGE, phone="13800000000"), Contact(ref="s", division=SIBLING, phone="139000000")]
     )
     ways = Adapters(node.code, node.journal, node.clock, node.telemetry, [phone])
-    return Redial(node.journal, node.clock, node.telemetry, ways, contacts, node.directives)
+    cards = node.alarms.incidents
+    return Redial(node.journal, node.clock, node.telemetry, ways, contacts, node.directives, node.code, cards)
 
 
 @on_loop

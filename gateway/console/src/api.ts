@@ -295,6 +295,10 @@ export class Api {
     return this.post(`directives/${encodeURIComponent(directive)}/recall`, { reason })
   }
 
+  takeOverdue(overdue: string, note: string): Promise<unknown> {
+    return this.post(`overdue/${encodeURIComponent(overdue)}/acknowledge`, { note })
+  }
+
   acknowledge(escalation: string, note: string): Promise<unknown> {
     return this.post(`escalations/${encodeURIComponent(escalation)}/acknowledge`, { note })
   }

@@ -30,6 +30,17 @@ export class NewAlarms {
   }
 }
 
+/** Says once of each list of what is overdue that somebody has to look: it is open and nobody has it in hand. */
+export class NewOverdue {
+  constructor(private readonly known: Remembered) {}
+
+  heard(message: GatewayMessage): boolean {
+    if (message.type !== "overdue" || !message.open || message.acknowledged_by !== null || this.known.has(message.overdue)) return false
+    this.known.add(message.overdue)
+    return true
+  }
+}
+
 /** What a card rings for once: of the urgencies only P0 and P1 are worth a stroke of their own. */
 function ringKey(view: AlarmView): string {
   const urgent = view.urgency === "P0" || view.urgency === "P1" ? view.urgency : ""

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
-import { NewAlarms } from "../src/chime"
-import { alarm, welcome } from "./views"
+import { NewAlarms, NewOverdue } from "../src/chime"
+import { alarm, overdueList, TOWN, welcome } from "./views"
 
 const OPENED = 10_000_000
 
@@ -48,4 +48,14 @@ test("a card of many alarms is new once, and again when it becomes urgent or is 
 
 test("an alarm on another's card is not new", () => {
   expect(opened().heard({ ...fresh("b"), card: "a" })).toBe(false)
+})
+
+test("what is overdue rings once, and not when somebody has it in hand or it is done", () => {
+  const news = new NewOverdue(new Set<string>())
+  const by = { name: "李", role: "commander", division: TOWN } as const
+  expect(news.heard(overdueList({ overdue: "taken", acknowledged_by: by }))).toBe(false)
+  expect(news.heard(overdueList({ overdue: "done", open: false }))).toBe(false)
+  expect(news.heard(overdueList())).toBe(true)
+  expect(news.heard(overdueList())).toBe(false)
+  expect(news.heard(alarm())).toBe(false)
 })

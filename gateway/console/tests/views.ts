@@ -1,6 +1,6 @@
 /** Whole messages for tests, from the few fields a test is about. */
 import type { Place } from "../src/protocol"
-import type { AlarmView, CircularView, ConferenceView, DirectiveView, EscalationView, RecipientView, Stage, Welcome } from "../src/wire"
+import type { AlarmView, CircularView, ConferenceView, DirectiveView, EscalationView, OverdueView, RecipientView, Stage, Welcome } from "../src/wire"
 
 export const COUNTY = "430423000000"
 export const TOWN = "430423100000"
@@ -80,4 +80,15 @@ export function held<T>(): { readonly promise: Promise<T>; readonly give: (value
     fail = reject
   })
   return { promise, give, fail }
+}
+
+export function overdueList(part: Partial<OverdueView> = {}): OverdueView {
+  const row = {
+    kind: "response" as const, alarm: "a1", alarm_kind: "fire", alarm_place_name: "八里村", place: VILLAGE, place_name: "八里村",
+    name: "", since: 10, n: 1, ended: false, ended_at: null,
+  }
+  return {
+    type: "overdue", overdue: `${VILLAGE}-${TOWN}-10-r0`, superior: TOWN, superior_name: "开云镇", raised_at: 10, urgency: "P0",
+    exercise: false, open: true, total: 1, rows: [row], acknowledged_by: null, acknowledged_at: null, note: "", ...part,
+  }
 }

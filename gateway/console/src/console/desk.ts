@@ -1,7 +1,7 @@
 /** What the components of the console share: the station's state as Vue sees it, and what is chosen on the screen. */
 import { ElMessage } from "element-plus"
 import { computed, inject, ref, shallowRef, type InjectionKey } from "vue"
-import { Chime, NewAlarms } from "../chime"
+import { Chime, NewAlarms, NewOverdue } from "../chime"
 import { explain, language, onLanguage, t as translate, tOr as translateOr, type TextKey } from "../i18n"
 import { SessionSet } from "../remembered"
 import { allBelow, plant } from "../scope"
@@ -35,6 +35,7 @@ export class Desk {
   readonly mayCommand
   readonly mayAudit
   private readonly newAlarms = new NewAlarms(new SessionSet("wuji.alarms"))
+  private readonly newOverdue = new NewOverdue(new SessionSet("wuji.overdue"))
   private readonly chime = new Chime()
   private readonly frame = ref(0)
   private ahead = 0
@@ -52,7 +53,7 @@ export class Desk {
     this.mayAudit = role === "auditor" || role === "admin"
     station.onChange = () => this.follow()
     station.onMessage = (message) => {
-      if (this.newAlarms.heard(message)) this.chime.strike()
+      if (this.newAlarms.heard(message) || this.newOverdue.heard(message)) this.chime.strike()
       if (message.type !== "welcome") return
       this.ahead = message.now - Date.now()
       void this.load()

@@ -2,7 +2,7 @@
 import { html, nothing, render, type TemplateResult } from "lit-html"
 import { Acts } from "../acts"
 import { Attention } from "../attention"
-import { Chime, NewAlarms } from "../chime"
+import { Chime, NewAlarms, NewOverdue } from "../chime"
 import { Claims, IndexedStore } from "../claims"
 import { load } from "../credentials"
 import { explain, language, onLanguage, otherLanguage, setLanguage, t } from "../i18n"
@@ -12,8 +12,9 @@ import { DatabaseShelf, Reports } from "../reports"
 import { playOnGesture } from "../sounds"
 import { slotsOfTier, Station } from "../station"
 import { inExercise } from "../tiles"
-import type { DirectiveView, GatewayMessage } from "../wire"
+import type { DirectiveView, GatewayMessage, OverdueView } from "../wire"
 import { cards, openReport, reportForm } from "./alarms"
+import { lateness, overdue } from "./overdue"
 import { circulars } from "./circulars"
 import { front, list, spoken } from "./directives"
 import { Duty } from "./duty"
@@ -35,6 +36,7 @@ class TerminalPage implements Page {
   readonly acts: Acts
   private readonly shown = new Claims(new IndexedStore())
   private readonly newAlarms = new NewAlarms(new SessionSet("wuji.alarms"))
+  private readonly newOverdue = new NewOverdue(new SessionSet("wuji.overdue"))
   private readonly chime = new Chime()
   /** The directive the keyboard was led to last. */
   private focused: string | null = null
@@ -118,9 +120,27 @@ class TerminalPage implements Page {
     }
     if (message.type === "ring") this.duty.again(message.directive)
     this.duty.follow(this.station.state)
+    if (message.type === "overdue") return this.overdue(message)
     if (!this.newAlarms.heard(message) || message.type !== "alarm") return
     if (!this.attention.ringing) this.chime.strike()
     if (message.picture === null) this.say(t("alarm.arrived", { place: message.place_name, text: message.text }))
+  }
+
+  /** Something of ours, or of a place we answer for, has run out: ring until somebody looks, unless a directive rings. */
+  private overdue(view: OverdueView): void {
+    if (this.ui.overdue === view.overdue && (!view.open || view.acknowledged_by !== null)) this.hushOverdue()
+    if (!this.newOverdue.heard(view)) return
+    const busy = this.attention.ringing && this.ui.overdue === null
+    if (busy) return this.chime.strike()
+    this.attention.start(view.urgency, lateness(view, this.station.credentials.who.division))
+    this.set({ overdue: view.overdue })
+  }
+
+  /** Somebody has looked, or it was done: no more noise about it. */
+  hushOverdue(): void {
+    if (this.ui.overdue === null) return
+    this.attention.stop()
+    this.set({ overdue: null })
   }
 
   /** Of all tabs of this browser, one rings, once; when the gateway's clock asks again, whoever is there. */
@@ -132,7 +152,7 @@ class TerminalPage implements Page {
     }
     if (!this.duty.rings(view.directive)) return
     this.attention.start(view.urgency, spoken(view))
-    this.set({ expanded: false, notice: null })
+    this.set({ expanded: false, notice: null, overdue: null })
   }
 
   /** Shown means painted on a page somebody can see: two frames later, and only while it is visible. */
@@ -192,7 +212,7 @@ function desk(page: TerminalPage): TemplateResult {
         <button class="danger huge" @click=${() => openReport(page)} data-testid="alarm-open">${t("alarm.report")}</button>
         ${page.reports.count === 0 ? nothing : html`<p class="waiting" data-testid="reports-waiting">${t("alarm.waiting", { count: page.reports.count })}</p>`}
         <p class="notice ${ui.notice?.bad ? "bad" : ""}" role="status" data-testid="notice">${ui.notice?.text ?? ""}</p>
-        ${list(page)} ${circulars(page)} ${cards(page)}
+        ${overdue(page)} ${list(page)} ${circulars(page)} ${cards(page)}
       </div>
     </main>`
 }

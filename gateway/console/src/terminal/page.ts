@@ -39,6 +39,8 @@ export interface CallForm {
 export interface Ui {
   readonly call: CallForm | null
   readonly onDuty: boolean
+  /** The list of what is overdue that rings; null: none does. */
+  readonly overdue: string | null
   /** Whole text of the directive in front, not its first two lines. */
   readonly expanded: boolean
   readonly signer: string
@@ -60,11 +62,13 @@ export interface Page {
   set(part: Partial<Ui>): void
   say(text: string): void
   complain(error: unknown): void
+  hushOverdue(): void
 }
 
 export const FIRST_UI: Ui = {
   call: null,
   onDuty: false,
+  overdue: null,
   expanded: false,
   signer: "",
   report: null,

@@ -12,6 +12,7 @@ import asyncio
 import enum
 import random
 import signal
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +167,8 @@ class Delivery:
         self.gate = Gate()
         self.redelivered = 0.0
         self.unhealed = 0
+        self.restarts_s: list[float] = []
+        """From each kill until ``/readyz`` said that all was well again, the link to the parent too."""
         self.top = plan.names[0]
         self.issuer = Issuer(
             chain.http,
@@ -237,8 +240,10 @@ class Delivery:
         match fault.kind:
             case Blow.KILL:
                 self.redelivered += await self.chain.repeats()
+                killed = self.chain.pid(fault.tier)
                 self.chain.signal(fault.tier, signal.SIGKILL)
                 self.redelivered -= await self.chain.repeats()  # what the others go on counting
+                await self._back(fault.tier, killed)
             case Blow.STOP:
                 self.chain.signal(fault.tier, signal.SIGSTOP)
                 await asyncio.sleep(fault.seconds)
@@ -249,6 +254,16 @@ class Delivery:
                     await asyncio.sleep(FLAP_S)
             case kind:
                 await cut(self.chain.lines[fault.tier], kind, fault.seconds)
+
+    async def _back(self, tier: str, killed: int | None) -> None:
+        """Return once another process than ``killed`` serves ``tier``."""
+        began = asyncio.get_running_loop().time()
+
+        async def ready() -> bool:
+            return self.chain.pid(tier) not in (None, killed) and await self.chain.ready(tier)
+
+        await self.chain.until(ready, f"{tier} is back", HEAL_S)
+        self.restarts_s.append(asyncio.get_running_loop().time() - began)
 
     async def _healed(self, count: int) -> None:
         """Return once ``count`` orders have been shown wherever they go."""
@@ -338,6 +353,8 @@ def figures(plan: Plan, delivery: Delivery, found: Verdict, took_s: float) -> di
         "signing": found.tally(Did.SIGN),
         "tiers": plan.tiers,
         "restarts": len(delivery.chain.restarts),
+        "ready_p50_s": round(statistics.median(delivery.restarts_s), 2) if delivery.restarts_s else 0.0,
+        "ready_max_s": round(max(delivery.restarts_s, default=0.0), 2),
         "seed": plan.seed,
         "seconds": round(took_s, 1),
     }

@@ -27,12 +27,13 @@ def test_a_plan_draws_every_kind_of_fault_again_from_its_seed() -> None:
     assert {(fault.tier, fault.kind) for fault in faults} == links | gateways
 
 
-def test_nothing_is_lost_or_shown_twice_when_a_line_is_cut_and_a_gateway_killed(tmp_path: Path) -> None:
-    plan = Plan(directives=100, cuts=3, kills=1, seed=11, hole_s=1)
+def test_nothing_is_lost_or_shown_twice_when_a_line_is_cut_and_a_gateway_killed_and_stopped(tmp_path: Path) -> None:
+    plan = Plan(directives=100, cuts=3, kills=1, stops=1, seed=11, hole_s=1)
     figures, found = asyncio.run(prove(plan, tmp_path, free_ports(5)))
     assert found.clean, (figures, found)
     assert found.issued == 100
     assert figures["restarts"] == 1
+    assert 0 < figures["ready_p50_s"] == figures["ready_max_s"]
 
 
 def test_the_same_cuts_lose_what_publish_subscribe_carries(tmp_path: Path) -> None:
@@ -54,7 +55,9 @@ def test_the_same_cuts_lose_what_publish_subscribe_carries(tmp_path: Path) -> No
     ],
     ids=["one-link", "five-tiers", "stopped-and-flapping"],
 )
-def test_full_size(tmp_path: Path, plan: Plan) -> None:
+def test_full_size(tmp_path: Path, plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
     figures, found = asyncio.run(prove(plan, tmp_path, free_ports(5)))
     assert found.clean, (figures, found)
     assert found.issued == plan.directives
+    with capsys.disabled():
+        print(f"\n{figures}")

@@ -295,3 +295,15 @@ def test_the_hello_of_a_later_version_can_be_read_whatever_it_adds() -> None:
 
 def test_a_hello_that_needs_nothing_of_later_versions_is_the_hello_of_the_first() -> None:
     assert set(json.loads(encode(HELLO))) == {"type", "version", "node", "token", "epoch", "seq"}
+
+
+@pytest.mark.parametrize("stopped_s", [5, 30, 120])
+def test_a_node_that_stood_still_ends_no_link_for_it_and_hears_the_dead_as_soon_as_any(stopped_s: float) -> None:
+    link = up()
+    woken = Monotonic(START + stopped_s)
+    assert closes(link.tick(woken)) == []
+    assert link.lively(woken)
+    silent = Monotonic(woken + DEAD_S)
+    while (due := link.deadline()) is not None and due < silent:
+        assert closes(link.tick(due)) == []
+    assert closes(link.tick(silent)) == [CloseCode.DEAD]

@@ -146,8 +146,9 @@ class Link:
         return self.phase is Phase.UP and len(self._outstanding) < WINDOW
 
     def lively(self, now: Monotonic) -> bool:
-        """Return whether the peer has shown life within DOUBT_S."""
-        return self.phase is Phase.UP and now - self._alive < DOUBT_S
+        """Return whether the peer has shown life within DOUBT_S, or could not, since this node stood still."""
+        stood_still = now - self._looked > PING_S + LATE_S
+        return self.phase is Phase.UP and (stood_still or now - self._alive < DOUBT_S)
 
     def accepted(self, hello: LinkHello, head: Seq, now: Monotonic) -> Seq:
         """The peer is who it says; return the sequence number to send from.

@@ -217,8 +217,9 @@ class MediaSection(Section):
         le=64,
         description=(
             "Threads that forward media; 0: one per processor, at most 2. A conference is one thread's until it has "
-            "48 terminals here, then all may serve it. Two spend up to a quarter more on each packet than one: worth "
-            "it where one thread is busy all the time and cores are free."
+            "48 terminals here, then all may serve it. Two spend up to a third more on each packet at a modest load, "
+            "where each wakes by itself, and carry more only where both have a core of their own: worth it where one "
+            "thread is busy all the time."
         ),
     )
 

@@ -116,7 +116,7 @@ impl Default for Limits {
             packet_rate: 20_000,
             source_rate: 3_000,
             max_waiting: 16_384,
-            max_crossing: 4_096,
+            max_crossing: 1_024,
         }
     }
 }

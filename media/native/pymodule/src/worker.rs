@@ -19,8 +19,9 @@ use crate::wake::Wake;
 const TURNS: usize = 4;
 /// Octets written before they are sent.
 pub const PORTION: usize = 96 * 1024;
-/// Messages of other workers that may wait for one; what is over waits with its sender.
-const MAX_CROSSINGS: usize = 4_096;
+/// Messages of other workers that may wait for one, which takes all of them before anything else;
+/// what is over waits with its sender.
+const MAX_CROSSINGS: usize = 512;
 /// Messages of other workers after which what they brought is sent: a source's cache, from which it
 /// is, holds four times as many by default.
 const PIECE: usize = 256;
@@ -191,6 +192,7 @@ impl Worker {
     ) -> Self {
         let engine = Engine::new(limits, start.seed.wrapping_add(me as u64), start.wall_us)
             .among(me as u8, common.all.len() as u8);
+        let workers = common.all.len();
         Worker {
             me,
             shared: common.all[me].clone(),
@@ -201,7 +203,7 @@ impl Worker {
             inbox: Inbox::new(),
             clock: start.clock,
             driver: Driver::default(),
-            naps: Naps::new(limits.gather_us),
+            naps: Naps::new(limits.gather_us, workers),
             crossed: 0,
             steer_at: None,
             stopping: false,

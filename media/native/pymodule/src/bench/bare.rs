@@ -57,6 +57,10 @@ impl Bare {
         })
     }
 
+    pub fn packets(&self) -> u64 {
+        self.packets
+    }
+
     pub fn us_per_packet(&self) -> f64 {
         self.cpu_ns as f64 / 1000.0 / self.packets as f64
     }

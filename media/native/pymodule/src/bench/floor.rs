@@ -20,6 +20,10 @@ pub struct Floor {
 }
 
 impl Floor {
+    pub fn packets(&self) -> u64 {
+        self.packets
+    }
+
     pub fn us_per_packet(&self) -> f64 {
         self.cpu_ns as f64 / 1000.0 / self.packets as f64
     }

@@ -98,6 +98,11 @@ impl Ledger {
         ledger
     }
 
+    /// What the engine forwarded, or counted as lost.
+    pub fn known(&self) -> u64 {
+        self.forwarded + self.receive_queue + self.crossing + self.engine
+    }
+
     fn share(&self, of: u64) -> f64 {
         of as f64 / self.offered as f64
     }
@@ -113,7 +118,6 @@ impl Ledger {
 
     /// Shares of what was offered; the last two are of none if everything is counted.
     pub fn figures(&self, prefix: &str) -> Figures {
-        let known = self.forwarded + self.receive_queue + self.crossing + self.engine;
         let sent = self.forwarded as f64 - (self.heard + self.at_receivers + self.sending) as f64;
         let places = [
             ("receive_queue", self.share(self.receive_queue)),
@@ -121,7 +125,7 @@ impl Ledger {
             ("engine", self.share(self.engine)),
             ("sending", self.share(self.sending)),
             ("at_receivers", self.share(self.at_receivers)),
-            ("uncounted", 1.0 - self.share(known)),
+            ("uncounted", 1.0 - self.share(self.known())),
             ("uncounted_on_the_way", sent / self.offered as f64),
         ];
         let named = places.map(|(name, share)| (format!("{prefix}lost_{name}"), share));

@@ -46,9 +46,9 @@ impl From<std::io::Error> for BenchError {
     }
 }
 
-/// What has not come for so long after the last is lost.
+/// What has neither come nor been counted as lost for so long after the last never will.
 const LOOK_US: u64 = 10_000;
-const LOOKS: u32 = 25;
+const LOOKS: u32 = 200;
 
 /// Names and values, in the order in which they are shown.
 type Figures = Vec<(String, f64)>;

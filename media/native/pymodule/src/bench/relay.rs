@@ -194,10 +194,11 @@ impl Bench<'_> {
     }
 
     fn floor(&self, floor: &mut Floor, length: Duration) -> Result<(), BenchError> {
-        let heard = self.ears.heard();
+        let (arrived, sent) = (self.arrived(), floor.packets());
         floor.run(&self.targets, self.load.stream, self.load.burst(), length)?;
         // What is still on its way is not to be taken for the engine's.
-        steady(u64::MAX, || Ok(self.ears.heard() - heard)).map(|_| ())
+        let sent = floor.packets() - sent;
+        steady(sent, || Ok(self.arrived() - arrived)).map(|_| ())
     }
 
     /// What trains of about so many packets cost at the least.
@@ -206,9 +207,9 @@ impl Bench<'_> {
         let mut bare = Bare::new(self.load.stream, train)?;
         let receivers = self.targets.len() as f64;
         let per_s = self.load.sent_per_s() * self.load.fanout() as f64 / receivers;
-        let heard = self.ears.heard();
+        let arrived = self.arrived();
         bare.run(&self.targets, per_s, length)?;
-        steady(u64::MAX, || Ok(self.ears.heard() - heard))?;
+        steady(bare.packets(), || Ok(self.arrived() - arrived))?;
         Ok(bare)
     }
 
@@ -235,14 +236,24 @@ impl Bench<'_> {
     /// All counters, and each worker's.
     fn page(&self) -> Result<(Page, Vec<Part>), BenchError> {
         let (stats, driver, parts) = self.node.stats()?;
+        Ok((Page::of(&stats, driver, self.dropped()), parts))
+    }
+
+    /// What the receivers' sockets had no room for.
+    fn dropped(&self) -> u64 {
         let dropped = self.sockets.iter().map(|fd| u64::from(kernel_drops(*fd)));
-        Ok((Page::of(&stats, driver, dropped.sum()), parts))
+        dropped.sum()
+    }
+
+    /// What came to the receivers, taken or not.
+    fn arrived(&self) -> u64 {
+        self.ears.heard() + self.dropped()
     }
 
     /// Let the load flow for a while; `speed` multiplies its own rate.
     fn flow(&mut self, speed: f64, length: Duration) -> Result<Stretch, BenchError> {
         let (before, parts_before) = self.page()?;
-        let heard = self.ears.heard();
+        let (heard, arrived) = (self.ears.heard(), self.arrived());
         let sent: u64 = self.senders.iter().map(|sender| sender.sent).sum();
         let (sender_ns, receiver_ns) = (thread_cpu_ns(), self.ears.cpu_ns());
         let clock = Clock::start();
@@ -252,12 +263,14 @@ impl Bench<'_> {
         let sender_us = (thread_cpu_ns() - sender_ns) as f64 / 1000.0;
         let receiver_us = (self.ears.cpu_ns() - receiver_ns) as f64 / 1000.0;
         let sent = self.senders.iter().map(|s| s.sent).sum::<u64>() - sent;
-        let forwarded = steady(sent * self.load.fanout(), || {
-            let now = self.node.stats()?.0.engine.packets_forwarded;
-            Ok(now - before.engine.packets_forwarded)
+        steady(sent * self.load.fanout(), || {
+            let (now, _) = self.page()?;
+            Ok(Ledger::between(&before, &now, &self.load, sent, 0).known())
         })?;
-        let heard = steady(forwarded, || Ok(self.ears.heard() - heard))?;
         let (after, _) = self.page()?;
+        let forwarded = after.engine.packets_forwarded - before.engine.packets_forwarded;
+        steady(forwarded, || Ok(self.arrived() - arrived))?;
+        let (after, heard) = (self.page()?.0, self.ears.heard() - heard);
         let (cost, cost_before) = (&after.driver, &before.driver);
         Ok(Stretch {
             sends: cost.send.sends - cost_before.send.sends,

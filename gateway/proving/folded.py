@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,7 @@ from .crowd import Crowd, Town
 SHAPE = (1, 14, 137, 2006, 29_479)
 PROVINCE, CITY, COUNTY = NodeCode("430000000000"), NodeCode("430400000000"), NodeCode("430423000000")
 READY_S = 120.0
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 DONE_S = 600.0
 
 
@@ -107,6 +110,11 @@ class County:
         finally:
             auth.close()
 
+    def cpu_s(self) -> float:
+        """Return the seconds of processor the process has used.  Source: proc(5), fields 14 and 15 of ``stat``."""
+        fields = Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
     def peak_bytes(self) -> int:
         """Return the most memory the process has used.  Source: proc(5), VmHWM."""
         rows = Path(f"/proc/{self.child.pid}/status").read_text().splitlines()
@@ -134,24 +142,38 @@ class Run:
         self._headers = {"Authorization": f"Bearer {county.token()}"}
 
     async def all(self) -> dict[str, Any]:
-        """Return the figures, times in seconds from when each thing began."""
+        """Return the figures, times in seconds from when each thing began.
+
+        ``cpu`` is the county's own, for each town and village: what grows with the crowd is not linear.
+        """
         fold, crowd = self._fold, self.crowd
+        used = [self._county.cpu_s()]
         began = crowd.seen.clock.now()
         crowd.start(self._http, f"{self._county.url}/link".replace("http", "ws"))
         joined = await self._linked(began)
+        used.append(self._county.cpu_s())
         first = await self._order("first")
+        used.append(self._county.cpu_s())
         dialled = crowd.seen.dials
         began = crowd.seen.clock.now()
         crowd.cut()
         second = asyncio.create_task(self._order("second"))
         returned = await self._linked(began)
+        again = await second
+        used.append(self._county.cpu_s())
+        join_s, order_s, storm_s = (after - before for before, after in itertools.pairwise(used))
         return {
             "towns": fold.towns,
             "villages": fold.villages,
             "join": joined,
             "order": first,
             "storm": {**returned, "dials": crowd.seen.dials - dialled},
-            "order_in_storm": await second,
+            "order_in_storm": again,
+            "cpu": {
+                "join_ms_a_town": round(1_000 * join_s / fold.towns, 2),
+                "order_ms_a_village": round(1_000 * order_s / fold.villages, 2),
+                "storm_and_order_ms_a_village": round(1_000 * storm_s / fold.villages, 2),
+            },
             "held_again": crowd.seen.again,
             "county_peak_mb": round(self._county.peak_bytes() / 1e6),
             "seed": fold.seed,

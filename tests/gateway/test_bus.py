@@ -5,12 +5,14 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from gateway import bus as bus_module
 from gateway.bus import Bus
 from gateway.embedded import EmbeddedServer, EmbeddedServerError
 from gateway.telemetry import Telemetry
@@ -95,6 +97,38 @@ async def test_a_stopped_server_is_noticed_and_a_continued_one_used_again(tmp_pa
         await eventually(lambda: bus.up)
         bus.ring(Seq(6))
         await eventually(lambda: 6 in heard)
+    await server.stop()
+
+
+async def killed(client: Redis, channel: str) -> None:
+    await client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
+
+
+async def overfull(client: Redis, channel: str) -> None:
+    await client.config_set("client-output-buffer-limit", "pubsub 1024 1024 1")
+    await client.publish(channel, b"x" * 4_000_000)
+    await client.config_set("client-output-buffer-limit", "pubsub 33554432 8388608 60")
+
+
+@on_loop
+@pytest.mark.parametrize("cut", [killed, overfull])
+async def test_a_listener_that_is_cut_off_knows_at_once_and_looks_at_the_journal(
+    cut: Callable[[Redis, str], Awaitable[None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus_module, "RETRY_S", 3_600.0)  # it waits for nothing
+    monkeypatch.setattr(bus_module, "PING_S", 3_600.0)
+    monkeypatch.setattr(bus_module, "CALL_S", 60.0)  # nor is a busy machine in the way
+    server = EmbeddedServer(tmp_path)
+    await server.start()
+    bus = Bus(COUNTY, server.url, tmp_path, Telemetry())
+    async with running(bus) as heard, Redis.from_url(server.url) as client:
+        before = len(heard)
+        await cut(client, bus.channel)
+        await eventually(lambda: len(heard) > before)
+        assert heard[-1] == 0
+        assert bus.up
+        bus.ring(Seq(8))
+        await eventually(lambda: heard[-1] == 8)
     await server.stop()
 
 

@@ -14,10 +14,10 @@ import pytest
 from tests.e2e.browser import Browsers
 from tests.e2e.clips import path_of, write_y4m
 from tests.e2e.desks import console
-from tests.e2e.running import Demo
+from tests.e2e.running import COUNTY, Demo, call, send_json, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Page
 
@@ -42,6 +42,36 @@ def demo(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterator[
     finally:
         running.stop()
         (artifacts / "demo.log").write_text("\n".join(running.lines))
+
+
+@pytest.fixture(scope="package")
+def recall_all(demo: Demo) -> Callable[[], None]:
+    """Takes back what the county has issued and nobody has ended."""
+    token = demo.token("county", "commander", name="收尾")
+
+    def recalled() -> bool:
+        try:
+            listed = call(demo.url("county", "/api/v1/directives"), token=token).json["directives"]
+            for one in listed:
+                if one["state"] == "issued" and one["issuer"]["division"] == COUNTY:
+                    path = f"/api/v1/directives/{one['directive']}/recall"
+                    send_json(demo.url("county", path), {"reason": "用例已毕"}, token=token)
+        except OSError:
+            return False  # its gateway was killed and is not back yet
+        return True
+
+    def recall() -> None:
+        until(recalled, what="the county does not answer")
+
+    return recall
+
+
+@pytest.fixture(autouse=True)
+def nothing_rings_for_the_next_story(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What nobody has signed rings again, and would come in front of another story's page."""
+    end = request.getfixturevalue("recall_all") if "demo" in request.fixturenames else lambda: None
+    yield
+    end()
 
 
 @pytest.fixture(scope="session")

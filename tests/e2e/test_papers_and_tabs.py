@@ -43,7 +43,9 @@ window.__again = 0;
 window.WebSocket = class extends window.WebSocket {
   constructor(...rest) {
     super(...rest);
-    this.addEventListener('message', (event) => { if (JSON.parse(event.data).type === 'ring') window.__again += 1; });
+    this.addEventListener('message', (event) => {
+      if (['ring', 'overdue'].includes(JSON.parse(event.data).type)) window.__again += 1;
+    });
   }
 };
 window.__claims = {};
@@ -55,7 +57,7 @@ IDBObjectStore.prototype.add = function (value, key) {
   return asked;
 };
 """
-"""Counts rings, and what may make a tab ring: being first to hear of a directive, or the gateway's clock."""
+"""Counts rings, and what may make a tab ring: being first to hear of a directive, or a clock of the gateway's."""
 ASIDE = """(directive) => {
   const front = document.querySelector('[data-testid="directive-overlay"]');
   if (front && front.dataset.directive !== directive) front.querySelector('[data-testid="directive-later"]').click();
@@ -192,7 +194,7 @@ def rings(page: Page) -> int:
 
 
 def reasons(page: Page) -> int:
-    """Return how often the tab had a reason to ring: it was first, or nobody had signed and the clock said so."""
+    """Return how often the tab had a reason to ring: it was first, or a clock said that something is late."""
     return int(page.evaluate("() => window.__again + Object.values(window.__claims).filter(Boolean).length"))
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,33 +13,11 @@ from typer.testing import CliRunner
 
 from gateway.__main__ import app
 from signaling.records import Role
-from tests.support.camera import Camera, camera, coded, h264
+from tests.support.camera import Camera, beside, coded, h264
 from tests.support.node import Node, running
 from tests.support.places import COUNTY, SIBLING, VILLAGE
 
 SECRET = "hunter2"
-
-
-@contextlib.contextmanager
-def beside(device: Camera) -> Iterator[int]:
-    """Run a camera in a thread of its own; gives its port."""
-    ports: list[int] = []
-    began, over = threading.Event(), threading.Event()
-
-    async def stand() -> None:
-        async with camera(device) as port:
-            ports.append(port)
-            began.set()
-            await asyncio.to_thread(over.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(stand(),))
-    thread.start()
-    try:
-        assert began.wait(60)
-        yield ports[0]
-    finally:
-        over.set()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,6 @@ BETWEEN_MACHINES = frozenset(
         "wrong-direction",
         "wrong-place",
         # of what a page of ours never sends, and programs may
-        "bad-csv",
         "fault",
         "malformed-json",
         "malformed-multipart",

@@ -10,8 +10,9 @@ import io
 import re
 import ssl
 import struct
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -282,3 +283,25 @@ async def camera(converse: Conversation, tls: ssl.SSLContext | None = None) -> A
         server.close()
         for writer in writers:
             writer.transport.abort()
+
+
+@contextmanager
+def beside(device: Camera) -> Iterator[int]:
+    """Run a camera in a thread of its own; gives its port."""
+    ports: list[int] = []
+    began, over = threading.Event(), threading.Event()
+
+    async def stand() -> None:
+        async with camera(device) as port:
+            ports.append(port)
+            began.set()
+            await asyncio.to_thread(over.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(stand(),))
+    thread.start()
+    try:
+        assert began.wait(60)
+        yield ports[0]
+    finally:
+        over.set()
+        thread.join()

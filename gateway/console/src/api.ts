@@ -187,6 +187,31 @@ export interface AuditPage {
   readonly head: number
 }
 
+/** A collection point. Of its camera only whether there is one, and what came of the last picture ("" never asked). */
+export interface SourceRow {
+  readonly source: string
+  readonly place: string
+  readonly kind: string
+  readonly armed: boolean
+  readonly last_seen: number | null
+  readonly camera: boolean
+  readonly camera_at: number | null
+  readonly camera_outcome: string
+}
+
+/** `text` in the name, kind or place; `silentMin`: only those not heard of for so many minutes, 0: all. */
+export interface SourceQuestion {
+  readonly text: string
+  readonly silentMin: number
+  readonly after: number
+  readonly limit: number
+}
+
+export interface SourcePage {
+  readonly sources: readonly SourceRow[]
+  readonly count: number
+}
+
 /** As HTTP tells it: lists leave the rows out. */
 type Directive = Omit<DirectiveView, "type" | "recipients"> & { recipients?: readonly RecipientView[] }
 
@@ -385,6 +410,26 @@ export class Api {
   /** Put an alarm on the card `incident` is on; on one of its own when they are the same. */
   groupAlarm(alarm: string, incident: string): Promise<unknown> {
     return this.post(`alarms/${encodeURIComponent(alarm)}/group`, { incident })
+  }
+
+  sources({ text, silentMin, after, limit }: SourceQuestion): Promise<SourcePage> {
+    const query = { text, silent_min: String(silentMin), after: String(after), limit: String(limit) }
+    return this.get(`sources?${new URLSearchParams(query)}`)
+  }
+
+  armSource(place: string, source: string, armed: boolean, reason: string): Promise<unknown> {
+    return this.post("sources/arm", { place, source, armed, reason })
+  }
+
+  /** Register the points of a CSV: all lines, or none. */
+  loadSources(file: Blob): Promise<{ sources: number; changed: number }> {
+    return this.request("sources", { method: "POST", body: file, headers: { "Content-Type": "text/csv" } }, UPLOAD_DEADLINE_MS)
+  }
+
+  /** Have a picture taken of the camera that looks at a source. */
+  sourcePicture(place: string, source: string): Promise<Blob> {
+    const init = { method: "POST", body: JSON.stringify({ place, source }), headers: { "Content-Type": "application/json" } }
+    return this.request("sources/picture", init, UPLOAD_DEADLINE_MS, (answer) => answer.blob())
   }
 
   auditRecords(reason: string, after: number): Promise<AuditPage> {

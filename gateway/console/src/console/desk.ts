@@ -8,7 +8,7 @@ import { allBelow, plant } from "../scope"
 import type { Station } from "../station"
 import type { Beginning } from "./composing"
 
-export type Panel = "issue" | "convene" | "circulars" | "roster" | null
+export type Panel = "issue" | "convene" | "circulars" | "roster" | "sources" | null
 
 const BELOW_HEADER = 58
 
@@ -34,6 +34,7 @@ export class Desk {
   /** Issues, convenes, handles alarms, and speaks in a meeting; the others watch and read. */
   readonly mayCommand
   readonly mayAudit
+  readonly mayAdminister
   private readonly newAlarms = new NewAlarms(new SessionSet("wuji.alarms"))
   private readonly newOverdue = new NewOverdue(new SessionSet("wuji.overdue"))
   private readonly chime = new Chime()
@@ -51,6 +52,7 @@ export class Desk {
     const { role } = station.credentials.who
     this.mayCommand = role === "commander"
     this.mayAudit = role === "auditor" || role === "admin"
+    this.mayAdminister = role === "admin"
     station.onChange = () => this.follow()
     station.onMessage = (message) => {
       if (this.newAlarms.heard(message) || this.newOverdue.heard(message)) this.chime.strike()

@@ -96,6 +96,7 @@ export const en: Readonly<Record<TextKey, string>> = {
   "error.unknown-blob": "There is no such file.",
   "error.unknown-circular": "There is no such circular.",
   "error.unknown-escalation": "There is no such list.",
+  "error.unknown-overdue": "There is no such list of what is overdue.",
   "error.other": "Not done ({code}). Try again, or tell the administrator this code.",
 
   "capture.insecure":

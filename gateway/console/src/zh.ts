@@ -94,6 +94,7 @@ export const zh = {
   "error.unknown-blob": "没有这个文件。",
   "error.unknown-circular": "没有这份通报。",
   "error.unknown-escalation": "没有这份未叫醒名单。",
+  "error.unknown-overdue": "没有这份超时清单。",
   "error.other": "没有办成（{code}）。请重试；仍不行请把代码告诉管理员。",
 
   "capture.insecure":

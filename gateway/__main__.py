@@ -7,9 +7,9 @@ import contextlib
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -19,8 +19,11 @@ from gateway.demo import BASE_PORT, DemoError
 from gateway.demo import main as run_demo
 from gateway.keys import KeyFileError
 from signaling.errors import SignalingError
-from signaling.ids import NodeCode
+from signaling.ids import NodeCode, UtcMs
 from signaling.records import Actor, Role, Urgency
+
+if TYPE_CHECKING:
+    from gateway.asking import Target
 
 MISTAKE = 2
 """Exit code for what the caller can put right: settings, arguments, key files."""
@@ -299,6 +302,8 @@ def drill(
     urgency: Annotated[Urgency, typer.Option(help="P0 needs a countersignature, as a real one does.")] = Urgency.P1,
     wait: Annotated[str, typer.Option(help="How long villages may take: 90s, 5m, 1h.")] = "5m",
     at: Annotated[str, typer.Option(help="Begin at HH:MM (Beijing) or at an ISO 8601 time with its offset.")] = "",
+    every: Annotated[str, typer.Option(help="With --config: again and again so far apart, 1d, 7d; runs on.")] = "",
+    kept: Annotated[bool, typer.Option("--list", help="With --config: the reports that --every has kept.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send an exercise to every village below and say who did not answer; exit code 1 if somebody did not."""
@@ -310,6 +315,8 @@ def drill(
 
     if (config is None) == (not to) or (to and not token):
         _fail("drill: give --config FILE, or --to URL with --token")
+    if (every or kept) and config is None:
+        _fail("drill: --every and --list need --config FILE")
     wait_s, clock = seconds(wait), Clock()
     settings = _load(config) if config else None
     try:
@@ -323,6 +330,9 @@ def drill(
             return Target(to, token, trust)
         return own_gateway(settings, clock, wait_s + 600, "wuji drill", Role.COMMANDER)
 
+    if settings is not None and (every or kept):
+        _series(settings, target, every, urgency, wait_s, begin, as_json=as_json)
+        return
     try:
         with _blame_caller():
             found = asyncio.run(drills.main(target, urgency, wait_s, begin, typer.echo))
@@ -334,6 +344,36 @@ def drill(
         typer.echo(json.dumps(plain(found), ensure_ascii=False))
     if not found.complete:
         raise typer.Exit(1)
+
+
+def _series(
+    settings: Config,
+    target: Callable[[], Target],
+    every: str,
+    urgency: Urgency,
+    wait_s: float,
+    begin: UtcMs | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Hold exercises for ever, or list the reports they left when ``every`` is empty."""
+    from gateway.drill_repeat import Repeat
+    from gateway.drill_series import Kept, lines
+
+    clock, found = Clock(), Kept(settings.node.data_dir / "drills")
+    if not every:
+        for report in found.reports():
+            typer.echo(json.dumps(report, ensure_ascii=False) if as_json else "\n".join(lines(report)))
+        return
+    apart = seconds(every)
+    if apart <= wait_s:
+        _fail(f"drill: --every {every} is not longer than --wait")
+    try:
+        series = found.series(round(apart * 1_000), begin, clock.at())
+    except OSError as error:
+        _fail(str(error))
+    with _blame_caller():
+        asyncio.run(Repeat(target, found, series, clock, urgency, wait_s, typer.echo).run())
 
 
 @cap_app.command("check")

@@ -42,8 +42,13 @@ class _Issued(msgspec.Struct, frozen=True):
     id: str
 
 
-async def hold(client: Client, clock: Clock, urgency: Urgency, wait_s: float, over: asyncio.Event) -> Report:
+async def hold(
+    client: Client, clock: Clock, urgency: Urgency, wait_s: float, over: asyncio.Event, name: str = ""
+) -> Report:
     """Issue the exercise, wait until everybody has signed or ``over`` is set, close it and say who did not answer.
+
+    Args:
+        name: Of the exercise: the same one again goes on, and is not sent again.
 
     Raises:
         AskError: It could not be issued, or the gateway has gone.
@@ -51,7 +56,7 @@ async def hold(client: Client, clock: Clock, urgency: Urgency, wait_s: float, ov
     root = (await client.ask(_Me, "GET", "me")).who.division
     places = (await client.ask(_Nodes, "GET", "nodes")).nodes
     order = {
-        "click_id": clock.new_id("drill"),
+        "click_id": name or clock.new_id("drill"),
         "urgency": urgency,
         "title": TITLE,
         "text": TEXT,
@@ -60,11 +65,10 @@ async def hold(client: Client, clock: Clock, urgency: Urgency, wait_s: float, ov
         "expires_ms": round((wait_s + AFTER_S) * 1000),
     }
     directive = (await client.ask(_Issued, "POST", "directives", order)).id
-    try:
-        return await _watch(client, directive, places, over)
-    finally:
-        with contextlib.suppress(AskError):  # then it lapses by itself
-            await client.ask(dict, "POST", f"directives/{directive}/close", {})
+    found = await _watch(client, directive, places, over)
+    with contextlib.suppress(AskError):  # then it lapses by itself
+        await client.ask(dict, "POST", f"directives/{directive}/close", {})
+    return found
 
 
 async def _watch(client: Client, directive: str, places: tuple[Place, ...], over: asyncio.Event) -> Report:

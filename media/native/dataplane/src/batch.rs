@@ -40,6 +40,11 @@ impl Open {
         self.count == 0
     }
 
+    /// Make room for payloads of so many octets, as far as one batch holds them.
+    pub fn expect(&mut self, octets: usize) {
+        self.octets.reserve(octets.min(MAX_OCTETS));
+    }
+
     /// The buffer to append the next packet to, and where it starts.
     pub fn begin(&mut self) -> (&mut Vec<u8>, usize) {
         let start = self.octets.len();

@@ -32,6 +32,23 @@ struct Retired<T> {
     held: T,
 }
 
+/// Why a packet is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Too many SSRCs.
+    Full,
+    /// It came before, or is too old to tell.
+    Seen,
+}
+
+/// The index nearest the highest so far for a sequence number; `None` before the first.
+fn following(highest: Option<u64>, seq: u16) -> Option<u64> {
+    match highest {
+        Some(highest) => unwrap(highest, seq),
+        None => Some(u64::from(seq)),
+    }
+}
+
 /// Contexts by SSRC, each holding a `T` beside its replay window.
 pub struct Contexts<T> {
     known: HashMap<u32, Context<T>>,
@@ -94,10 +111,7 @@ impl<T: Default> Contexts<T> {
             Some(context) => context.window.highest(),
             None => self.retired(ssrc).map(|r| r.highest),
         };
-        match highest {
-            Some(highest) => unwrap(highest, seq),
-            None => Some(u64::from(seq)),
-        }
+        following(highest, seq)
     }
 
     /// Whether a packet with this index has not been accepted yet.
@@ -116,14 +130,33 @@ impl<T: Default> Contexts<T> {
             || self.idlest(now).is_some()
     }
 
-    /// Record an index that authenticated, after `room` and `fresh` said yes.
-    pub fn accept(&mut self, ssrc: u32, index: u64, max: usize, now: Micros) {
-        if !self.known.contains_key(&ssrc) {
-            self.open(ssrc, max, now);
+    /// The index that a sequence number may be accepted with, `max` being the cap for undeclared
+    /// SSRCs.
+    pub fn place(&mut self, ssrc: u32, seq: u16, max: usize, now: Micros) -> Result<u64, Refused> {
+        // All but an SSRC's first packet take one look-up.
+        if let Some(context) = self.known.get(&ssrc) {
+            let index = following(context.window.highest(), seq);
+            let fresh = index.filter(|index| context.window.fresh(*index));
+            return fresh.ok_or(Refused::Seen);
         }
+        if !self.room(ssrc, max, now) {
+            return Err(Refused::Full);
+        }
+        let index = self.index(ssrc, seq);
+        let fresh = index.filter(|index| self.fresh(ssrc, *index));
+        fresh.ok_or(Refused::Seen)
+    }
+
+    /// Record an index that authenticated, after `place`, or `room` and `fresh`, said yes.
+    pub fn accept(&mut self, ssrc: u32, index: u64, max: usize, now: Micros) {
         if let Some(context) = self.known.get_mut(&ssrc) {
             context.window.accept(index);
             context.heard = now;
+            return;
+        }
+        self.open(ssrc, max, now);
+        if let Some(context) = self.known.get_mut(&ssrc) {
+            context.window.accept(index);
         }
     }
 
@@ -218,14 +251,11 @@ mod tests {
     const MAX: usize = 16;
 
     fn hear(contexts: &mut Contexts<u8>, ssrc: u32, seq: u16, now: Micros) -> bool {
-        let Some(index) = contexts.index(ssrc, seq) else {
-            return false;
-        };
-        let taken = contexts.room(ssrc, MAX, now) && contexts.fresh(ssrc, index);
-        if taken {
+        let index = contexts.place(ssrc, seq, MAX, now);
+        if let Ok(index) = index {
             contexts.accept(ssrc, index, MAX, now);
         }
-        taken
+        index.is_ok()
     }
 
     fn full(now: Micros) -> Contexts<u8> {

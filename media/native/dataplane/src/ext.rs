@@ -204,6 +204,13 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// 24 bits of 6.18 fixed point seconds.
+pub(crate) fn abs_send_time(unix_us: u64) -> [u8; 3] {
+    let fixed = u128::from(unix_us) * (1 << 18) / 1_000_000;
+    let octets = (fixed as u32).to_be_bytes();
+    [octets[1], octets[2], octets[3]]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use crate::cache::Packet;
 use crate::counters::Counters;
 use crate::engine::Engine;
 use crate::epoch::Epoch;
-use crate::ext::{Extension, Writer};
+use crate::ext::{abs_send_time, Extension, Writer};
 use crate::red::Earlier;
 use crate::rtp::Fixed;
 use crate::sink::{Allowed, Sink, Wanted};
@@ -195,6 +195,11 @@ impl Engine {
         };
         let mut waiting = std::mem::take(&mut transport.pending);
         self.congestion.waiting -= waiting.len();
+        // Looked at all at once, they come into the cache together, not one after the other.
+        let octets = waiting
+            .iter()
+            .filter_map(|next| octets(next, &tables.sources));
+        egress.open.expect(octets.sum());
         for next in waiting.drain(..) {
             let (sources, sinks) = (&tables.sources, &mut tables.sinks);
             let octets = paced.then(|| picture(&next, sources)).flatten();
@@ -259,12 +264,16 @@ impl Engine {
     }
 }
 
-/// Octets of payload of a waiting packet, if it is of a picture.
+/// Octets of payload of a waiting packet.
+fn octets(next: &Pending, sources: &Slab<Source>) -> Option<usize> {
+    let layer = sources.get(next.source)?.layers.get(next.layer)?;
+    Some(layer.cache.get(next.index)?.payload.len())
+}
+
+/// The same, if it is of a picture.
 fn picture(next: &Pending, sources: &Slab<Source>) -> Option<usize> {
     let source = sources.get(next.source)?;
-    let video = source.config.kind == Kind::Video;
-    let packet = source.layers.get(next.layer)?.cache.get(next.index)?;
-    video.then_some(packet.payload.len())
+    octets(next, sources).filter(|_| source.config.kind == Kind::Video)
 }
 
 /// Write a packet that waited, if its sink is still fed from there.
@@ -493,11 +502,4 @@ fn account(
             sink.stats.retransmitted += 1;
         }
     }
-}
-
-/// 24 bits of 6.18 fixed point seconds.
-pub(crate) fn abs_send_time(unix_us: u64) -> [u8; 3] {
-    let fixed = u128::from(unix_us) * (1 << 18) / 1_000_000;
-    let octets = (fixed as u32).to_be_bytes();
-    [octets[1], octets[2], octets[3]]
 }

@@ -1,6 +1,7 @@
 //! An SRTP packet's way in: authenticate, bind to a layer, repair, remember, fan out.
 
 use crate::cache::Packet;
+use crate::contexts::Refused;
 use crate::demux::Class;
 use crate::engine::Engine;
 use crate::ext::Values;
@@ -68,14 +69,16 @@ impl Engine {
             return None;
         };
         let (streams, ssrc, max) = (&mut transport.streams, header.ssrc, self.limits.max_ssrcs);
-        if !streams.room(ssrc, max, now) {
-            self.counters.drop_ssrc_cap += 1;
-            return None;
-        }
-        let index = streams.index(ssrc, header.seq);
-        let Some(index) = index.filter(|index| streams.fresh(ssrc, *index)) else {
-            self.counters.drop_replay += 1;
-            return None;
+        let index = match streams.place(ssrc, header.seq, max, now) {
+            Ok(index) => index,
+            Err(Refused::Full) => {
+                self.counters.drop_ssrc_cap += 1;
+                return None;
+            }
+            Err(Refused::Seen) => {
+                self.counters.drop_replay += 1;
+                return None;
+            }
         };
         let Ok(plain) = keys.open_rtp(data, header.len, ssrc, index) else {
             self.counters.drop_srtp_auth += 1;

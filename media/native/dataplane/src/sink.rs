@@ -16,7 +16,7 @@ use crate::reports::jitter_us;
 use crate::rtcp::ReportBlock;
 use crate::seqmap::unwrap;
 use crate::strain::strained;
-use crate::types::{Codec, Kind, Micros, SinkConfig, MS, SECOND};
+use crate::types::{Codec, Kind, Micros, PayloadTypes, SinkConfig, MS, SECOND};
 
 /// Epochs that can still be retransmitted from: where every second frame of sixty a second is left
 /// out, those of more than the two seconds for which a packet is worth it.
@@ -88,6 +88,7 @@ pub struct Sink {
     /// Slab key of its transport.
     pub transport: usize,
     pub config: SinkConfig,
+    payload_types: PayloadTypes,
     pub live: Option<Epoch>,
     pub wanted: Option<Wanted>,
     pub want: Want,
@@ -150,6 +151,7 @@ impl Sink {
         Sink {
             id,
             transport,
+            payload_types: config.payload_types(),
             config,
             live: None,
             wanted: None,
@@ -214,11 +216,7 @@ impl Sink {
 
     /// (payload type, repair payload type) of a codec.
     pub fn payload_type(&self, codec: Codec) -> Option<(u8, Option<u8>)> {
-        self.config
-            .codecs
-            .iter()
-            .find(|(known, _, _)| *known == codec)
-            .map(|&(_, pt, rtx)| (pt, rtx))
+        self.payload_types[codec as usize]
     }
 
     /// Whether lost packets are repeated under their own number: then a repeat must be the same

@@ -31,6 +31,8 @@ pub enum Codec {
 }
 
 impl Codec {
+    pub const COUNT: usize = Codec::Av1 as usize + 1;
+
     /// RTP clock rate in Hz.
     pub const fn clock(self) -> u64 {
         match self {
@@ -173,6 +175,20 @@ pub struct SinkConfig {
     pub cname: String,
     /// Codec, payload type, and that of its repair as in [`SourceConfig`].
     pub codecs: Vec<(Codec, u8, Option<u8>)>,
+}
+
+/// (payload type, repair payload type) by codec.
+pub type PayloadTypes = [Option<(u8, Option<u8>)>; Codec::COUNT];
+
+impl SinkConfig {
+    /// What `codecs` says, to be looked up for each packet; of a codec named twice the first.
+    pub fn payload_types(&self) -> PayloadTypes {
+        let mut found = PayloadTypes::default();
+        for &(codec, payload_type, repair) in &self.codecs {
+            found[codec as usize].get_or_insert((payload_type, repair));
+        }
+        found
+    }
 }
 
 /// What the driver asks for, in order.

@@ -37,6 +37,9 @@ from .supervisor import Child, end_with
 
 TIERS = ("province", "city", "county", "township", "village")
 BASE_PORT = 8801
+AUDITED = "county"
+WATCHED = {"WUJI__AUDITOR__WATCHED": "true", "WUJI__AUDITOR__SILENT_S": "30"}
+"""The gateway beside which an auditor runs is told so by whoever starts both."""
 MEETING = "防汛视频调度会"
 READY_S = 300.0
 POLL_S = 0.1
@@ -181,9 +184,10 @@ class Demo:
                 clips = tasks.create_task(self._clips()) if cameras else None
                 bus = {"WUJI__BUS__URL": self._bus.url}
                 for node in self._nodes.values():
-                    self._keep(tasks, node.tier, wuji("node", "--config", str(node.file)), bus)
-                    if node.config.auditor.watched:
-                        self._keep(tasks, f"auditor-{node.tier}", wuji("auditor", "--config", str(node.file)), {})
+                    watched = WATCHED if node.tier == AUDITED else {}
+                    self._keep(tasks, node.tier, wuji("node", "--config", str(node.file)), bus | watched)
+                    if watched:
+                        self._keep(tasks, "auditor", wuji("auditor", "--config", str(node.file)), watched)
                 async with aiohttp.ClientSession() as http:
                     await self._all_ready(http)
                     meeting = await self._convene(http)

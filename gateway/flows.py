@@ -17,7 +17,7 @@ PEOPLE, LINKS = "people", "links"
 UP, DOWN = "in", "out"
 MICROSECONDS = 1e6
 MAX_LAYER = 4
-PAUSED = "paused"
+PAUSED, THUMBNAILS = "paused", "thumbnails"
 SUMS: Mapping[str, Mapping[str, str]] = {
     UP: {
         "packets": "media_packets_total",
@@ -34,6 +34,7 @@ SUMS: Mapping[str, Mapping[str, str]] = {
         "expected_by_peer": "media_expected_total",
         "lost_by_peer": "media_missed_total",
         "retransmitted": "media_recovered_total",
+        "thumbnails": "media_thumbnails_total",
         "plis_received": "media_keyframe_requests_total",
     },
 }
@@ -90,7 +91,9 @@ class Flows:
 
 
 def _layer(counters: Counters) -> str:
-    """Return 1 (the smallest) to 4, 0 while nothing is sent, or that it is paused."""
+    """Return 1 (the smallest) to 4, 0 while nothing is sent, or that it is paused or comes every few seconds."""
+    if counters.get("thumbnails_now", 0):
+        return THUMBNAILS
     return PAUSED if counters.get("paused_now", 0) else str(min(MAX_LAYER, counters.get("layer_now", 0)))
 
 

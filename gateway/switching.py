@@ -14,7 +14,7 @@ from itertools import islice
 from math import inf
 from typing import Any, Protocol
 
-from media.engine import Engine
+from media.engine import Coming, Engine
 from media.peer import Peer, Peers, Slot, Upstream
 from signaling.conference import Cascade, Plan, Room
 from signaling.errors import Refused
@@ -179,22 +179,28 @@ class Switching:
     def slots(self, guest: Guest) -> tuple[SlotView, ...]:
         """Return what each slot of a connection shows."""
         seating = self.plan.seatings.get(guest.id, Seating())
-        return tuple(
-            SlotView(
-                mid=fed.slot.mid,
-                kind=fed.slot.kind,
-                participant=None if fed.track is None else self.plan.tracks[fed.track].participant,
-                track=fed.track,
-                paused=fed.want is not None and (fed.slot.sink in self._wiring.paused or self._lost(fed.track)),
-            )
-            for fed in _paired(guest.peer.slots, seating)
+        return tuple(self._slot(fed) for fed in _paired(guest.peer.slots, seating))
+
+    def _slot(self, fed: _Fed) -> SlotView:
+        coming = "flows" if fed.want is None else self._coming(fed.slot.sink, fed.track)
+        return SlotView(
+            mid=fed.slot.mid,
+            kind=fed.slot.kind,
+            participant=None if fed.track is None else self.plan.tracks[fed.track].participant,
+            track=fed.track,
+            paused=coming == "paused",
+            thumbnails=coming == "thumbnails",
         )
 
-    def _lost(self, track: TrackId | None) -> bool:
-        """Return whether ``track`` comes over a link and its picture is paused before it gets here."""
+    def _coming(self, sink: int | None, track: TrackId | None) -> Coming:
+        """Return how the picture ``track`` goes out by ``sink``: the least of its whole way to here and on."""
         known = None if track is None else self.plan.tracks.get(track)
         trunk = None if known is None or known.side is None else self.trunks.get(known.side)
-        return trunk is not None and track in trunk.paused
+        ways = {
+            "flows" if sink is None else self._wiring.coming.get(sink, "flows"),
+            "flows" if trunk is None or track is None else trunk.coming.get(track, "flows"),
+        }
+        return "paused" if "paused" in ways else "thumbnails" if "thumbnails" in ways else "flows"
 
     # ---- links ----------------------------------------------------------------------------------
 
@@ -338,8 +344,8 @@ class Switching:
             trunk.port.say(LinkWant(tracks=tuple(islice(tracks, MAX_WANTED))), "want")
 
     def _carry(self, trunk: Trunk, track: TrackId, want: Want) -> Carry:
-        paused = trunk.sinks.get(track) in self._wiring.paused or self._lost(track)
-        return Carry(self.plan.tracks[track].track.kind, want.priority, paused, want.small)
+        coming = self._coming(trunk.sinks.get(track), track)
+        return Carry(self.plan.tracks[track].track.kind, want.priority, coming, want.small)
 
     def _wired(self, plan: Plan) -> Iterator[Wired]:
         """Yield every sink there is."""
@@ -359,12 +365,11 @@ class Switching:
         """Return every sink on a link, also of those that carry nothing now."""
         return set().union(*(trunk.opened for trunk in self.trunks.values()))
 
-    def video(self, sink: int, flowing: bool) -> None:
-        """The engine pauses the picture of ``sink`` because the line is too narrow, or sends it again."""
-        if flowing:
-            self._wiring.paused.discard(sink)
-        else:
-            self._wiring.paused.add(sink)
+    def video(self, sink: int, coming: Coming) -> None:
+        """The engine sends less of the picture of ``sink`` because the line is too narrow, or all of it again."""
+        self._wiring.coming.pop(sink, None)
+        if coming != "flows":
+            self._wiring.coming[sink] = coming
         self.unsettled()
 
     def lowered(self, sinks: frozenset[int]) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 import msgspec
 
 from media.answer import Kind
+from media.engine import Coming
 from media.peer import LinkParameters, LinkPeer, PeerLimit, PeerState, SdpError, Stream
 from signaling.errors import Refused
 from signaling.ids import NodeCode, TrackId
@@ -66,8 +67,8 @@ class Carry:
     kind: str
     priority: int
     """The lower goes first when there are too many."""
-    paused: bool
-    """No picture of it is sent now, because a line is too narrow."""
+    coming: Coming
+    """Less than "flows": a line is too narrow."""
     small: bool
     """Its small copy is to be carried too."""
 
@@ -92,8 +93,8 @@ class Trunk:
         self.sources: dict[TrackId, int] = {}
         self.opened: set[int] = set()
         """All sinks of the transport.  One that carries nothing now may again; the engine keeps what it knows of it."""
-        self.paused: frozenset[TrackId] = frozenset()
-        """Tracks whose picture the peer does not send now, because a line is too narrow."""
+        self.coming: Mapping[TrackId, Coming] = {}
+        """How the pictures come that the peer does not send whole now, because a line is too narrow."""
         self._media = media
         self._clock = clock
         self._spawn = spawn
@@ -248,7 +249,7 @@ class Trunk:
         peer, self._peer = self._peer, None
         self._started = False
         self._announced = ()
-        self.paused = frozenset()
+        self.coming = {}
         self.sinks.clear()
         self.smalls.clear()
         self.opened.clear()
@@ -287,21 +288,21 @@ class Trunk:
     def _carrying(self, track: TrackId, want: Carry) -> CarriedTrack:
         known = self._carried.get(track)
         if known is not None:
-            return msgspec.structs.replace(known, paused=want.paused)
+            return _told(known, want.coming)
         assert self._peer is not None
         stream = self._streams[track] = self._peer.carry(cast(Kind, want.kind))
         self.sinks[track] = stream.sink
         self.opened.add(stream.sink)
         small_ssrc, small_rtx_ssrc = stream.small or (None, None)
-        return CarriedTrack(
+        carried = CarriedTrack(
             track=track,
             kind=want.kind,
             ssrc=stream.ssrc,
             rtx_ssrc=stream.rtx_ssrc,
             small_ssrc=small_ssrc,
             small_rtx_ssrc=small_rtx_ssrc,
-            paused=want.paused,
         )
+        return _told(carried, want.coming)
 
     def _copy(self, track: TrackId, wanted: bool) -> None:
         """Open or pause the small copy of a track that is carried."""
@@ -330,8 +331,9 @@ class Trunk:
         twice = len(ids) < len(said.tracks) or len(set(ssrcs)) < len(ssrcs)
         if len(said.tracks) > MAX_CARRIED or twice or not kinds <= {"audio", "video"}:
             raise Refused("bad-carry", f"{len(said.tracks)} tracks")
-        self._announced = tuple(msgspec.structs.replace(track, paused=False) for track in said.tracks)
-        self.paused = frozenset(track.track for track in said.tracks if track.paused)
+        self._announced = tuple(_told(track, "flows") for track in said.tracks)
+        coming: dict[TrackId, Coming] = {track.track: "thumbnails" for track in said.tracks if track.thumbnails}
+        self.coming = coming | {track.track: "paused" for track in said.tracks if track.paused}
         self._expect()
         self._changed()
 
@@ -358,3 +360,7 @@ def _pairs(said: CarriedTrack) -> list[tuple[int, int | None]]:
     if said.small_ssrc is None or said.kind == "audio":
         return [large]
     return [(said.small_ssrc, said.small_rtx_ssrc), large]
+
+
+def _told(track: CarriedTrack, coming: Coming) -> CarriedTrack:
+    return msgspec.structs.replace(track, paused=coming == "paused", thumbnails=coming == "thumbnails")

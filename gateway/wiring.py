@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 
 from media import routes
-from media.engine import Engine
+from media.engine import Coming, Engine
 from signaling.ids import TrackId
 from signaling.wants import Want
 
@@ -32,8 +32,8 @@ class Wiring:
     """The engine's side of what is shown and carried."""
 
     def __init__(self, engine: Engine) -> None:
-        self.paused: set[int] = set()
-        """Sinks whose picture the engine does not send, because the line is too narrow."""
+        self.coming: dict[int, Coming] = {}
+        """How the picture of each sink comes that the line is too narrow for, as the engine said."""
         self.lowered: frozenset[int] = frozenset()
         """Sinks whose picture it sends smaller than wanted, by the last look."""
         self._engine = engine
@@ -43,7 +43,7 @@ class Wiring:
 
     def narrow(self, wired: Iterable[Wired]) -> set[TrackId]:
         """Return the pictures that somebody gets smaller than wanted or not at all."""
-        cut = self.paused | self.lowered
+        cut = self.coming.keys() | self.lowered
         large = (one for one in wired if one.want is not None and one.beside is None)
         return {one.track for one in large if one.track is not None and one.sink in cut}
 
@@ -59,7 +59,7 @@ class Wiring:
             one.sink: found for one in wired if one.track is not None and (found := source(one.track)) is not None
         }
         installed = {sink: found for sink, found in self._installed.items() if sink in sinks}
-        self.paused &= sinks | idle
+        self.coming = {sink: coming for sink, coming in self.coming.items() if sink in sinks | idle}
         self._want(wired, sinks | idle)
         for step in routes.plan(installed, desired):
             try:

@@ -36,8 +36,9 @@ Event = tuple[Any, ...]
 * ``("started", source, codec)``: the first authenticated packet of a source (or its codec changed).
 * ``("levels", ((source, dbov), ...))``: at most every 200 ms, sources whose smoothed RFC 6464 level
   is known; dbov in -127 (silence) .. 0.
-* ``("video", sink, flowing)``: the receiver's path has no room for the sink's pictures (sound goes on), or has
-  again.  Only for peers that say what their path carries: transport-wide feedback or REMB.
+* ``("video", sink, coming)``: the receiver's path has no room for the sink's pictures (sound goes on): they come
+  as ``"thumbnails"``, a keyframe every few seconds, or are ``"paused"``; or it has room again: ``"flows"``.  Only
+  for peers that say what their path carries: transport-wide feedback or REMB.
 * ``("no_gso",)``: the kernel or a path refuses segmentation offload; every datagram is sent by itself from now
   on.  Once per worker.
 """

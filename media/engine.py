@@ -16,6 +16,8 @@ from .answer import Codec, Extension, Kind
 log = logging.getLogger(__name__)
 
 EVENTS_PER_TURN = 1_024
+Coming = Literal["flows", "thumbnails", "paused"]
+"""How a picture comes: as it is wanted, as a keyframe every few seconds, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +143,8 @@ class Engine:
         """Called with (source, dBov -127..0) pairs."""
         self.on_started: Callable[[int, str], None] | None = None
         """Called with (source, codec) when a source's first packet came or its codec changed."""
-        self.on_video: Callable[[int, bool], None] | None = None
-        """Called with (sink, flowing) when a sink's pictures were paused for want of bandwidth, or flow again."""
+        self.on_video: Callable[[int, Coming], None] | None = None
+        """Called with (sink, coming) when a sink's pictures come otherwise than before, for want of bandwidth."""
         self._plain = False
         self._handlers: dict[int, Handler] = {}
         self._last_id = 0
@@ -240,9 +242,9 @@ class Engine:
             case ("started", int(source), str(codec)):
                 if self.on_started is not None:
                     self.on_started(source, codec)
-            case ("video", int(sink), bool(flowing)):
+            case ("video", int(sink), "flows" | "thumbnails" | "paused" as coming):
                 if self.on_video is not None:
-                    self.on_video(sink, flowing)
+                    self.on_video(sink, coming)
             case ("no_gso",):
                 if not self._plain:
                     log.warning("no segmentation offload: every datagram is sent by itself")

@@ -4,8 +4,8 @@ Levels: 4 as good as it gets, 3 good, 2 fair, 1 poor, 0 nothing arrives.  What i
 and the worst judgement is the level:
 
 * silent: nothing authentic for the engine's ``silent_ms``: 0.
-* pictures: some are paused: 2, all of them: 1; some are smaller than wanted: 3.  The reason is the line
-  (``paused``, ``slow``) or, while this gateway strains, the gateway (``busy``).
+* pictures: some are paused or come every few seconds: 2, all of them: 1; some are smaller than wanted: 3.  The
+  reason is the line (``paused``, ``thumbnails``, ``slow``) or, while this gateway strains, the gateway (``busy``).
 * loss while pictures flow: from 2 % on 3, from 5 % on 2, from 10 % on 1.  Retransmission hides much of it, and
   costs delay and bandwidth that then are missing.
 * pictures that stood still on the receiver's own word: at all 3, for 5 % of the time 2, for 25 % 1.
@@ -50,6 +50,7 @@ class Reason(enum.StrEnum):
     JITTER = "jitter"
     SLOW = "slow"
     PAUSED = "paused"
+    THUMBNAILS = "thumbnails"
     FROZEN = "frozen"
     BUSY = "busy"
     SILENT = "silent"
@@ -67,6 +68,7 @@ class Reading:
         jitter_ms: The worst stream's (RFC 3550 section 6.4.1).
         pictures: Video streams that flow or should.
         paused: Of those, not sent because they do not fit.
+        thumbnails: Of those, sent every few seconds because no more fits.
         lowered: Of those, sent smaller than wanted because that is what fits.
         estimate_bps: What the path carries, 0 while unknown.
         strain: This gateway's, 0..3.
@@ -79,6 +81,7 @@ class Reading:
     jitter_ms: float = 0.0
     pictures: int = 0
     paused: int = 0
+    thumbnails: int = 0
     lowered: int = 0
     estimate_bps: int = 0
     strain: int = 0
@@ -116,9 +119,10 @@ def _judgements(reading: Reading) -> Iterator[Verdict]:
 
 def _fitting(reading: Reading) -> Verdict:
     """Judge whether the pictures that are wanted fit."""
-    if reading.paused:
-        level = 1 if reading.paused >= reading.pictures else 2
-        why, value = Reason.PAUSED, reading.paused
+    still = reading.paused + reading.thumbnails
+    if still:
+        level = 1 if still >= reading.pictures else 2
+        why, value = (Reason.PAUSED, reading.paused) if reading.paused else (Reason.THUMBNAILS, still)
     elif reading.lowered:
         level, why, value = 3, Reason.SLOW, _two_digits(reading.estimate_bps // 1_000)
     else:

@@ -72,15 +72,16 @@ def downlink(
         loss: What it was before, 0..1: receivers report sound every few seconds only.
     """
     streams = [(window.sink(sink), kind) for sink, kind in sinks]
-    if not silent and not any(_flows(counters) or _paused(counters) for counters, _ in streams):
+    if not silent and not any(_due(counters) for counters, _ in streams):
         return None
     path = window.transport(transport)
     return Reading(
         loss=_share(streams, "lost_by_peer", "expected_by_peer", loss),
         rtt_ms=_milliseconds(path, "rtt_us_now"),
         jitter_ms=max((_milliseconds(counters, "jitter_us_now") for counters, _ in streams), default=0.0),
-        pictures=_pictures(streams, lambda counters: _flows(counters) or _paused(counters)),
+        pictures=_pictures(streams, _due),
         paused=_pictures(streams, _paused),
+        thumbnails=_pictures(streams, _thumbnails),
         lowered=_pictures(streams, lambda counters: counters.get("lowered_now", 0) > 0),
         estimate_bps=path.get("estimate_bps_now", 0),
         strain=strain,
@@ -105,6 +106,15 @@ def _flows(counters: Counters) -> bool:
 
 def _paused(counters: Counters) -> bool:
     return counters.get("paused_now", 0) > 0
+
+
+def _thumbnails(counters: Counters) -> bool:
+    return counters.get("thumbnails_now", 0) > 0
+
+
+def _due(counters: Counters) -> bool:
+    """Whether it flows, or should."""
+    return _flows(counters) or _paused(counters) or _thumbnails(counters)
 
 
 def _pictures(streams: Iterable[tuple[Counters, Kind]], which: Callable[[Counters], bool]) -> int:

@@ -56,8 +56,8 @@ class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     ``level``: 4 as good as it gets, 3 good, 2 fair, 1 poor, 0 nothing arrives.  ``reason`` is "" at 4, else
     ``loss`` (``value``: percent), ``far`` (round trip, ms), ``jitter`` (ms), ``slow`` (what fits, kbit/s),
-    ``paused`` (pictures), ``busy`` (the gateway's strain, 1 to 3), ``silent``, or ``link`` (percent lost between
-    gateways).
+    ``paused`` (pictures), ``thumbnails`` (pictures), ``busy`` (the gateway's strain, 1 to 3), ``silent``, or ``link``
+    (percent lost between gateways).
     """
 
     level: Level

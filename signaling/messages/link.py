@@ -108,7 +108,8 @@ class LinkWant(Message, frozen=True, tag="link_want", kw_only=True):
 
 
 class CarriedTrack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``paused``: no picture of it comes now, because a line on its way is too narrow.
+    """``paused``: no picture of it comes now, because a line on its way is too narrow; ``thumbnails``: one every few
+    seconds.
 
     A picture has a second pair of streams, on which its small copy comes while it is wanted and is not the same.
     """
@@ -120,6 +121,7 @@ class CarriedTrack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     small_ssrc: Ssrc | None = None
     small_rtx_ssrc: Ssrc | None = None
     paused: bool = False
+    thumbnails: bool = False
 
 
 class LinkCarry(Message, frozen=True, tag="link_carry", kw_only=True):

@@ -61,6 +61,8 @@ class SlotView(msgspec.Struct, frozen=True, kw_only=True):
     track: TrackId | None = None
     paused: bool = False
     """No picture comes now, because the line is too narrow; sound goes on."""
+    thumbnails: bool = False
+    """A picture comes every few seconds, because the line has room for no more; sound goes on."""
 
 
 class Slots(Message, frozen=True, tag="slots", kw_only=True):

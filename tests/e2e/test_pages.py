@@ -184,12 +184,26 @@ def test_a_page_that_only_listens_gets_no_pictures_until_it_wants_them_again(
     assert len(watch(village, '[data-testid="meeting-tile"] video', pictures=3)) == 3
 
 
-def narrow(message: str) -> str:
-    """Return what the gateway would say were there no room for any picture."""
+def narrow(message: str, how: str = "paused") -> str:
+    """Return what the gateway would say were there no room for any picture, or only for thumbnails."""
     said = json.loads(message)
     if said["type"] in ("joined", "slots"):
-        said["slots"] = [{**slot, "paused": slot["kind"] == "video"} for slot in said["slots"]]
+        said["slots"] = [{**slot, how: slot["kind"] == "video"} for slot in said["slots"]]
     return json.dumps(said)
+
+
+def test_a_picture_that_comes_every_few_seconds_is_shown_with_a_plain_sentence(village: Page, artifacts: Path) -> None:
+    def between(page_side: WebSocketRoute) -> None:
+        gateway_side = page_side.connect_to_server()
+        gateway_side.on_message(lambda message: page_side.send(narrow(str(message), "thumbnails")))
+
+    village.route_web_socket("**/ws", between)
+    village.reload()
+    tile = village.get_by_test_id("meeting-tile").first
+    expect(tile.get_by_test_id("tile-thumbnails")).to_have_text("网络差，画面每隔几秒更新一次，声音继续")
+    expect(tile.get_by_test_id("tile-paused")).to_have_count(0)
+    expect(village.get_by_test_id("narrow")).to_have_count(0)
+    village.screenshot(path=artifacts / "village-thumbnails.png")
 
 
 def test_a_picture_the_line_has_no_room_for_is_named_in_a_plain_sentence(village: Page, artifacts: Path) -> None:

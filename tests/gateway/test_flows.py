@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.flows import LINKS, PEOPLE, Flows
 from media import stats
+from media.answer import Kind
 from media.readings import Window
 
 
@@ -40,10 +41,12 @@ def test_pictures_are_counted_by_the_layer_they_are_sent_in() -> None:
         2: {"packets": 9, "layer_now": 1, "jitter_us_now": 9_000},
         3: {"paused_now": 1},
         4: {"packets": 9, "layer_now": 1},
+        6: {"packets": 9, "layer_now": 1, "thumbnails": 2, "thumbnails_now": 1},
     }
-    flows.went(LINKS, window(sinks=sinks), [(1, "video"), (2, "video"), (3, "video"), (4, "audio"), (5, "video")])
+    kinds: dict[int, Kind] = {number: "audio" if number == 4 else "video" for number in range(1, 7)}
+    flows.went(LINKS, window(sinks=sinks), kinds.items())
     layers = {has["layer"]: value for series, has, value in flows.read() if series == "media_pictures"}
-    assert layers == {"3": 1, "1": 1, "paused": 1}
+    assert layers == {"3": 1, "1": 1, "paused": 1, "thumbnails": 1}
     assert found(flows, "media_worst_jitter_seconds", side=LINKS, direction="out", kind="video") == 0.009
 
 

@@ -139,6 +139,12 @@ def test_pictures_that_do_not_fit_are_the_lines_fault_or_the_gateways() -> None:
     assert world.page[-1].downlink == Condition(level=1, reason="busy", value=3)
 
 
+def test_a_picture_that_comes_every_few_seconds_is_named_so() -> None:
+    world = World()
+    world.pass_by(thumbnails_now=1)
+    assert world.page[-1].downlink == Condition(level=1, reason="thumbnails", value=1)
+
+
 def test_pictures_that_stood_still_count_once_and_for_nobody_else() -> None:
     world = World()
     world.guest.frozen_ms = 800

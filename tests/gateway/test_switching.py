@@ -287,20 +287,37 @@ async def test_a_link_sink_that_is_used_again_forgets_how_its_last_picture_was_w
 async def test_a_page_is_told_that_its_picture_is_paused_wherever_the_narrow_line_is() -> None:
     pair = Pair()
     for gateway, sink in ((pair.county, pair.slot), (pair.village, pair.link_sink)):
-        gateway.switching.video(sink, False)
+        gateway.switching.video(sink, "paused")
         pair.settle()
         assert [slot.paused for slot in pair.page.slots] == [True]
         assert pair.village.switching.trunks[COUNTY].sinks == {CAMERA: pair.link_sink}
-        gateway.switching.video(sink, True)
+        gateway.switching.video(sink, "flows")
         pair.settle()
         assert [slot.paused for slot in pair.page.slots] == [False]
+
+
+@on_loop
+async def test_a_page_is_told_of_thumbnails_wherever_the_narrow_line_is_and_of_a_pause_before_that() -> None:
+    pair = Pair()
+    for gateway, sink in ((pair.county, pair.slot), (pair.village, pair.link_sink)):
+        gateway.switching.video(sink, "thumbnails")
+        pair.settle()
+        assert [(slot.paused, slot.thumbnails) for slot in pair.page.slots] == [(False, True)]
+        assert pair.village.switching.trunks[COUNTY].sinks == {CAMERA: pair.link_sink}
+    pair.county.switching.video(pair.slot, "paused")
+    pair.settle()
+    assert [(slot.paused, slot.thumbnails) for slot in pair.page.slots] == [(True, False)]
+    for gateway, sink in ((pair.county, pair.slot), (pair.village, pair.link_sink)):
+        gateway.switching.video(sink, "flows")
+        pair.settle()
+    assert [(slot.paused, slot.thumbnails) for slot in pair.page.slots] == [(False, False)]
 
 
 @on_loop
 async def test_a_pause_does_not_make_the_link_carry_the_track_anew() -> None:
     pair = Pair()
     source = pair.county.switching.trunks[VILLAGE].sources[CAMERA]
-    pair.village.switching.video(pair.link_sink, False)
+    pair.village.switching.video(pair.link_sink, "paused")
     pair.settle()
     assert pair.county.switching.trunks[VILLAGE].sources == {CAMERA: source}
     assert pair.county.engine.routes[pair.slot] == source
@@ -312,13 +329,13 @@ async def test_a_small_copy_crosses_the_link_while_the_large_one_cannot_go_on_be
     small = pair.link_sink + 5_000
     assert EXPECTED[-1] == [(small - 2_000, small - 1_000), (small - 4_000, small - 3_000)]
     assert pair.copies == {}
-    pair.county.switching.video(pair.slot, False)
+    pair.county.switching.video(pair.slot, "paused")
     pair.settle()
     assert pair.copies == {CAMERA: small}
     assert pair.village.engine.routes[small] == pair.village.engine.routes[pair.link_sink]
     assert (small, 90, 100) in pair.village.engine.wants
     assert pair.village.engine.beside == {small: pair.link_sink}
-    pair.county.switching.video(pair.slot, True)
+    pair.county.switching.video(pair.slot, "flows")
     pair.settle()
     pair.county.clock.advance(59_000)
     pair.settle()
@@ -344,12 +361,12 @@ async def test_a_picture_that_is_lowered_wants_a_small_copy_too() -> None:
 @on_loop
 async def test_a_copy_that_is_paused_asks_for_none_of_itself() -> None:
     pair = Pair()
-    pair.county.switching.video(pair.slot, False)
+    pair.county.switching.video(pair.slot, "paused")
     pair.settle()
-    pair.village.switching.video(pair.copies[CAMERA], False)
+    pair.village.switching.video(pair.copies[CAMERA], "paused")
     pair.settle()
     assert [slot.paused for slot in pair.page.slots] == [True]
-    pair.county.switching.video(pair.slot, True)
+    pair.county.switching.video(pair.slot, "flows")
     pair.settle()
     assert [slot.paused for slot in pair.page.slots] == [False]
 

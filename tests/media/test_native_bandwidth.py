@@ -99,9 +99,9 @@ def test_an_estimate_told_by_the_viewer_is_taken_and_pictures_pause_and_flow(eng
         seen.extend(engine.poll_events())
         return event in seen
 
-    wait_for(lambda: told(20_000, "video", SINK, False), "a pause")
+    wait_for(lambda: told(20_000, "video", SINK, "thumbnails"), "single pictures")
     assert estimate(engine) in range(19_000, 20_001)
-    wait_for(lambda: told(2_000_000, "video", SINK, True), "pictures again")
+    wait_for(lambda: told(2_000_000, "video", SINK, "flows"), "pictures again")
     assert estimate(engine) in range(1_990_000, 2_000_001)
 
 
@@ -117,12 +117,12 @@ def test_malformed_feedback_is_counted_and_changes_nothing(engine: _native.Engin
 
 
 def test_what_happens_to_pictures_reaches_its_listener() -> None:
-    told: list[tuple[int, bool]] = []
+    told: list[tuple[int, str]] = []
     with running() as native:
         engine = Engine(native)
-        engine.on_video = lambda sink, flowing: told.append((sink, flowing))
-        engine._deliver(("video", 7, False))
-        engine._deliver(("video", 7, True))
+        engine.on_video = lambda sink, coming: told.append((sink, coming))
+        engine._deliver(("video", 7, "thumbnails"))
+        engine._deliver(("video", 7, "flows"))
         engine.on_video = None
-        engine._deliver(("video", 8, False))
-    assert told == [(7, False), (7, True)]
+        engine._deliver(("video", 8, "paused"))
+    assert told == [(7, "thumbnails"), (7, "flows")]

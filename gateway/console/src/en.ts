@@ -135,6 +135,7 @@ export const en: Readonly<Record<TextKey, string>> = {
   "meeting.pictures": "Show pictures",
   "meeting.audio_only.on": "Sound only: no pictures are received",
   "meeting.paused": "Poor network: picture paused, sound goes on",
+  "meeting.thumbnails": "Poor network: a picture every few seconds, sound goes on",
   "meeting.narrow": "Poor network: {count} pictures paused, sound goes on. You can choose “Sound only”.",
   "meeting.rates": "{down} kbit/s in, {up} kbit/s out",
 
@@ -152,6 +153,7 @@ export const en: Readonly<Record<TextKey, string>> = {
   "quality.jitter": "{value} ms jitter",
   "quality.slow": "about {value} kbit/s fit, pictures are smaller",
   "quality.paused": "line too slow, {value} pictures paused",
+  "quality.thumbnails": "line too slow, {value} pictures every few seconds",
   "quality.frozen": "picture stands still {value}% of the time",
   "quality.busy": "gateway busy, pictures are smaller",
   "quality.silent": "nothing arrives",

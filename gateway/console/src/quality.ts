@@ -8,7 +8,7 @@ type Say = (key: TextKey, values?: Readonly<Record<string, string | number>>) =>
 
 export const WELL: Condition = { level: 4, reason: "", value: 0 }
 
-const REASONS = ["loss", "far", "jitter", "slow", "paused", "frozen", "busy", "silent", "link"] as const
+const REASONS = ["loss", "far", "jitter", "slow", "paused", "thumbnails", "frozen", "busy", "silent", "link"] as const
 const LEVELS = ["quality.0", "quality.1", "quality.2", "quality.3", "quality.4"] as const
 
 /** Icons that differ in shape, so that colour is not the only sign: 4 full bars to none. */

@@ -18,6 +18,8 @@ export interface Tile {
   readonly content: boolean
   /** No picture comes, because the line is too narrow; sound goes on. */
   readonly paused: boolean
+  /** A picture comes every few seconds, because the line has room for no more; sound goes on. */
+  readonly thumbnails: boolean
   /** How well its way to the gateways works; null for an empty picture and before the gateway has said. */
   readonly condition: Condition | null
 }
@@ -42,6 +44,7 @@ export function tiles(state: State, view: Pick<MeetingView, "conference" | "stre
       speaking: who !== undefined && who.participant === conference?.speaker,
       content: track?.label === "content",
       paused: slot?.paused ?? false,
+      thumbnails: slot?.thumbnails ?? false,
       condition: theirs(state.quality, slot?.participant ?? null),
     }
   })
@@ -53,8 +56,8 @@ export function flowing(state: State, view: Pick<MeetingView, "conference" | "au
   const people = seatedConference(state, view)?.participants ?? []
   const live = new Set(people.flatMap((one) => one.tracks.filter((track) => !track.muted).map((track) => track.track)))
   return new Map(
-    (state.seat?.slots ?? []).flatMap(({ mid, kind, track, paused }) =>
-      kind === "video" && track !== null && !paused && live.has(track) ? [[mid, track] as const] : [],
+    (state.seat?.slots ?? []).flatMap(({ mid, kind, track, paused, thumbnails }) =>
+      kind === "video" && track !== null && !paused && !thumbnails && live.has(track) ? [[mid, track] as const] : [],
     ),
   )
 }

@@ -118,6 +118,7 @@ export interface SlotView {
   participant: string | null
   track: string | null
   paused: boolean
+  thumbnails: boolean
 }
 
 export interface Joined {
@@ -532,7 +533,7 @@ export interface Speaking {
   speaker: string | null
 }
 
-/** How well one way of a connection works. ``level``: 4 as good as it gets, 3 good, 2 fair, 1 poor, 0 nothing arrives. ``reason`` is "" at 4, else ``loss`` (``value``: percent), ``far`` (round trip, ms), ``jitter`` (ms), ``slow`` (what fits, kbit/s), ``paused`` (pictures), ``busy`` (the gateway's strain, 1 to 3), ``silent``, or ``link`` (percent lost between gateways). */
+/** How well one way of a connection works. ``level``: 4 as good as it gets, 3 good, 2 fair, 1 poor, 0 nothing arrives. ``reason`` is "" at 4, else ``loss`` (``value``: percent), ``far`` (round trip, ms), ``jitter`` (ms), ``slow`` (what fits, kbit/s), ``paused`` (pictures), ``thumbnails`` (pictures), ``busy`` (the gateway's strain, 1 to 3), ``silent``, or ``link`` (percent lost between gateways). */
 export interface Condition {
   level: number
   reason: string

@@ -132,6 +132,7 @@ export const zh = {
   "meeting.pictures": "恢复画面",
   "meeting.audio_only.on": "只听声音：不接收画面",
   "meeting.paused": "网络差，画面已暂停，声音继续",
+  "meeting.thumbnails": "网络差，画面每隔几秒更新一次，声音继续",
   "meeting.narrow": "网络差：已暂停 {count} 个画面，声音继续。可以选“只听声音”。",
   "meeting.rates": "下行 {down} kbit/s，上行 {up} kbit/s",
 
@@ -149,6 +150,7 @@ export const zh = {
   "quality.jitter": "抖动 {value} 毫秒",
   "quality.slow": "带宽约 {value} kbit/s，画面已缩小",
   "quality.paused": "带宽不足，{value} 路画面暂停",
+  "quality.thumbnails": "带宽不足，{value} 路画面每隔几秒更新",
   "quality.frozen": "画面卡顿 {value}%",
   "quality.busy": "网关繁忙，画面已缩小",
   "quality.silent": "收不到数据",

@@ -35,15 +35,15 @@ describe("how long pictures stand still", () => {
 
 describe("pictures that should move", () => {
   const track = (name: string, muted: boolean) => ({ track: name, kind: "video", label: "camera", codec: "vp8", muted })
-  const slot = (mid: string, name: string | null, paused = false) => ({ mid, kind: "video", participant: name && "p", track: name, paused })
+  const slot = (mid: string, name: string | null, paused = false, thumbnails = false) => ({ mid, kind: "video", participant: name && "p", track: name, paused, thumbnails })
   const conference = { conference: "c", participants: [{ participant: "p", tracks: [track("a", false), track("b", true)] }] }
   const state: State = {
     ...EMPTY,
-    seat: { conference: "c", self: "me", slots: [slot("3", "a"), slot("4", "a", true), slot("5", "b"), slot("6", null)] },
+    seat: { conference: "c", self: "me", slots: [slot("3", "a"), slot("4", "a", true), slot("5", "b"), slot("6", null), slot("7", "a", false, true)] },
     conferences: new Map([["c", conference as unknown as ConferenceView]]),
   }
 
-  test("are those of people who send, that are not paused, while pictures are wanted", () => {
+  test("are those of people who send, that flow, while pictures are wanted", () => {
     expect([...flowing(state, { conference: "c", audioOnly: false })]).toEqual([["3", "a"]])
     expect(flowing(state, { conference: "c", audioOnly: true }).size).toBe(0)
     expect(flowing(state, { conference: null, audioOnly: false }).size).toBe(0)

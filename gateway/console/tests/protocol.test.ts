@@ -85,7 +85,7 @@ describe("a directive", () => {
 })
 
 describe("a meeting", () => {
-  const slots = [{ mid: "3", kind: "video", participant: "p2", track: "t2", paused: false }]
+  const slots = [{ mid: "3", kind: "video", participant: "p2", track: "t2", paused: false, thumbnails: false }]
   const seated = fold([
     welcome(), conference(),
     { type: "joined", request: 1, conference: "c1", participant: "p1", sdp: "", slots: [] },

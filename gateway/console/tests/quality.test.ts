@@ -25,8 +25,8 @@ describe("how well a connection works", () => {
   })
 
   test("has words for every reason", () => {
-    const seen = ["far", "jitter", "slow", "paused", "frozen", "busy", "silent", "link"].map((one) => words(condition(2, one, 7), "down", say))
-    expect(new Set(seen).size).toBe(8)
+    const seen = ["far", "jitter", "slow", "paused", "thumbnails", "frozen", "busy", "silent", "link"].map((one) => words(condition(2, one, 7), "down", say))
+    expect(new Set(seen).size).toBe(9)
     for (const text of seen) expect(text).toMatch(/^一般 ./)
   })
 

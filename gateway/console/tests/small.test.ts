@@ -86,7 +86,7 @@ test("a tile joins the slot with the name of who is in it", () => {
   const silent = { getVideoTracks: () => [] } as unknown as MediaStream
   const tracks = [{ track: "t2", kind: "video", label: "content", codec: "VP8", muted: false }]
   const participants = [{ participant: "p2", node: VILLAGE, division: VILLAGE, name: "王五", tracks }]
-  const slots = [{ mid: "3", kind: "video", participant: "p2", track: "t2", paused: false }]
+  const slots = [{ mid: "3", kind: "video", participant: "p2", track: "t2", paused: false, thumbnails: false }]
   const state = [
     welcome(), { type: "places", places: [place(VILLAGE, null, { name: "八里村" })] } as const,
     conference({ participants, speaker: "p2" }),

@@ -140,6 +140,7 @@ function picture(tile: Tile, audioOnly: boolean): TemplateResult {
   >
     <video autoplay muted playsinline .srcObject=${live(tile.stream)}></video>
     ${still === null ? nothing : html`<p class="tile-empty" data-testid=${tile.paused ? "tile-paused" : nothing}>${still}</p>`}
+    ${still === null && tile.thumbnails ? html`<p class="tile-note" role="status" data-testid="tile-thumbnails">${t("meeting.thumbnails")}</p>` : nothing}
     ${tile.condition === null
       ? nothing
       : html`<p class="quality ${tone(tile.condition)}" data-testid="quality" data-level=${tile.condition.level}>

@@ -119,7 +119,7 @@ mod tests {
             source: 0,
             layer: 0,
         };
-        let epoch = sink.begin(1, wanted, &frame(10, 0, 60));
+        let epoch = sink.begin(1, wanted, &frame(10, 0, 60), 0);
         (sink, epoch)
     }
 

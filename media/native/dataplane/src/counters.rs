@@ -71,7 +71,7 @@ counted! {
     SinkStats {
         packets, bytes, nacks_received, retransmitted, plis_received, switches, thinned,
         lost_by_peer, expected_by_peer, jitter_us_now, layer_now, waiting_now,
-        paused_now, lowered_now,
+        paused_now, lowered_now, thumbnails, thumbnails_now,
     }
 }
 

@@ -298,6 +298,8 @@ impl Engine {
             stats.waiting_now = u64::from(sink.wanted.is_some());
             stats.layer_now = sink.live.map_or(0, |epoch| epoch.layer as u64 + 1);
             stats.paused_now = u64::from(sink.given == Allowed::Paused && sink.wanted.is_some());
+            let album = sink.given == Allowed::Thumbnails && sink.wanted.is_some();
+            stats.thumbnails_now = u64::from(album);
             stats.lowered_now = u64::from(sink.lowered);
             (sink.id, stats)
         });

@@ -1,6 +1,7 @@
 //! A stretch of consecutive numbers that a slot took from one feed.
 
 use crate::telling::Listener;
+use crate::types::Micros;
 
 /// A stretch during which the sink was fed from one layer of one source with fixed offsets.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,8 @@ pub struct Epoch {
     pub mask: u16,
     /// Its viewer was told of fewer targets since the last key frame (`telling`).
     pub told_less: bool,
+    /// Its time is that of packets which come so much later: a picture sent slowly.
+    pub late_us: Micros,
 }
 
 impl Epoch {

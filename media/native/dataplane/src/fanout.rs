@@ -10,7 +10,7 @@ use crate::epoch::Epoch;
 use crate::ext::{abs_send_time, Extension, Writer};
 use crate::red::Earlier;
 use crate::rtp::Fixed;
-use crate::sink::{Allowed, Sink, Wanted};
+use crate::sink::{Sink, Wanted};
 use crate::source::{Source, BEGUN_US};
 use crate::thinning::Verdict;
 use crate::transport::{Binding, Pending, Transport};
@@ -66,11 +66,11 @@ impl Engine {
             let Some(sink) = self.tables.sinks.get_mut(sink_key) else {
                 continue;
             };
-            if sink.wanted == Some(here) && sink.given != Allowed::Paused {
+            if sink.wanted == Some(here) && sink.given.flows() {
                 joining.push(sink_key);
                 continue;
             }
-            let live = sink.live.as_ref();
+            let live = sink.feed();
             if !live.is_some_and(|e| e.source_key == source_key && e.layer == layer) {
                 continue;
             }
@@ -138,7 +138,7 @@ impl Engine {
         now: Micros,
     ) -> Option<()> {
         let sink = self.tables.sinks.get_mut(sink_key)?;
-        if sink.given == Allowed::Paused {
+        if !sink.given.flows() {
             return None;
         }
         let transport = self.tables.transports.get_mut(sink.transport)?;
@@ -160,7 +160,7 @@ impl Engine {
         if transport.tx.is_none() || transport.in_use.is_none() {
             return None;
         }
-        sink.begin(source.id, here, first);
+        sink.begin(source.id, here, first, 0);
         sink.wanted = None;
         self.counters.keyframe_joins += u64::from(index < pending.index);
         let came = (index..=feed.highest?).filter(|index| feed.cache.get(*index).is_some());

@@ -4,7 +4,7 @@ use crate::crossing::Note;
 use crate::demux::Class;
 use crate::engine::Engine;
 use crate::rtcp::{self, Item, ReportBlock};
-use crate::sink::{Allowed, Wanted};
+use crate::sink::Wanted;
 use crate::twcc;
 use crate::types::{Micros, Path, SECOND};
 
@@ -152,8 +152,8 @@ impl Engine {
             self.counters.drop_pli_rate += 1;
             return;
         }
-        if sink.given == Allowed::Paused {
-            return;
+        if !sink.given.flows() {
+            return; // nothing comes, or what comes has a beat of its own
         }
         let live = sink.live.map(|epoch| Wanted {
             source: epoch.source_key,

@@ -22,19 +22,24 @@ pub(crate) struct Choice {
     aim: u16,
 }
 
-/// One that is fed goes up only to a layer that has been steady; the old choice stands while
-/// nothing flows.  Until a lower layer's key frame comes, the least of the old one is sent.
+/// One that is fed goes up only to a layer that has been steady, unless nothing comes of its own;
+/// the old choice stands while nothing flows.  Until a lower layer's key frame comes, the least of
+/// the old one is sent.
 fn choose(source: &Source, key: usize, steps: &[Step], sink: &Sink, now: Micros) -> Choice {
     let live = sink.live.filter(|epoch| epoch.source_key == key);
     let steady = |step: &&Step| {
         let layer = usize::from(step.layer);
         live.is_none_or(|epoch| {
-            layer <= epoch.layer || source.layers.get(layer).is_some_and(|l| l.steady(now))
+            let comes = |at: usize| source.layers.get(at).is_some_and(|l| l.active(now));
+            let steady = source.layers.get(layer).is_some_and(|l| l.steady(now));
+            layer <= epoch.layer || steady || !comes(epoch.layer)
         })
     };
     let offered: Vec<Step> = steps.iter().filter(steady).copied().collect();
     let Some(step) = pick(&offered, sink.want, sink.given) else {
-        let layer = live.map_or(source.best, |epoch| epoch.layer);
+        let wanted = sink.wanted.filter(|wanted| wanted.source == key);
+        let old = wanted.map(|wanted| wanted.layer);
+        let layer = old.or(live.map(|epoch| epoch.layer)).unwrap_or(source.best);
         return Choice {
             layer,
             goal: TOP,
@@ -71,6 +76,9 @@ fn spare(
     let Some(large) = large.filter(|large| large.given != Allowed::Paused) else {
         return false;
     };
+    if large.given == Allowed::Thumbnails {
+        return true;
+    }
     let small = pick(steps, sink.want, sink.allowed);
     let same = small.zip(pick(steps, large.want, large.given));
     let fed = large.live.filter(|epoch| epoch.source_key == key);
@@ -103,6 +111,15 @@ fn takes_keyframe(layer: &Layer, from: u16, aim: u16) -> bool {
 fn point(source: &Source, key: usize, sink: &mut Sink, choice: Choice, now: Micros) -> bool {
     let paused = sink.given == Allowed::Paused;
     sink.goal = choice.goal;
+    if sink.given == Allowed::Thumbnails {
+        sink.wanted = Some(Wanted {
+            source: key,
+            layer: choice.layer,
+        });
+        sink.aim = choice.goal;
+        sink.turning = None;
+        return false;
+    }
     let fed = sink.live.filter(|epoch| epoch.source_key == key);
     let there = fed.filter(|epoch| epoch.layer == choice.layer);
     sink.wanted = there.is_none().then_some(Wanted {
@@ -198,6 +215,7 @@ impl Engine {
         let waits = source.config.kind == Kind::Video;
         let steps = source.steps(now);
         let mut paused: Vec<(usize, usize)> = Vec::new();
+        let mut albums: Vec<usize> = Vec::new();
         for &sink_key in &source.sinks {
             let (sinks, keys) = (&self.tables.sinks, &self.tables.sink_keys);
             let spare = spare(sinks, keys, key, &steps, sink_key);
@@ -209,10 +227,16 @@ impl Engine {
             }
             let steps = sink.decodable(&steps, source.codec);
             sink.give(&steps, self.strain, spare);
+            if let Some(epoch) = sink.turn_page().filter(|epoch| epoch.source_key != key) {
+                paused.push((sink_key, epoch.source_key));
+            }
             let choice = choose(source, key, &steps, sink, now);
             let asks_for = point(source, key, sink, choice, now) && waits;
             let elsewhere = sink.live.filter(|epoch| epoch.source_key != key);
-            if let Some(epoch) = elsewhere.filter(|_| sink.given == Allowed::Paused) {
+            if sink.given == Allowed::Thumbnails {
+                albums.push(sink_key);
+            }
+            if let Some(epoch) = elsewhere.filter(|_| !sink.given.flows()) {
                 sink.live = None;
                 paused.push((sink_key, epoch.source_key));
             }
@@ -222,6 +246,10 @@ impl Engine {
         }
         for (sink_key, old) in paused {
             self.leave(sink_key, old);
+        }
+        for sink_key in albums {
+            let asks_for = self.show_single(sink_key, now);
+            asks.extend(asks_for.filter(|layer| !asks.contains(layer)));
         }
         asks
     }

@@ -295,6 +295,7 @@ fn store(layer: &mut crate::source::Layer, arrival: &Arrival<'_>, now: Micros) -
         if let Some(frame) = keyframe::assemble(&layer.cache, start.index) {
             layer.whole = Some(frame);
             layer.assembling = None;
+            layer.find_single(start.timestamp);
         }
     }
     starts

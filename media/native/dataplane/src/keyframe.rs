@@ -86,6 +86,20 @@ pub fn assemble(cache: &Cache, start: u64) -> Option<(Codec, Vec<u8>)> {
     None
 }
 
+/// The last packet of a frame that starts at `start` and is whole, and the octets of its payloads.
+pub fn span(cache: &Cache, start: u64) -> Option<(u64, u64)> {
+    let timestamp = cache.get(start)?.timestamp;
+    let mut octets = 0;
+    for index in start..start + MAX_PACKETS {
+        let packet = cache.get(index).filter(|p| p.timestamp == timestamp)?;
+        octets += packet.payload.len() as u64;
+        if packet.marker {
+            return Some((index, octets));
+        }
+    }
+    None
+}
+
 /// A picture under assembly.
 #[derive(Default)]
 struct Frame {

@@ -171,6 +171,7 @@ pub fn pick(steps: &[Step], want: Want, allowed: Allowed) -> Option<Step> {
     let may = |step: &&Step| match allowed {
         Allowed::UpTo(most) => step.place() <= most.place(),
         Allowed::Free | Allowed::Paused => true,
+        Allowed::Thumbnails => false,
     };
     let tall = |step: &&Step| want.height > 0 && step.height >= want.height;
     let picture = steps.iter().filter(may).find(tall).map(Step::picture);

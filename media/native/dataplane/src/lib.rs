@@ -5,6 +5,7 @@
 //! that arrives from the network can make it panic: what is malformed is counted and dropped.
 #![forbid(unsafe_code)]
 
+pub mod allowed;
 pub mod av1;
 pub mod bandwidth;
 pub mod batch;
@@ -57,16 +58,17 @@ pub mod table;
 pub mod telling;
 mod templates;
 pub mod thinning;
+pub mod thumbnails;
 pub mod transport;
 pub mod twcc;
 pub mod types;
 pub mod vp8;
 pub mod vp9;
 
+pub use allowed::{Allowed, Coming, Want};
 pub use batch::Batch;
 pub use counters::{Counters, SinkStats, SourceStats, Stats, TransportStats};
 pub use crossing::Crossing;
 pub use engine::Engine;
 pub use layers::Step;
-pub use sink::{Allowed, Want};
 pub use types::*;

@@ -170,7 +170,9 @@ impl Engine {
             };
             held.follow_keyframe(start, reading.heights);
         }
+        let timestamp = packet.timestamp;
         held.cache.share(packet);
+        held.find_single(timestamp);
         Some(())
     }
 

@@ -6,7 +6,7 @@
 use crate::engine::Engine;
 use crate::reception::Interval;
 use crate::rtcp;
-use crate::sink::Sink;
+use crate::sink::{Allowed, Sink};
 use crate::source::Home;
 use crate::transport::Binding;
 use crate::types::{Codec, Micros, SECOND};
@@ -109,6 +109,9 @@ impl Engine {
 
     fn put_sender_report(&self, sink_key: usize, out: &mut Vec<u8>, now: Micros) -> Option<()> {
         let sink = self.tables.sinks.get(sink_key)?;
+        if sink.given == Allowed::Thumbnails {
+            return None; // voices would be kept waiting for pictures that are sent slowly
+        }
         let timestamp = self.sink_timestamp(sink, now)?;
         let ntp = ntp(self.wall_us, now);
         let (packets, octets) = sink.sent;

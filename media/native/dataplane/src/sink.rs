@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
+pub use crate::allowed::{Allowed, Want};
 use crate::bundle::Held;
 use crate::cache::Packet;
 use crate::congestion::Shedding;
@@ -16,6 +17,7 @@ use crate::reports::jitter_us;
 use crate::rtcp::ReportBlock;
 use crate::seqmap::unwrap;
 use crate::strain::strained;
+use crate::thumbnails::Album;
 use crate::types::{Codec, Kind, Micros, PayloadTypes, SinkConfig, MS, SECOND};
 
 /// Epochs that can still be retransmitted from: where every second frame of sixty a second is left
@@ -52,37 +54,6 @@ pub struct Wanted {
     pub layer: usize,
 }
 
-/// What whoever looks at the sink has use for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Want {
-    /// Lines of picture; 0: as many as there are.
-    pub height: u16,
-    /// Lower is served first when not everybody can be.
-    pub priority: u8,
-    /// The sink that brings the same viewer the same source larger: nothing is sent twice.
-    pub beside: Option<u32>,
-}
-
-impl Default for Want {
-    fn default() -> Self {
-        Want {
-            height: 0,
-            priority: 100,
-            beside: None,
-        }
-    }
-}
-
-/// How much of a picture its path has room for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Allowed {
-    #[default]
-    Free,
-    UpTo(Step),
-    /// Nothing, until allowed again; it goes on at a key frame.
-    Paused,
-}
-
 pub struct Sink {
     pub id: u32,
     /// Slab key of its transport.
@@ -101,6 +72,8 @@ pub struct Sink {
     pub lowered: bool,
     /// What it would send is sent beside it.
     pub spare: bool,
+    /// The single pictures it is sent while there is room for no more.
+    pub album: Album,
     /// The target of the live feed to go over to; 0: none, it ends at the next picture.
     pub aim: u16,
     /// The target with which the wanted feed begins.
@@ -161,6 +134,7 @@ impl Sink {
             given: Allowed::default(),
             lowered: false,
             spare: false,
+            album: Album::default(),
             aim: TOP,
             goal: TOP,
             turning: None,
@@ -225,12 +199,19 @@ impl Sink {
         self.config.kind == Kind::Video && self.config.rtx_ssrc.is_none()
     }
 
-    /// Begin a spell with `packet`, continuing numbers and time.
-    pub fn begin(&mut self, source: u32, wanted: Wanted, packet: &Packet) -> Epoch {
+    /// Begin a spell with `packet`, continuing numbers and time, which are those of packets that
+    /// come `late_us` later.
+    pub fn begin(
+        &mut self,
+        source: u32,
+        wanted: Wanted,
+        packet: &Packet,
+        late_us: Micros,
+    ) -> Epoch {
         let timestamp = match self.newest {
             None => self.first_timestamp,
             Some(newest) => {
-                let elapsed = packet.arrived.saturating_sub(newest.arrived);
+                let elapsed = (packet.arrived + late_us).saturating_sub(newest.arrived);
                 let ticks = (elapsed * packet.codec.clock() / SECOND).max(1);
                 newest.timestamp.wrapping_add(ticks as u32)
             }
@@ -254,6 +235,7 @@ impl Sink {
                 .wrapping_sub(packet.frame().unwrap_or(0)),
             mask: self.goal,
             told_less: false,
+            late_us,
         };
         if self.live.is_some() || self.newest.is_some() {
             self.stats.switches += 1;
@@ -302,7 +284,8 @@ impl Sink {
         self.stats.bytes += octets as u64;
     }
 
-    /// When what was sent last had arrived.
+    /// When what was sent last had arrived; that is when it was to be whole at its viewer, of a
+    /// single picture.
     pub fn newest_arrival(&self) -> Option<Micros> {
         self.newest.map(|newest| newest.arrived)
     }
@@ -333,7 +316,7 @@ impl Sink {
         let came = packet.descriptor.unwrap_or_default();
         self.newest = Some(Newest {
             timestamp: packet.timestamp.wrapping_add(epoch.timestamp_delta),
-            arrived: packet.arrived,
+            arrived: packet.arrived + epoch.late_us,
             picture: came
                 .picture
                 .map_or(before.0, |p| p.wrapping_add(epoch.picture_delta) & 0x7FFF),

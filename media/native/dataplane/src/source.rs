@@ -4,6 +4,7 @@ use crate::cache::Cache;
 use crate::counters::SourceStats;
 use crate::dependency::Tracker;
 use crate::guard::Bucket;
+use crate::keyframe;
 use crate::layers::Meter;
 use crate::levels::Level;
 use crate::mirrors::Feed;
@@ -20,7 +21,7 @@ const STEADY_US: Micros = SECOND;
 pub const BEGUN_US: Micros = 300 * MS;
 
 /// A key frame this young, with everything since, starts a viewer that has seen nothing newer.
-const FRESH_US: Micros = 2 * SECOND;
+pub const FRESH_US: Micros = 2 * SECOND;
 
 /// A key frame may be asked for this often.  An encoder that answers every request sends nothing
 /// but key frames, and requests of all viewers of all hops meet here.
@@ -37,6 +38,16 @@ pub struct KeyframeStart {
     pub arrived: Micros,
 }
 
+/// A whole key frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Single {
+    pub start: KeyframeStart,
+    /// Index of its last packet.
+    pub last: u64,
+    /// Of its payloads.
+    pub octets: u64,
+}
+
 /// One layer: one SSRC and its repair SSRC.
 pub struct Layer {
     pub ssrc: Option<u32>,
@@ -49,6 +60,8 @@ pub struct Layer {
     /// A key frame whose last packet has not come.
     pub assembling: Option<KeyframeStart>,
     pub whole: Option<(Codec, Vec<u8>)>,
+    /// The newest whole one of this SSRC.
+    pub single: Option<Single>,
     pub sps_in_band: bool,
     pub last_packet: Option<Micros>,
     /// Since when it has been active.
@@ -77,6 +90,7 @@ impl Layer {
             keyframe: None,
             assembling: None,
             whole: None,
+            single: None,
             sps_in_band: false,
             last_packet: None,
             since: 0,
@@ -105,10 +119,25 @@ impl Layer {
         self.losses.clear();
         self.keyframe = None;
         self.assembling = None;
+        self.single = None;
         self.report = None;
         self.heights = [0; 4];
         self.offered = 0;
         self.frames = Tracker::default();
+    }
+
+    /// See whether a packet with this timestamp made the newest key frame whole.
+    pub fn find_single(&mut self, timestamp: u32) {
+        let Some(start) = self.keyframe.filter(|k| k.timestamp == timestamp) else {
+            return;
+        };
+        let span = keyframe::span(&self.cache, start.index);
+        let whole = span.map(|(last, octets)| Single {
+            start,
+            last,
+            octets,
+        });
+        self.single = whole.or(self.single);
     }
 
     /// The index from which a viewer can be fed: that of the newest key frame, if it is not too

@@ -17,7 +17,7 @@ pub fn strained(steps: &[Step], want: Want, allowed: Allowed, strain: u8) -> All
     if strain >= MAX_STRAIN && want.priority > KEPT_PRIORITY {
         return Allowed::Paused;
     }
-    if strain == 0 || allowed == Allowed::Paused {
+    if strain == 0 || !allowed.flows() {
         return allowed;
     }
     let picked = pick(steps, want, allowed).and_then(|p| steps.iter().position(|step| *step == p));

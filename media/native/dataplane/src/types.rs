@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::sink::Want;
+use crate::allowed::{Coming, Want};
 
 /// Microseconds on a monotonic clock whose zero the driver chooses.
 pub type Micros = u64;
@@ -267,10 +267,10 @@ pub enum Event {
         codec: Codec,
     },
     Levels(Vec<(u32, i32)>),
-    /// A sink's pictures were paused for want of bandwidth, or flow again.
+    /// A sink's pictures come otherwise than before, for want of bandwidth or because there is some.
     Video {
         sink: u32,
-        flowing: bool,
+        coming: Coming,
     },
     /// A socket of the driver sends every datagram by itself.  Said by the driver, once.
     NoTrains,

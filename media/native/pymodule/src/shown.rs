@@ -130,6 +130,6 @@ pub fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
             ("levels", levels).into_pyobject(py)
         }
         Event::NoTrains => ("no_gso",).into_pyobject(py),
-        Event::Video { sink, flowing } => ("video", sink, flowing).into_pyobject(py),
+        Event::Video { sink, coming } => ("video", sink, coming.name()).into_pyobject(py),
     }
 }

@@ -27,6 +27,8 @@ pub struct Shares {
     pub choices: Vec<Option<usize>>,
     /// Estimate at which somebody would get more; 0 when all have all they want.
     pub wished_bps: u64,
+    /// Bits per second that are left.
+    pub left_bps: u64,
 }
 
 /// Share out `estimate` bits per second, of which sound takes `audio`.  With `calm` false nobody
@@ -35,6 +37,7 @@ pub fn allocate(estimate: u64, audio: u64, claims: &[Claim], calm: bool) -> Shar
     let mut shares = Shares {
         choices: vec![None; claims.len()],
         wished_bps: 0,
+        left_bps: estimate.saturating_sub(audio),
     };
     if claims.is_empty() {
         return shares;
@@ -65,6 +68,9 @@ pub fn allocate(estimate: u64, audio: u64, claims: &[Claim], calm: bool) -> Shar
     }
     let wished = table.short.map(|short| (estimate + short).max(least));
     shares.wished_bps = wished.unwrap_or(0);
+    let pairs = shares.choices.iter().zip(claims);
+    let given = pairs.filter_map(|(choice, claim)| claim.steps.get((*choice)?));
+    shares.left_bps = shares.left_bps.saturating_sub(given.sum());
     shares
 }
 
@@ -146,6 +152,15 @@ mod tests {
         assert_eq!(choices(estimate, &[claim(10, Some(0))]), [Some(0)]);
         let uneasy = allocate(9_000_000, 0, &[claim(10, Some(0))], false);
         assert_eq!(uneasy.choices, [Some(0)]);
+    }
+
+    #[test]
+    fn what_is_left_is_told_also_where_there_are_no_pictures() {
+        let left = |estimate, claims: &[Claim]| allocate(estimate, 30_000, claims, true).left_bps;
+        assert_eq!(left(64_000, &[]), 34_000);
+        assert_eq!(left(64_000, &[claim(10, None)]), 34_000);
+        assert_eq!(left(200_000, &[claim(10, None)]), 20_000);
+        assert_eq!(left(20_000, &[claim(10, None)]), 0);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The engine's side of the estimate: reports taken, and each picture told how much it may have.
 
+use crate::allowed::{Allowed, Coming};
 use crate::bandwidth::allocate::{allocate, Claim};
 use crate::bandwidth::report::Report;
 use crate::engine::Engine;
 use crate::ext::Extension;
 use crate::layers::{several, Step};
-use crate::sink::{Allowed, Sink, Wanted};
+use crate::sink::{Sink, Wanted};
 use crate::transport::Transport;
 use crate::types::{Event, Kind, Micros, MS};
 
@@ -97,11 +98,21 @@ impl Engine {
         if bandwidth.prober.bps().is_some() {
             self.due.push_back(key);
         }
+        let flows = shares.choices.iter().any(Option::is_some);
+        bandwidth.spare.take(shares.left_bps, audio, flows, now);
+        let spare = bandwidth.spare.clone();
         for (party, choice) in parties.iter().zip(&shares.choices) {
             if !(patient && *choice < party.claim.now) {
-                self.grant(party, *choice, now);
+                let step = choice.and_then(|at| party.steps.get(at));
+                let allowed = match step {
+                    Some(step) => Allowed::UpTo(*step),
+                    None if self.fits_single(party.sink, &spare) => Allowed::Thumbnails,
+                    None => Allowed::Paused,
+                };
+                self.grant(party, allowed, *choice != party.claim.now, now);
             }
         }
+        self.next_single(key, now);
     }
 
     fn parties(&self, key: usize, now: Micros) -> Vec<Party> {
@@ -131,7 +142,7 @@ impl Engine {
         let steps = useful(steps, sink);
         let last = steps.len().checked_sub(1)?;
         let has = match sink.allowed {
-            Allowed::Paused => None,
+            Allowed::Paused | Allowed::Thumbnails => None,
             Allowed::Free => Some(last),
             // The least goes on even when what was allowed is gone.
             Allowed::UpTo(most) => Some(
@@ -154,15 +165,16 @@ impl Engine {
         })
     }
 
-    fn grant(&mut self, party: &Party, choice: Option<usize>, now: Micros) {
+    fn grant(&mut self, party: &Party, allowed: Allowed, other: bool, now: Micros) {
         let Some(sink) = self.tables.sinks.get_mut(party.sink) else {
             return;
         };
-        let step = choice.and_then(|at| party.steps.get(at));
-        let allowed = step.map_or(Allowed::Paused, |step| Allowed::UpTo(*step));
         let (id, before) = (sink.id, std::mem::replace(&mut sink.allowed, allowed));
-        let (was, is) = (before != Allowed::Paused, allowed != Allowed::Paused);
-        let live = if is { None } else { sink.live.take() };
+        let (was, is) = (before.coming(), allowed.coming());
+        let live = match is {
+            Coming::Paused => sink.live.take(),
+            _ => None,
+        };
         if let Some(epoch) = live {
             // Nothing of what waits is worth its place in the queue now.
             sink.wanted.get_or_insert(Wanted {
@@ -174,10 +186,10 @@ impl Engine {
         if was != is {
             self.tell(Event::Video {
                 sink: id,
-                flowing: is,
+                coming: is,
             });
         }
-        if was != is || choice != party.claim.now {
+        if was != is || other {
             self.follow_now(party.sink, now);
         }
     }

@@ -18,6 +18,7 @@ pub mod probe;
 pub mod rate;
 pub mod receiver;
 pub mod report;
+pub mod spare;
 pub mod trend;
 
 use crate::bundle::CROWDED;
@@ -31,6 +32,7 @@ use pacer::Pacer;
 use probe::Prober;
 use rate::{Rate, MAX_BPS, MIN_BPS};
 use receiver::Receiver;
+use spare::Spare;
 use trend::{Trend, Usage};
 
 /// Where an estimate begins that nothing is known of.
@@ -79,6 +81,8 @@ pub struct Bandwidth {
     losses: Losses,
     pub(crate) prober: Prober,
     pub(crate) pacer: Pacer,
+    /// What is left for single pictures.
+    pub(crate) spare: Spare,
     /// What arrived, by the receiver's clock, and the same and lost packets by when they were sent.
     acked: Meter,
     reported: Meter,
@@ -123,6 +127,7 @@ impl Default for Bandwidth {
             losses: Losses::default(),
             prober: Prober::default(),
             pacer: Pacer::default(),
+            spare: Spare::default(),
             acked: Meter::default(),
             reported: Meter::default(),
             audio: Meter::default(),
@@ -198,6 +203,12 @@ impl Bandwidth {
     pub fn calm(&self, now: Micros) -> bool {
         let recent = |at: Micros| now.saturating_sub(at) < self.uneasy_us;
         self.delays.queue_us() < STANDING_US / 2 && !self.fell.is_some_and(recent)
+    }
+
+    /// Whether a single picture may go before others wait.
+    pub fn idle(&self) -> bool {
+        let queue = self.delays.queue_us();
+        self.pacer.is_empty() && self.settled() && queue < STANDING_US / 3
     }
 
     /// Somebody got more.
@@ -355,9 +366,10 @@ impl Bandwidth {
     /// Let the bucket fill.
     pub fn refill(&mut self, now: Micros) {
         let estimate = self.estimate(now).unwrap_or(MAX_BPS);
-        let rate = match self.prober.bps() {
-            Some(bps) => bps,
-            None => estimate.saturating_mul(PACING_TENTHS) / 10,
+        let rate = match (self.prober.bps(), self.spare.pace_bps()) {
+            (Some(bps), _) => bps,
+            (None, Some(bps)) => bps,
+            (None, None) => estimate.saturating_mul(PACING_TENTHS) / 10,
         };
         let rate = match self.settled() {
             true => rate,
@@ -368,7 +380,13 @@ impl Bandwidth {
 
     /// Whether a picture may go out now: there is credit, and not too much is under way.
     pub fn open(&self, now: Micros) -> bool {
-        self.pacer.open() && self.history.flying() <= self.window(now)
+        self.pacer.open() && self.history.flying() <= self.window(now) && !self.hinders(now)
+    }
+
+    /// Whether a single picture would lengthen a queue in which sound waits, as far as is known now.
+    fn hinders(&self, now: Micros) -> bool {
+        let known = now.saturating_sub(self.last_report) < SILENCE_US / 2;
+        self.spare.pace_bps().is_some() && known && self.delays.queue_us() > STANDING_US / 2
     }
 
     /// Octets that may be under way.

@@ -130,7 +130,7 @@ fn pictures_that_fit_nowhere_pause_and_come_back_within_seconds() {
         (64_000, SECOND, 0.9, 8 * SECOND),
     ] {
         let seen = seen(ONE, &narrow(bps, queue_us, 25), 25);
-        assert!(seen.stood > 0.5 && seen.layer.is_none(), "{seen:?}");
+        assert!(seen.stood > 0.5, "{seen:?}");
         assert!(seen.sound >= sound, "{seen:?}");
         assert!(seen.back_us.is_some_and(|us| us <= back_us), "{seen:?}");
     }

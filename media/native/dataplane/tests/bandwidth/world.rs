@@ -10,7 +10,8 @@ use dataplane::rtcp::{parse, put_receiver_report, Item};
 use dataplane::rtp::Header;
 use dataplane::twcc::Arrivals;
 use dataplane::{
-    Codec, Engine, Event, Kind, Limits, Micros, Op, SinkConfig, SourceConfig, TransportStats, MS,
+    Codec, Coming, Engine, Event, Kind, Limits, Micros, Op, SinkConfig, SourceConfig,
+    TransportStats, MS,
 };
 
 use crate::path::Path;
@@ -34,7 +35,7 @@ const VOICE_US: Micros = 20 * MS;
 pub const VOICE: usize = 60;
 const RED: u8 = 63;
 const PACKET: usize = 1_100;
-/// A key frame is so many times as large as another.
+/// A key frame is so many times as large as another, unless told otherwise.
 const KEY: usize = 3;
 const FEEDBACK_US: Micros = 50 * MS;
 
@@ -60,6 +61,18 @@ pub struct Got {
     pub source: usize,
     /// Number of the picture, modulo 2^8.
     pub frame: u8,
+    pub picture: Option<Picture>,
+}
+
+/// What a packet of a picture says.
+#[derive(Clone, Copy, Debug)]
+pub struct Picture {
+    pub index: u64,
+    pub timestamp: u32,
+    pub number: u16,
+    pub key: bool,
+    pub starts: bool,
+    pub ends: bool,
 }
 
 /// When it arrives, a tie breaker, how long it waited, octets.
@@ -81,6 +94,19 @@ pub struct Viewer {
     pub sent_octets: u64,
 }
 
+impl Picture {
+    fn read(header: &Header, index: u64, payload: &[u8]) -> Picture {
+        Picture {
+            index,
+            timestamp: header.timestamp,
+            number: u16::from_be_bytes([payload[2] & 0x7F, payload[3]]),
+            key: payload[6] & 1 == 0,
+            starts: payload[0] & 0x10 != 0,
+            ends: header.marker,
+        }
+    }
+}
+
 struct Layer {
     ssrc: u32,
     bps: u64,
@@ -95,11 +121,14 @@ pub struct World {
     layers: Vec<Layer>,
     /// Octets of the next frame of sound.
     pub loud: usize,
+    pub key: usize,
+    /// Key frames that were asked for.
+    pub asked: u64,
     voice: u64,
     frame: u64,
     pub viewers: Vec<Viewer>,
-    /// (when, sink, whether its pictures flow).
-    pub told: Vec<(Micros, u32, bool)>,
+    /// (when, sink, how its pictures come).
+    pub told: Vec<(Micros, u32, Coming)>,
     /// Estimate of the first viewer's path every 100 ms.
     pub estimates: Vec<(Micros, u64)>,
 }
@@ -144,6 +173,8 @@ impl World {
             sender,
             layers: all,
             loud: VOICE,
+            key: KEY,
+            asked: 0,
             voice: 0,
             frame: 0,
             viewers: Vec::new(),
@@ -217,8 +248,8 @@ impl World {
             self.engine.tick(self.now);
             self.transmit();
             while let Some(event) = self.engine.poll_event() {
-                if let Event::Video { sink, flowing } = event {
-                    self.told.push((self.now, sink, flowing));
+                if let Event::Video { sink, coming } = event {
+                    self.told.push((self.now, sink, coming));
                 }
             }
             if self.now % (100 * MS) == 0 && !self.viewers.is_empty() {
@@ -256,7 +287,7 @@ impl World {
     fn show(&mut self, at: usize) {
         let layer = &mut self.layers[at];
         let key = std::mem::take(&mut layer.wants_key);
-        let mut left = (layer.bps * FRAME_US / 8_000_000) as usize * if key { KEY } else { 1 };
+        let mut left = (layer.bps * FRAME_US / 8_000_000) as usize * if key { self.key } else { 1 };
         let mut start = true;
         let mut packets = Vec::new();
         while left > 0 {
@@ -267,10 +298,9 @@ impl World {
             payload.push((layer.ssrc - VIDEO_IN) as u8);
             payload.resize(octets.max(8), 0);
             let timestamp = 3_600 * self.frame as u32;
-            packets.push(
-                self.sender
-                    .rtp(layer.ssrc, layer.index, timestamp, &payload),
-            );
+            let (ssrc, index, ends) = (layer.ssrc, layer.index, left == octets);
+            let sender = &self.sender;
+            packets.push(sender.marked(ssrc, index, timestamp, ends, &payload));
             layer.index += 1;
             left -= octets;
             start = false;
@@ -310,6 +340,7 @@ impl World {
                 let mut layers = self.layers.iter_mut();
                 let layer = layers.find(|layer| layer.ssrc == media);
                 layer.expect("a layer").wants_key = true;
+                self.asked += 1;
             }
         }
     }
@@ -386,7 +417,11 @@ impl Viewer {
                         continue;
                     }
                     assert_eq!(repair, 0, "nothing comes in an empty slot");
-                    (source as usize, Some(self.terminal.open(&data).2))
+                    let (header, index, payload) = self.terminal.open(&data);
+                    (
+                        source as usize,
+                        Some((Picture::read(&header, index, &payload), payload)),
+                    )
                 }
             };
             let octets = data.len();
@@ -395,9 +430,12 @@ impl Viewer {
                 octets,
                 waited,
                 voices,
-                layer: picture.as_ref().map(|payload| payload[7] % APART as u8),
+                layer: picture
+                    .as_ref()
+                    .map(|(_, payload)| payload[7] % APART as u8),
                 source,
-                frame: picture.as_ref().map_or(0, |payload| payload[4]),
+                frame: picture.as_ref().map_or(0, |(_, payload)| payload[4]),
+                picture: picture.map(|(picture, _)| picture),
             });
         }
     }

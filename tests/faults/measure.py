@@ -57,6 +57,7 @@ class Figures:
     Attributes:
         first_s: From asking to the first picture; None: there was none.
         fps: Pictures per second after the first.
+        later_per_min: Pictures per minute of the later half of the run: thumbnails, where there is room for no more.
         freezes_per_min: Of the viewer's decoder (getStats).
         frozen_share: Part of the time after the first picture in which the picture stood, 0..1; counts a stand
             that lasts to the end, which getStats does not.
@@ -71,6 +72,7 @@ class Figures:
 
     first_s: float | None
     fps: float
+    later_per_min: float
     freezes_per_min: float
     frozen_share: float
     concealed: float
@@ -93,6 +95,7 @@ def figures(run: Run) -> Figures:
     return Figures(
         first_s=pictures[0].at_s if pictures else None,
         fps=(len(pictures) - 1) / watched_s if pictures else 0.0,
+        later_per_min=60 * sum(p.at_s > end_s / 2 for p in pictures) / max(0.001, end_s / 2),
         freezes_per_min=60 * freezes / watched_s if pictures else 0.0,
         frozen_share=min(1.0, frozen_s(pictures, end_s) / watched_s) if pictures else 1.0,
         concealed=concealed([sample.audio for sample in run.samples]),

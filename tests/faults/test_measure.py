@@ -42,6 +42,11 @@ def test_a_stand_is_counted_also_when_it_lasts_to_the_end() -> None:
     assert frozen_s(steady(1, 1.05), 10.0) == 9.0
 
 
+def test_pictures_of_the_later_half_are_counted_by_themselves() -> None:
+    thumbnails = [Picture(at, 900, round(1_000 * at), 135) for at in (12.0, 14.5, 17.0, 19.5)]
+    assert figures(run_of(steady(0, 4) + thumbnails, sample(0), sample(20.0, played=1))).later_per_min == 24
+
+
 def test_freezes_per_minute_are_the_decoders_own() -> None:
     assert figures(run_of(steady(0, 30), sample(0), sample(30, played=1, freezes=3))).freezes_per_min == 6
 

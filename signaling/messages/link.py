@@ -107,7 +107,7 @@ class LinkWant(Message, frozen=True, tag="link_want", kw_only=True):
     tracks: Annotated[tuple[WantedTrack, ...], msgspec.Meta(max_length=MAX_WANTED)]
 
 
-class CarriedTrack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class CarriedTrack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """``paused``: no picture of it comes now, because a line on its way is too narrow; ``thumbnails``: one every few
     seconds.
 

@@ -6,8 +6,8 @@ use crate::path::Path;
 use crate::world::{percentile, Got, Picture, Telling, Viewer, World, SINK};
 
 const LAYERS: [u64; 3] = [150_000, 500_000, 1_300_000];
-const SETTLED_S: f64 = 15.0;
-const WATCHED_S: u64 = 60;
+const SETTLED_S: f64 = 8.0;
+const WATCHED_S: u64 = 30;
 
 /// Two seconds of a sender, then a viewer behind a line of so many bits per second.
 fn behind(bps: u64, key: usize, pictures: &[&[u64]]) -> World {
@@ -57,7 +57,7 @@ fn gaps(wholes: &[(Micros, Picture)]) -> Vec<Micros> {
     gaps
 }
 
-/// Sound goes on whole, with little before it, for the last minute.
+/// Sound goes on whole, with little before it, while it is watched.
 fn sounds_well(world: &World, queue_us: Micros) {
     let viewer = &world.viewers[0];
     let waits = viewer.waits(world.now, WATCHED_S);
@@ -75,7 +75,7 @@ fn a_picture_comes_every_two_seconds_beside_sound_at_64_kilobits() {
     let wholes = wholes(&world.viewers[0], 0, from);
     let gaps = gaps(&wholes);
     println!("{} pictures, {gaps:?}", wholes.len());
-    assert!(wholes.len() >= 25, "{} pictures", wholes.len());
+    assert!(wholes.len() >= 12, "{} pictures", wholes.len());
     assert!(percentile(&gaps, 100) < 4 * SECOND, "{gaps:?}");
     assert!(world.asked - asked <= wholes.len() as u64 + 2);
     sounds_well(&world, 150 * MS);
@@ -105,7 +105,7 @@ fn larger_pictures_come_less_often_and_the_largest_never() {
     world.run(WATCHED_S as f64);
     let shown = wholes(&world.viewers[0], 0, from).len();
     println!("{shown} pictures of 10.5 kB");
-    assert!((8..=20).contains(&shown), "{shown} pictures");
+    assert!((4..=10).contains(&shown), "{shown} pictures");
     sounds_well(&world, 300 * MS);
     let mut world = behind(64_000, 100, &[&LAYERS]);
     let from = world.now;
@@ -124,7 +124,7 @@ fn several_pictures_take_turns() {
     let shown: Vec<usize> = (0..3).map(|at| wholes(viewer, at, from).len()).collect();
     println!("{shown:?} pictures");
     let (least, most) = (shown.iter().min(), shown.iter().max());
-    assert!(least >= Some(&8) && most <= Some(&30), "{shown:?}");
+    assert!(least >= Some(&4) && most <= Some(&12), "{shown:?}");
     assert!(world.asked - asked <= shown.iter().sum::<usize>() as u64 + 2);
     sounds_well(&world, 200 * MS);
 }
@@ -133,21 +133,21 @@ fn several_pictures_take_turns() {
 fn who_has_room_loses_nothing_beside_one_who_has_none() {
     let mut world = behind(64_000, 3, &[&LAYERS]);
     world.watch(Path::new(20_000_000, 42), Telling::Arrivals);
-    world.run(20.0);
+    world.run(6.0);
     let (from, asked) = (world.now, world.asked);
-    world.run(30.0);
+    world.run(20.0);
     let wide = &world.viewers[1];
     let largest = wide
-        .recent(world.now, 30)
+        .recent(world.now, 20)
         .filter(|got| got.layer == Some(2));
     let starts = largest.filter(|got| got.picture.is_some_and(|p| p.starts));
     assert_eq!(
         starts.count(),
-        30 * 25,
+        20 * 25,
         "every picture of the largest layer"
     );
-    assert!(wholes(&world.viewers[0], 0, from).len() >= 10);
-    assert!(world.asked - asked <= 16, "one each two seconds");
+    assert!(wholes(&world.viewers[0], 0, from).len() >= 6);
+    assert!(world.asked - asked <= 11, "one each two seconds");
 }
 
 #[test]

@@ -19,14 +19,12 @@ import uvloop
 
 from media.engine import Engine
 from media.peer import Peers
-from signaling import division
-from signaling.division import Tree
 from signaling.duty import Roster
 from signaling.ids import NodeCode, Sha256
-from signaling.records import Actor, Role, Urgency
+from signaling.records import Actor, Role
 from signaling.routing import Router
 
-from . import adapters, api, contacts, groups, http, telemetry, templates, units
+from . import adapters, api, configured, groups, http, telemetry, units
 from .adapters import Adapters
 from .addresses import reachable
 from .admittance import Admittance
@@ -36,14 +34,12 @@ from .auth import Auth
 from .blobs import Blobs
 from .bus import Bus
 from .camera_book import CameraBook
-from .camera_ways import Ways
 from .cameras import Cameras
 from .circulars import Circulars
 from .clock import Clock
 from .conferences import Conferences
 from .config import Config, ConfigError
-from .connection import Listener, fitting
-from .dialling import Uplink
+from .connection import Listener
 from .directives import Directives
 from .dispatch import Dispatch
 from .ending import end_all, end_process_within
@@ -55,7 +51,6 @@ from .heartbeat import AuditorWatch
 from .holding import Holding
 from .intake import Intake
 from .interchange import Interchange
-from .issuing import Rules
 from .journal import Journal, JournalError, Row
 from .links import Links
 from .load import Limits
@@ -69,7 +64,6 @@ from .presence import Presence
 from .redial import Redial
 from .refusals import Refusals
 from .releases import Releases
-from .reserve import Reserve
 from .rosters import Rosters
 from .skews import Skews
 from .sources import Sources
@@ -158,18 +152,18 @@ class Node:
             ConfigError: A file or a port cannot be used.
         """
         code, clock = NodeCode(config.node.code), Clock()
-        tree = _tree(config)
-        uplink = _uplink(config, tree)
+        tree = configured.tree(config)
+        uplink = configured.uplink(config, tree)
         config.node.data_dir.mkdir(parents=True, exist_ok=True)
         auth = Auth(config, clock)
-        reserve = _reserve(config)
+        reserve = configured.reserve(config)
         try:
             journal = Journal.open(config.node.data_dir / "journal.sqlite", code, clock, reserve)
         except JournalError as error:
             raise ConfigError((str(error),)) from None
         router = Router(code, tree)
         journal.follow(lambda rows: _note(router, rows), ("directive:", "conference:", "circular:"))
-        engine = _engine(config)
+        engine = configured.engine(config)
         peers = Peers(
             engine, reachable(config), port=config.media.advertise_port, max_peers=config.media.max_transports
         )
@@ -184,13 +178,13 @@ class Node:
         roster = Roster()
         posts = config.duty.posts, config.duty.village_posts
         rosters = Rosters(code, tree, journal, clock, refusals, roster, *posts)
-        rules = _rules(config, tree)
+        rules = configured.rules(config, tree)
         directives = Directives(
             code, tree, auth.keys, journal, clock, telemetry.default, refusals, rules, roster, blobs
         )
         timers = Timers(code, tree, auth.keys, journal, clock, telemetry.default, directives)
         escalations = Escalations(code, tree, auth.keys, journal, clock, refusals, directives)
-        ways = _ways(config)
+        ways = configured.camera_ways(config)
         sources = Sources(
             code,
             tree,
@@ -229,7 +223,7 @@ class Node:
         outside = config.adapters
         outbound = Outbound(timeout_s=outside.timeout_s, attempts=outside.attempts, local=outside.local)
         ways_out = Adapters(code, journal, clock, telemetry.default)
-        people = _contacts(config)
+        people = configured.people(config)
         for adapter in adapters.configured(outside, outbound, people, clock):
             ways_out.add(adapter)
         redial = Redial(journal, clock, telemetry.default, ways_out, people, directives, code, alarms.incidents)
@@ -262,7 +256,7 @@ class Node:
         admittance = Admittance(code, tree, journal, refusals, skews, clock)
         links = Links(code, tree, journal, router, auth, dispatch, intake, admittance, skews, clock, uplink)
         outbox.on_record(dispatch.showing.on_record)
-        watch = _auditor(config, clock)
+        watch = configured.auditor_watch(config, clock)
         if watch is not None:
             dispatch.showing.watch(watch)
         blobs.on_blob(dispatch.showing.on_blob)
@@ -287,7 +281,7 @@ class Node:
             audit=audit,
             conferences=conferences,
             presence=presence,
-            templates=_templates(config),
+            templates=configured.texts(config),
             units=units.read(config.tree.units_file, tree),
         )
         return cls(
@@ -432,13 +426,6 @@ def _note(router: Router, rows: Sequence[Row]) -> None:
         router.note(row.record)
 
 
-def _reserve(config: Config) -> Reserve:
-    try:
-        return Reserve(config.node.data_dir / "reserve", config.node.reserve_bytes)
-    except OSError as error:
-        raise ConfigError((f"node.reserve_bytes: {config.node.data_dir}: {error}",)) from None
-
-
 async def _tell_short(alarms: Alarms, code: NodeCode, clock: Clock, left: int) -> None:
     """Raise an alarm that goes up to the root: this node's disk is full."""
     text = f"网关磁盘将满，剩余 {left // 1024} KB；图片已停存，指令和告警继续保存。"
@@ -453,85 +440,3 @@ def _may_have(alarms: Alarms, directives: Directives, router: Router, sha256: Sh
     alarm = alarms.alarm_of(sha256)
     raised = None if alarm is None else alarms.raised(alarm)
     return raised is not None and router.concerns(raised, peer)
-
-
-def _tree(config: Config) -> Tree:
-    try:
-        tree = division.parse(config.tree.file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError((f"{config.tree.file}: {error}",)) from None
-    if config.node.code not in tree:
-        raise ConfigError((f"{config.tree.file}: no division {config.node.code}, which is node.code",))
-    return tree
-
-
-def _auditor(config: Config, clock: Clock) -> AuditorWatch | None:
-    if not config.auditor.watched:
-        return None
-    return AuditorWatch(config.node.data_dir, clock, config.auditor.silent_s, telemetry.default)
-
-
-def _contacts(config: Config) -> contacts.Contacts:
-    try:
-        return contacts.read(config.adapters.contacts_file)
-    except ValueError as error:
-        raise ConfigError((str(error),)) from None
-
-
-def _templates(config: Config) -> tuple[templates.Template, ...]:
-    try:
-        return templates.read(config.tree.templates_file)
-    except ValueError as error:
-        raise ConfigError((str(error),)) from None
-
-
-def _rules(config: Config, tree: Tree) -> Rules:
-    prefix = config.directives.document_prefix or f"{config.node.name or tree.name(NodeCode(config.node.code))}应急令"
-    return Rules(prefix, frozenset(map(Urgency, config.directives.approval)))
-
-
-def _ways(config: Config) -> Ways:
-    try:
-        ca = config.cameras.ca.read_text(encoding="ascii") if config.cameras.ca is not None else ""
-    except (OSError, ValueError) as error:
-        raise ConfigError((f"cameras.ca: {config.cameras.ca}: {error}",)) from None
-    return Ways(config.cameras.networks, local=config.cameras.local, ca=ca)
-
-
-def _uplink(config: Config, tree: Tree) -> Uplink | None:
-    if config.uplink.url is None:
-        return None
-    parent = tree.parent(NodeCode(config.node.code))
-    if parent is None:
-        raise ConfigError(("uplink.url: this node is the top of the tree",))
-    if config.uplink.parent not in (None, parent):
-        raise ConfigError((f"uplink.parent = {config.uplink.parent}: {config.tree.file} says {parent}",))
-    context = None
-    if config.uplink.ca is not None:
-        try:
-            context = ssl.create_default_context(cafile=config.uplink.ca)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError((f"{config.uplink.ca}: {error}",)) from None
-    return Uplink(config.uplink.url, parent, context)
-
-
-def _engine(config: Config) -> Engine:
-    media = config.media
-    try:
-        return Engine.open(
-            media.hosts,
-            config.media_port,
-            gather_us=media.gather_us,
-            cache_packets=media.cache_packets,
-            max_ssrcs=media.max_ssrcs,
-            max_sinks=media.max_sinks,
-            max_transports=media.max_transports,
-            silent_ms=media.silent_ms,
-            packet_rate=media.packet_rate,
-            source_rate=media.source_rate,
-            max_streams=min(media.max_streams, fitting() // 8),
-            streams_per_address=config.http.connections_per_address,
-            workers=media.workers,
-        )
-    except (OSError, ValueError) as error:
-        raise ConfigError((f"media {', '.join(media.hosts)} port {config.media_port}: {error}",)) from None

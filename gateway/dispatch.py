@@ -84,7 +84,6 @@ from .clock import Clock
 from .conferences import Conferences
 from .directives import Directives
 from .escalations import Escalations
-from .links import Port
 from .overdue_lists import OverdueLists
 from .presence import Presence
 from .refusals import Refusals
@@ -92,6 +91,7 @@ from .resuming import Resuming
 from .rosters import Rosters
 from .sessions import Sessions, Visitor
 from .showing import Showing
+from .traffic import Port
 from .transfers import Transfers
 
 log = logging.getLogger(__name__)

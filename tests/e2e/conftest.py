@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -45,31 +45,38 @@ def demo(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterator[
 
 
 @pytest.fixture(scope="package")
-def recall_all(demo: Demo) -> Callable[[], None]:
-    """Takes back what the county has issued and nobody has ended."""
+def settle(demo: Demo) -> Callable[[], None]:
+    """Takes back what the county has issued and nobody has ended; calls alarms false that nobody looked at."""
     token = demo.token("county", "commander", name="收尾")
 
-    def recalled() -> bool:
+    def listed(what: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = call(demo.url("county", f"/api/v1/{what}"), token=token).json[what]
+        return found
+
+    def settled() -> bool:
         try:
-            listed = call(demo.url("county", "/api/v1/directives"), token=token).json["directives"]
-            for one in listed:
+            for one in listed("directives"):
                 if one["state"] == "issued" and one["issuer"]["division"] == COUNTY:
                     path = f"/api/v1/directives/{one['directive']}/recall"
                     send_json(demo.url("county", path), {"reason": "用例已毕"}, token=token)
+            for one in listed("alarms"):
+                if one["state"] == "triggered":
+                    path = f"/api/v1/alarms/{one['alarm']}/advance"
+                    send_json(demo.url("county", path), {"state": "false", "note": "用例已毕"}, token=token)
         except OSError:
             return False  # its gateway was killed and is not back yet
         return True
 
-    def recall() -> None:
-        until(recalled, what="the county does not answer")
+    def end() -> None:
+        until(settled, what="the county does not answer")
 
-    return recall
+    return end
 
 
 @pytest.fixture(autouse=True)
 def nothing_rings_for_the_next_story(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What nobody has signed rings again, and would come in front of another story's page."""
-    end = request.getfixturevalue("recall_all") if "demo" in request.fixturenames else lambda: None
+    """What nobody has signed or looked at rings again, and would be heard or come in front in another story."""
+    end = request.getfixturevalue("settle") if "demo" in request.fixturenames else lambda: None
     yield
     end()
 

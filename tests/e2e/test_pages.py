@@ -12,7 +12,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.e2e.browser import inbound_video, watch
 from tests.e2e.clips import Likeness, likeness, path_of, thumbnails
-from tests.e2e.desks import clear, console, front, terminal
+from tests.e2e.desks import clear, console, front, issue, sign, terminal
 from tests.e2e.running import VILLAGE, call, until
 
 if TYPE_CHECKING:
@@ -121,9 +121,11 @@ def test_a_directive_rings_is_signed_and_fills_the_matrix(county: Page, village:
     county.screenshot(path=artifacts / "county-matrix.png")
 
 
-def test_a_reload_does_not_ring_again(village: Page) -> None:
+def test_a_reload_does_not_ring_again(county: Page, village: Page) -> None:
+    directive = issue(county, "刷新不再响铃", VILLAGE)
+    sign(village, directive, "赵大山")
     village.reload()
-    expect(village.get_by_test_id("directive-row").first).to_be_visible()
+    expect(village.locator(f'[data-testid="directive-row"][data-directive="{directive}"]')).to_be_visible()
     expect(village.get_by_test_id("directive-overlay")).to_be_hidden()
 
 

@@ -70,6 +70,7 @@ export class Meeting {
   private still: Freezes = new Map()
   private restarting = false
   private streams = false // this network carries no large datagrams: by TCP
+  private sitting = 0 // camera and microphone belong to the meeting they were switched on in
   private turn = 0 // a later join or leave makes an earlier one that is still waiting void
 
   constructor(
@@ -83,24 +84,32 @@ export class Meeting {
     networkOf(navigator)?.addEventListener("change", this.moved)
   }
 
+  /** Enter `conference`, out of another if need be.  It is the one that is shown from this moment on: none is entered by itself. */
   async join(conference: string): Promise<void> {
-    const leaving = this.view.conference === null ? null : this.leave()
+    const left = this.view.conference === null ? null : this.depart()
     const turn = ++this.turn
-    await leaving
-    if (turn !== this.turn) return // another one was chosen meanwhile
     this.change({ conference, phase: "joining", failure: null, problem: canCapture() ? null : "insecure" })
-    await this.enter(conference, turn)
+    await left
+    if (turn === this.turn) await this.enter(conference, turn) // else another one was chosen meanwhile
   }
 
   /** Give up the seat; `failure` is the code of why, or null when a person wanted it. */
   async leave(failure: string | null = null): Promise<void> {
+    const left = this.depart()
+    this.change({ failure })
+    await left
+  }
+
+  /** Let go of everything at once; the promise ends when the gateway knows. */
+  private depart(): Promise<unknown> | null {
     this.turn++
+    this.sitting++
     clearTimeout(this.timer)
     const wasIn = this.view.conference !== null
     this.hangUp()
     this.release()
-    this.change({ ...IDLE, failure, audioOnly: this.view.audioOnly })
-    if (wasIn) await this.connection.request({ type: "leave" }).catch(() => undefined) // a closed line has left already
+    this.view = { ...IDLE, audioOnly: this.view.audioOnly }
+    return wasIn ? this.connection.request({ type: "leave" }).catch(() => undefined) : null // a closed line has left already
   }
 
   /** The gateway dropped the conference: nothing to tell it. */
@@ -287,14 +296,15 @@ export class Meeting {
 
   private async switchNow(act: () => Promise<void>): Promise<void> {
     if (this.view.conference === null) return
+    const { sitting } = this
     try {
       await act()
     } catch (error) {
       // anything else comes from a connection that was closed meanwhile; the next one takes the tracks as they are
       if (error instanceof CaptureFailed) this.change({ problem: error.problem })
     }
-    if (this.view.conference === null) {
-      this.release() // left while the browser asked
+    if (sitting !== this.sitting) {
+      this.release() // left while the browser asked, to another meeting perhaps
       this.change({ microphone: false, camera: false, content: false, preview: null })
     }
     this.announce()

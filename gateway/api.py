@@ -15,15 +15,14 @@ from .endpoints import (
     alarms,
     audit,
     circulars,
-    escalations,
     interchange,
     meetings,
     orders,
-    overdue,
     people,
     places,
     sources,
     streams,
+    superiors,
 )
 
 __all__ = ["BASE", "ENDPOINTS", "Endpoint", "Services", "bearer", "routes"]
@@ -33,9 +32,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *places.ENDPOINTS,
     *meetings.ENDPOINTS,
     *orders.ENDPOINTS,
-    *escalations.ENDPOINTS,
     *alarms.ENDPOINTS,
-    *overdue.ENDPOINTS,
+    *superiors.ENDPOINTS,
     *sources.ENDPOINTS,
     *circulars.ENDPOINTS,
     *interchange.ENDPOINTS,

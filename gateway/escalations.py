@@ -14,7 +14,8 @@ from gateway.clock import Clock
 from gateway.journal import Journal, Row
 from gateway.keys import Keys
 from gateway.refusals import Refusals
-from signaling import admission, delivery, order_words
+from gateway.superiors import SuperiorLists
+from signaling import delivery, order_words
 from signaling.delivery import Delivery
 from signaling.directive import Directive, Header
 from signaling.division import Tree
@@ -28,7 +29,6 @@ from signaling.records import (
     EscalationAcknowledged,
     EscalationRaised,
     Stage,
-    signed_bytes,
 )
 
 log = logging.getLogger(__name__)
@@ -62,18 +62,13 @@ def identity(record: EscalationRecord) -> str:
     return f"{record.directive}:{record.superior}:{record.n}"
 
 
-class Escalations(admission.Facts):
+class Escalations(SuperiorLists[EscalationView]):
     """All lists this node knows, of its own directives and from above."""
 
     def __init__(
         self, node: NodeCode, tree: Tree, keys: Keys, journal: Journal, clock: Clock, refusals: Refusals, orders: Orders
     ) -> None:
-        self._node = node
-        self._tree = tree
-        self._keys = keys
-        self._journal = journal
-        self._clock = clock
-        self._refusals = refusals
+        super().__init__(node, tree, keys, journal, clock, refusals)
         self._orders = orders
         self._cards: dict[str, _Card] = {}
         self._of: dict[DirectiveId, list[str]] = {}
@@ -98,23 +93,7 @@ class Escalations(admission.Facts):
             by=actor,
             note=note,
         )
-        try:
-            order_words.check_acknowledgement(record, self._tree)
-        except Refused as error:
-            self._refusals.answer(actor, Action.ACKNOWLEDGE, escalation, error)
-            raise
-        await self._journal.append(record)
-
-    def receive(self, record: EscalationRecord, via: NodeCode) -> None:
-        """Take in a list or a word about one.  What may not be is journalled as refused; nothing is raised."""
-        try:
-            admission.admit(record, via, self._node, self._tree, self)
-            if isinstance(record, EscalationRaised):
-                self._keys.verify(record.node, signed_bytes(record), record.signature)
-        except Refused as error:
-            self._refusals.record(None, str(record.__struct_config__.tag), record.directive, error, via)
-        else:
-            self._journal.append(record, via=via)
+        await self._take(actor, escalation, record, lambda: order_words.check_acknowledgement(record, self._tree))
 
     # ---- what is known ---------------------------------------------------------------------------
 
@@ -163,28 +142,10 @@ class Escalations(admission.Facts):
         own = issued is not None and permitted(actor, Action.READ_DIRECTIVE, issued.issuer.division, self._tree)
         return own and self._tree.is_within(actor.division, raised.superior)
 
-    def list(self, actor: Actor, limit: int = 200) -> Iterator[EscalationView]:
-        """Yield the newest lists ``actor`` may read whose directive still runs, newest first."""
-        found = 0
-        for name in reversed(self._cards):
-            if found >= limit:
-                return
-            view = self._view(name) if self.may_read(name, actor) else None
-            if view is not None and view.open:
-                found += 1
-                yield view
+    def _names(self) -> Iterator[str]:
+        return reversed(self._cards)
 
-    def view(self, escalation: str, actor: Actor) -> EscalationView:
-        """Return a list as ``actor`` sees it.
-
-        Raises:
-            Refused: ``unknown-escalation`` or ``not-permitted``.
-        """
-        if not self.may_read(escalation, actor):
-            raise Refused("not-permitted", f"{escalation[:80]} is not for {actor.division}")
-        return self._view(escalation)
-
-    def _view(self, escalation: str) -> EscalationView:
+    def _view(self, escalation: str, actor: Actor) -> EscalationView:
         card = self._cards[escalation]
         raised, header = card.raised, self._orders.header(card.raised.directive)
         rows = [self._missing(raised, place, known=header is not None) for place in raised.not_reached[:LISTED]]

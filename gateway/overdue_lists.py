@@ -14,14 +14,15 @@ from gateway.clock import Clock
 from gateway.journal import Journal, Row
 from gateway.keys import Keys
 from gateway.refusals import Refusals
-from signaling import admission, overdue_words
+from gateway.superiors import SuperiorLists
+from signaling import overdue_words
 from signaling.alarm import Alarm
 from signaling.division import Tree
 from signaling.errors import Refused
 from signaling.ids import AlarmId, NodeCode, UtcMs
 from signaling.messages import LateView, OverdueView
 from signaling.permission import Action, permitted
-from signaling.records import Actor, AlarmRaised, Late, OverdueAcknowledged, OverdueRaised, signed_bytes
+from signaling.records import Actor, AlarmRaised, Late, OverdueAcknowledged, OverdueRaised
 
 log = logging.getLogger(__name__)
 
@@ -53,18 +54,13 @@ class _List:
     word: OverdueAcknowledged | None = None
 
 
-class OverdueLists(admission.Facts):
+class OverdueLists(SuperiorLists[OverdueView]):
     """All lists this node knows.  Construct after the alarms they are about."""
 
     def __init__(
         self, node: NodeCode, tree: Tree, keys: Keys, journal: Journal, clock: Clock, refusals: Refusals, alarms: Alarms
     ) -> None:
-        self._node = node
-        self._tree = tree
-        self._keys = keys
-        self._journal = journal
-        self._clock = clock
-        self._refusals = refusals
+        super().__init__(node, tree, keys, journal, clock, refusals)
         self._alarms = alarms
         self._lists: dict[str, _List] = {}
         self._open: dict[str, None] = {}
@@ -89,23 +85,7 @@ class OverdueLists(admission.Facts):
             by=actor,
             note=note,
         )
-        try:
-            overdue_words.check_overdue_word(record, raised, self._tree)
-        except Refused as error:
-            self._refusals.answer(actor, Action.ACKNOWLEDGE, overdue, error)
-            raise
-        await self._journal.append(record)
-
-    def receive(self, record: OverdueRecord, via: NodeCode) -> None:
-        """Take in a list or a word about one.  What may not be is journalled as refused; nothing is raised."""
-        try:
-            admission.admit(record, via, self._node, self._tree, self)
-            if isinstance(record, OverdueRaised):
-                self._keys.verify(record.node, signed_bytes(record), record.signature)
-        except Refused as error:
-            self._refusals.record(None, str(record.__struct_config__.tag), record.overdue, error, via)
-        else:
-            self._journal.append(record, via=via)
+        await self._take(actor, overdue, record, lambda: overdue_words.check_overdue_word(record, raised, self._tree))
 
     # ---- what is known ---------------------------------------------------------------------------
 
@@ -156,26 +136,8 @@ class OverdueLists(admission.Facts):
         raised = self._known(overdue).raised
         return any(self._reads(actor, place) for place in {raised.superior, *(late.place for late in raised.late)})
 
-    def list(self, actor: Actor, limit: int = 200) -> Iterator[OverdueView]:
-        """Yield the newest lists ``actor`` may read on which something is still to be done, newest first."""
-        found = 0
-        for name in reversed(list(self._open)):
-            if found >= limit:
-                return
-            view = self._view(name, actor) if self.may_read(name, actor) and self._is_open(name) else None
-            if view is not None and view.open:
-                found += 1
-                yield view
-
-    def view(self, overdue: str, actor: Actor) -> OverdueView:
-        """Return a list as ``actor`` sees it.
-
-        Raises:
-            Refused: ``unknown-overdue`` or ``not-permitted``.
-        """
-        if not self.may_read(overdue, actor):
-            raise Refused("not-permitted", f"{overdue[:80]} is not for {actor.division}")
-        return self._view(overdue, actor)
+    def _names(self) -> Iterator[str]:
+        return (name for name in reversed(list(self._open)) if name in self._open and self._is_open(name))
 
     def _reads(self, actor: Actor, place: NodeCode) -> bool:
         return permitted(actor, Action.READ_DIRECTIVE, place, self._tree)

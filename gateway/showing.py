@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
+from signaling.alarm import AlarmRecord
 from signaling.directive import DraftRecord, HeaderRecord
 from signaling.division import Tree
 from signaling.ids import DirectiveId, NodeCode, Sha256
@@ -16,29 +17,13 @@ from signaling.messages import ConferenceView, DeliveryChanged, GatewayMessage, 
 from signaling.permission import Action, permitted
 from signaling.records import (
     Actor,
-    AlarmAdvanced,
-    AlarmDispatched,
-    AlarmGrouped,
-    AlarmPictured,
-    AlarmRaised,
     AnyRecord,
-    CallAnswered,
-    CallRaised,
     CircularAnswered,
     CircularSent,
     DeliveryAdvanced,
     DirectiveAnnotated,
-    DirectiveApproved,
-    DirectiveClosed,
-    DirectiveCountersigned,
-    DirectiveDrafted,
-    DirectiveExpired,
     DirectiveIssued,
-    DirectiveRecalled,
-    DirectiveReturned,
     DirectivesRelayed,
-    DirectiveSubmitted,
-    DirectiveSuperseded,
     EscalationAcknowledged,
     EscalationRaised,
     OverdueAcknowledged,
@@ -48,7 +33,6 @@ from signaling.records import (
     Stage,
     TimerFired,
     TimerKind,
-    UnitReported,
 )
 
 from .alarms import Alarms
@@ -107,17 +91,10 @@ class Showing:
     def _table(self) -> Mapping[type[AnyRecord], Callable[[Any], None]]:
         """Return what is shown anew by type of record; what is not here changes nothing that is shown."""
         return {
+            **dict.fromkeys(get_args(HeaderRecord), self._directive_changed),
             DirectiveIssued: self._issued,
             DirectiveAnnotated: self._directive_changed,
-            DirectiveRecalled: self._directive_changed,
-            DirectiveClosed: self._directive_changed,
-            DirectiveExpired: self._directive_changed,
-            DirectiveSuperseded: self._directive_changed,
-            DirectiveCountersigned: self._directive_changed,
-            DirectiveDrafted: self._draft_changed,
-            DirectiveSubmitted: self._draft_changed,
-            DirectiveApproved: self._draft_changed,
-            DirectiveReturned: self._draft_changed,
+            **dict.fromkeys(get_args(DraftRecord), self._draft_changed),
             DeliveryAdvanced: self._moved,
             DirectivesRelayed: self._moved,
             RosterSet: self._roster_changed,
@@ -128,14 +105,7 @@ class Showing:
             TimerFired: self._timer_fired,
             CircularSent: self._circular_changed,
             CircularAnswered: self._circular_changed,
-            AlarmRaised: self._alarm_changed,
-            AlarmPictured: self._alarm_changed,
-            AlarmAdvanced: self._alarm_changed,
-            AlarmGrouped: self._alarm_changed,
-            AlarmDispatched: self._alarm_changed,
-            UnitReported: self._alarm_changed,
-            CallRaised: self._alarm_changed,
-            CallAnswered: self._alarm_changed,
+            **dict.fromkeys(get_args(AlarmRecord), self._alarm_changed),
         }
 
     def on_record(self, row: Row, record: AnyRecord) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from gateway.clock import Clock
@@ -41,16 +42,18 @@ class Holding:
         self._telemetry = telemetry
         self._waiting: dict[str, tuple[Seq, NodeCode, int]] = {}
         """By name: where it stands, whose it is, and its bytes; in the order in which they came."""
+        self._counts: Counter[NodeCode] = Counter()
+        self._bytes: Counter[NodeCode] = Counter()
         journal.follow(self._fold, ("held:",))
 
     def count(self, peer: NodeCode) -> int:
         """Return how many records of ``peer`` wait."""
-        return sum(1 for _, via, _ in self._waiting.values() if via == peer)
+        return self._counts[peer]
 
     @property
     def peers(self) -> frozenset[NodeCode]:
         """Whose records wait."""
-        return frozenset(via for _, via, _ in self._waiting.values())
+        return frozenset(peer for peer, count in self._counts.items() if count)
 
     def hold(self, item: str, kind: str, peer: NodeCode, version: int, code: str) -> bool:
         """Keep ``item``, a record of type ``kind``; False when there is no room for it."""
@@ -66,7 +69,7 @@ class Holding:
         )
         if kept.held in self._waiting:
             return True
-        if len(records.encode(kept)) > MAX_RECORD_BYTES or self._bytes(peer) + len(item) > MAX_HELD_BYTES:
+        if len(records.encode(kept)) > MAX_RECORD_BYTES or self._bytes[peer] + len(item) > MAX_HELD_BYTES:
             self._telemetry.count("records_not_held")
             return False
         log.warning("record of a newer neighbour kept", extra={"peer": peer, "version": version, "kind": kept.kind})
@@ -90,18 +93,20 @@ class Holding:
                 log.info("record of a newer neighbour taken up", extra={"peer": peer, "kind": held.kind, "done": done})
                 self._journal.append(RecordTaken(node=self._node, at=self._clock.at(), held=held.held, taken=done))
 
-    def _bytes(self, peer: NodeCode) -> int:
-        return sum(size for _, via, size in self._waiting.values() if via == peer)
-
     def _fold(self, rows: Sequence[Row]) -> None:
         for row in rows:
             match row.record:
                 case RecordHeld(held=held, via=via):
                     self._waiting[held] = (row.seq, via, len(row.data))
-                    self.on_change(via)
+                    self._note(via, 1, len(row.data))
                 case RecordTaken(held=held):
                     entry = self._waiting.pop(held, None)
                     if entry is not None:
-                        self.on_change(entry[1])
+                        self._note(entry[1], -1, -entry[2])
                 case _:
                     pass
+
+    def _note(self, peer: NodeCode, count: int, size: int) -> None:
+        self._counts[peer] += count
+        self._bytes[peer] += size
+        self.on_change(peer)

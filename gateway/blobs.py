@@ -10,11 +10,11 @@ import asyncio
 import enum
 import hashlib
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway import whole
 from gateway.reserve import FULL
 from signaling.attachment import is_sha256
 from signaling.errors import Refused
@@ -161,13 +161,8 @@ class Blobs:
     def _write(self, sha256: Sha256, data: bytes, part: Path) -> None:
         path = self.path(sha256)
         path.parent.mkdir(exist_ok=True)
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        for directory in (path.parent, self._directory):
-            _sync_directory(directory)
+        whole.put(path, data, part)
+        whole.sync(self._directory)
 
     # ---- the registry ----------------------------------------------------------------------------
 
@@ -228,11 +223,3 @@ def _read_part(path: Path, offset: int, limit: int) -> bytes:
     with path.open("rb") as file:
         file.seek(offset)
         return file.read(limit)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

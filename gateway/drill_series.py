@@ -8,7 +8,6 @@ the order goes out, ``NAME.json`` when it is over.  One that nobody was there to
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from gateway import whole
 from gateway.drill import BEIJING
 from signaling.ids import UtcMs
 
@@ -108,14 +108,8 @@ class Kept:
         return self._directory / f"{at:015d}.begun"
 
     def _write(self, file: Path, data: bytes) -> None:
-        """Write a file whole or not at all; it is on the disk when this returns."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(".new")
-        with draft.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(file)
+        whole.put(file, data)
 
 
 def lines(report: Mapping[str, Any]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from typing import Annotated
 import msgspec
 import stamina
 
+from gateway import whole
 from gateway.adapters import Notice
 from gateway.outbound import CallFailed
 from signaling import cap
@@ -90,7 +91,7 @@ class FileDrop:
     def _write(self, name: str, data: bytes, beside: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         for suffix, content in ((".xml", data), (".json", beside)):
-            _put(self._folder / f"{name}{suffix}", content)
+            whole.put(self._folder / f"{name}{suffix}", content)
 
     def receipts(self) -> Iterator[Found]:
         """Yield the receipts that lie there, oldest name first.  Blocking: not for the event loop."""
@@ -135,21 +136,6 @@ def sidecar(notice: Notice, alert: Alert, data: bytes) -> bytes:
             "sha256": hashlib.sha256(data).hexdigest(),
         }
     )
-
-
-def _put(path: Path, content: bytes) -> None:
-    """Have ``content`` at ``path``, whole or not at all, also when the power goes."""
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _receipt(path: Path) -> Receipt | None:

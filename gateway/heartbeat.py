@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from gateway import whole
 from gateway.clock import Clock
 from gateway.telemetry import Telemetry
 from signaling.ids import Monotonic, UtcMs
@@ -38,15 +38,7 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
 
 def write(directory: Path, beat: Beat) -> None:
     """Put ``beat`` in place of the one before; it is on the disk when this returns."""
-    target = directory / NAME
-    draft = target.with_suffix(".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, msgspec.json.encode(beat))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    draft.replace(target)
+    whole.put(directory / NAME, msgspec.json.encode(beat), mode=0o600)
 
 
 def read(directory: Path) -> Beat | None:

@@ -62,24 +62,41 @@ class Door:
         self._listener.close()
         open_nothing()
         try:
-            self._carry(inner)
+            carry(inner, self._outer)
         except OSError:
             pass
         finally:
             inner.close()
 
-    def _carry(self, inner: socket.socket) -> None:
-        left = MAX_STREAM_BYTES
-        while left > 0:
-            pending = isinstance(self._outer, ssl.SSLSocket) and self._outer.pending()
-            ready = [self._outer] if pending else select.select([inner, self._outer], [], [])[0]
-            for side, other in ((inner, self._outer), (self._outer, inner)):
-                if side in ready:
-                    piece = side.recv(min(PIECE_BYTES, left))
-                    if not piece:
-                        return
-                    other.sendall(piece)
-                    left -= len(piece)
+
+def carry(inner: socket.socket, outer: socket.socket) -> None:
+    """Give each what the other says, until one has no more to say or there was too much.  Blocking."""
+    left = MAX_STREAM_BYTES
+    while left > 0:
+        pending = isinstance(outer, ssl.SSLSocket) and outer.pending()
+        ready = [outer] if pending else select.select([inner, outer], [], [])[0]
+        for side, other in ((inner, outer), (outer, inner)):
+            piece = _heard(side, min(PIECE_BYTES, left)) if side in ready else None
+            if piece == b"":
+                return
+            if piece:
+                other.sendall(piece)
+                left -= len(piece)
+
+
+def _heard(side: socket.socket, most: int) -> bytes | None:
+    """Return what it has said, b"" at its end, None for nothing yet.
+
+    A connection that can be read need not have anything for us: TLS speaks of itself, of new session tickets right
+    after the handshake (RFC 8446 section 4.6.1), and a record may be there in part.
+    """
+    side.setblocking(False)
+    try:
+        return side.recv(most)
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return None
+    finally:
+        side.setblocking(True)
 
 
 def rehearse() -> None:

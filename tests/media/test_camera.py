@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import select
 import socket
 import ssl
 from collections.abc import Callable
@@ -18,9 +19,11 @@ from gateway.clock import Clock
 from gateway.pki import files_of, make_certificates
 from media import camera
 from media.camera import CameraError, View, keyframe, still
+from media.lens import carry
 from media.snapshot import PictureError
 from tests.support import camera as cameras
 from tests.support.camera import Camera, Conversation, Track, coded, h264, hevc, mjpeg
+from tests.support.loop import eventually
 from tests.support.places import VILLAGE
 
 VIEW = View("/live?channel=1&sub=0")
@@ -72,13 +75,19 @@ async def test_a_camera_that_asks_who_it_is_is_told(pictures: list[bytes]) -> No
     assert await code(device, View("/live", "admin", "wrong")) == "camera-login"
 
 
+def trusted(directory: Path) -> tuple[ssl.SSLContext, str]:
+    """A camera's side of TLS, and the certificates that vouch for it."""
+    ca = make_certificates(directory, {VILLAGE: ["camera.example"]}, Clock().at()).read_text()
+    files = files_of(directory, VILLAGE)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(files.tls_cert, files.tls_key)
+    return context, ca
+
+
 async def test_a_picture_comes_over_tls_only_from_whom_the_certificate_names(
     pictures: list[bytes], tmp_path: Path
 ) -> None:
-    ca = make_certificates(tmp_path, {VILLAGE: ["camera.example"]}, Clock().at()).read_text()
-    files = files_of(tmp_path, VILLAGE)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(files.tls_cert, files.tls_key)
+    context, ca = trusted(tmp_path)
     views = [
         View("/live", host="camera.example", tls=True, ca=ca),
         View("/live", host="other.example", tls=True, ca=ca),
@@ -89,6 +98,30 @@ async def test_a_picture_comes_over_tls_only_from_whom_the_certificate_names(
         with socket.create_connection(("127.0.0.1", port)) as connection, pytest.raises(CameraError) as caught:
             await still(connection, views[1], PATIENT_S)
     assert caught.value.code == "camera-tls"
+
+
+async def test_what_tls_says_of_itself_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """Session tickets come right after the handshake, often before we have asked the camera anything."""
+    context, ca = trusted(tmp_path)
+    ends = socket.socketpair()
+    shakes = asyncio.create_task(asyncio.to_thread(context.wrap_socket, ends[1], server_side=True))
+    trust = ssl.create_default_context(cadata=ca)
+    outer = await asyncio.to_thread(trust.wrap_socket, ends[0], server_hostname="camera.example")
+    device = await shakes
+    inner, visitor = socket.socketpair()
+    with outer, device, inner, visitor:
+        for end in (device, visitor):
+            end.settimeout(PATIENT_S)
+        readable = select.poll()
+        readable.register(outer, select.POLLIN)
+        assert readable.poll(PATIENT_S * 1_000), "the tickets have come"
+        carrying = asyncio.create_task(asyncio.to_thread(carry, inner, outer))
+        await eventually(lambda: not readable.poll(0))
+        for speaks, hears in ((visitor, device), (device, visitor)):
+            speaks.sendall(b"OPTIONS")
+            assert await asyncio.to_thread(hears.recv, 100) == b"OPTIONS"
+        visitor.shutdown(socket.SHUT_WR)
+        await carrying
 
 
 def silent_after_noise() -> Camera:

@@ -333,6 +333,7 @@ class Node:
                         ("bus", self.bus.run()),
                         ("outbox", self.outbox.run()),
                         ("directives", self.directives.run()),
+                        ("turns", self.dispatch.showing.turns.run()),
                         ("timers", self.timers.run()),
                         ("overdue timers", self.overdue_timers.run()),
                         ("redial", self.redial.run()),

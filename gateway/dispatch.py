@@ -93,6 +93,7 @@ from .sessions import Sessions, Visitor
 from .showing import Showing
 from .traffic import Port
 from .transfers import Transfers
+from .turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -192,8 +193,9 @@ class Dispatch:
             "presence": presence.link_said,
             "transfers": transfers.link_said,
         }
+        turns = Turns(self.sessions, tree, rosters, directives, clock)
         self.showing = Showing(
-            self.sessions, tree, directives, escalations, alarms, overdue, circulars, conferences, presence
+            self.sessions, tree, directives, escalations, alarms, overdue, circulars, conferences, presence, turns
         )
 
     # ---- links ----------------------------------------------------------------------------------

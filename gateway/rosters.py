@@ -88,6 +88,15 @@ class Rosters(admission.Facts):
             if isinstance(row.record, RosterSet):
                 self._roster.note(row.record)
 
+    def on_duty(self, division: NodeCode, post: str) -> tuple[str, ...]:
+        """Return who is on duty in ``post`` of ``division`` now."""
+        person = self._roster.on_duty(division, post, self._clock.at())
+        return (person,) if person else ()
+
+    def edges(self) -> Iterator[tuple[UtcMs, NodeCode, str]]:
+        """Yield when a line begins or ends from now on, and the post it is for."""
+        return self._roster.edges(self._clock.at())
+
     def lines(self, actor: Actor, division: NodeCode) -> Sequence[DutyLine]:
         """Return the roster of ``division`` from now on, as it was said.
 

@@ -47,6 +47,7 @@ from .pace import Pace
 from .presence import Presence
 from .sessions import Sessions
 from .skews import Skews
+from .turns import Turns
 
 LISTED = 50
 """Directives and alarms a new session is told of; older ones are listed over HTTP."""
@@ -69,6 +70,7 @@ class Showing:
         circulars: Circulars,
         conferences: Conferences,
         presence: Presence,
+        turns: Turns,
     ) -> None:
         self._sessions = sessions
         self._tree = tree
@@ -79,6 +81,7 @@ class Showing:
         self._circulars = circulars
         self._conferences = conferences
         self._presence = presence
+        self.turns = turns
         self._watched: AuditorWatch | None = None
         self._skews: Skews | None = None
         self._shown = self._table()
@@ -97,7 +100,7 @@ class Showing:
             **dict.fromkeys(get_args(DraftRecord), self._draft_changed),
             DeliveryAdvanced: self._moved,
             DirectivesRelayed: self._moved,
-            RosterSet: self._roster_changed,
+            RosterSet: self.turns.said,
             EscalationRaised: self._escalated,
             EscalationAcknowledged: self._escalated,
             OverdueRaised: self._overdue_said,
@@ -179,14 +182,6 @@ class Showing:
                 visitor.say(self._directives.view(record.directive, visitor.who), key)
         for escalation in self._escalations.of(record.directive):
             self._escalation_changed(escalation)
-
-    def _roster_changed(self, record: RosterSet) -> None:
-        """Somebody else may sign now: tell the terminals of that place."""
-        for visitor in self._sessions:
-            if visitor.who.role is Role.TERMINAL and visitor.who.division == record.division:
-                for view in self._directives.open_for(record.division):
-                    if view.mine is not None and view.mine.post == record.post:
-                        visitor.say(view, ("directive", view.directive))
 
     def _draft_changed(self, record: DraftRecord | DirectiveIssued) -> None:
         for visitor in self._sessions:

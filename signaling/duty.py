@@ -6,7 +6,7 @@ name the same person.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -63,6 +63,14 @@ class Roster:
             else:
                 found.append(Shift(person, starts_at, ends_at))
         return found
+
+    def edges(self, after: UtcMs) -> Iterator[tuple[UtcMs, NodeCode, str]]:
+        """Yield every instant after ``after`` at which a line begins or ends, with its division and post."""
+        for (division, post), lines in self._lines.items():
+            for line in lines:
+                for at in (line.starts_at, line.ends_at):
+                    if at > after:
+                        yield at, division, post
 
     def lines(self, division: NodeCode, after: UtcMs) -> list[RosterSet]:
         """Return the lines of ``division`` that end after ``after``, by their beginning."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .alarms import AlarmView
-from .orders import CircularView, DeliveryChanged, DirectiveView, DraftView, EscalationView, Ring
+from .orders import CircularView, DeliveryChanged, DirectiveView, DraftView, DutyChanged, EscalationView, Ring
 from .overdue import OverdueView
 from .session import (
     ConferenceView,
@@ -32,6 +32,7 @@ GatewayMessage = (
     | DraftView
     | DeliveryChanged
     | Ring
+    | DutyChanged
     | EscalationView
     | OverdueView
     | Silence

@@ -151,6 +151,20 @@ class CircularView(Message, frozen=True, tag="circular", kw_only=True):
     answers: tuple[CircularAnswer, ...] = ()
 
 
+class DutyNow(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is on duty in ``post`` of ``division`` now; nobody that the roster names where ``people`` is empty."""
+
+    division: NodeCode
+    post: str
+    people: tuple[str, ...]
+
+
+class DutyChanged(Message, frozen=True, tag="duty", kw_only=True):
+    """To a console: a roster was changed, or a shift began or ended.  What is shown of these rosters is outdated."""
+
+    posts: tuple[DutyNow, ...]
+
+
 class DutyLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a duty roster.  ``now``: it is this person's turn now."""
 

@@ -61,3 +61,13 @@ def test_shifts_follow_each_other_and_name_whoever_was_said_last() -> None:
     assert [one.person for one in roster.shifts(VILLAGE, "带班领导", BEGIN, end)] == [""]
     assert roster.posts(VILLAGE, BEGIN) == ["值班员"]
     assert roster.posts(VILLAGE, UtcMs(BEGIN + HOUR)) == []
+
+
+def test_who_is_on_duty_may_change_only_where_a_line_begins_or_ends() -> None:
+    roster = Roster()
+    roster.note(rostered())
+    roster.note(rostered(division=SIBLING, post="带班领导"))
+    both = [(BEGIN, VILLAGE, "值班员"), (BEGIN + HOUR, VILLAGE, "值班员")]
+    assert [edge for edge in roster.edges(UtcMs(BEGIN - 1)) if edge[1] == VILLAGE] == both
+    assert list(roster.edges(BEGIN)) == [both[1], (BEGIN + HOUR, SIBLING, "带班领导")]
+    assert list(roster.edges(UtcMs(BEGIN + HOUR))) == []

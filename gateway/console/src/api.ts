@@ -374,9 +374,9 @@ export class Api {
     return (await this.get<{ shifts: DutyShift[] }>(`roster?${new URLSearchParams({ division })}`)).shifts
   }
 
-  /** Put somebody on duty, or take off whoever is with an empty `person`; the roster as it is then. */
-  async setRoster(division: string, { post, person, starts_at, ends_at }: DutyShift): Promise<readonly DutyShift[]> {
-    return (await this.post<{ shifts: DutyShift[] }>("roster", { division, post, person, starts_at, ends_at })).shifts
+  /** Put somebody on duty, or take off whoever is with an empty `person`. */
+  async setRoster(division: string, { post, person, starts_at, ends_at }: DutyShift): Promise<void> {
+    await this.post("roster", { division, post, person, starts_at, ends_at })
   }
 
   async units(): Promise<readonly Team[]> {

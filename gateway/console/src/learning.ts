@@ -6,7 +6,7 @@
  */
 import type { GatewayMessage } from "./wire"
 
-const TOLD_TWICE: ReadonlySet<GatewayMessage["type"]> = new Set(["directive", "delivery", "draft", "alarm", "node", "escalation"])
+const TOLD_TWICE: ReadonlySet<GatewayMessage["type"]> = new Set(["directive", "delivery", "draft", "alarm", "node", "escalation", "duty"])
 
 export class Learning {
   private readonly waiting = new Set<GatewayMessage[]>()

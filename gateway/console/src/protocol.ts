@@ -12,6 +12,7 @@ import type {
   ConferenceView,
   DirectiveView,
   DraftView,
+  DutyChanged,
   EscalationView,
   GatewayMessage,
   NodeView,
@@ -73,6 +74,8 @@ export interface State {
   readonly watches: ReadonlyMap<string, Silence>
   /** Neighbouring gateways of another version that costs something, by node. */
   readonly skews: ReadonlyMap<string, Skew>
+  /** The last word of who is on duty: rosters read before it are outdated. */
+  readonly duty: DutyChanged | null
   readonly seat: Seat | null
   /** How well our connection of the meeting works, and those it shows; null until the gateway has said. */
   readonly quality: Quality | null
@@ -90,6 +93,7 @@ export const EMPTY: State = {
   overdue: new Map(),
   watches: new Map(),
   skews: new Map(),
+  duty: null,
   seat: null,
   quality: null,
 }
@@ -127,6 +131,8 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
       return { ...state, drafts: withDraft(state.drafts, message) }
     case "delivery":
       return withDelivery(state, message.directive, message.recipient)
+    case "duty":
+      return withDuty(state, message)
     case "escalation":
       return { ...state, escalations: withEscalation(state.escalations, message) }
     case "overdue":
@@ -265,6 +271,20 @@ function withDelivery(state: State, directive: string, row: RecipientView): Stat
     : [...view.recipients, row]
   const mine = view.mine?.node === row.node ? row : view.mine
   return { ...state, directives: new Map(state.directives).set(directive, { ...view, recipients, mine }) }
+}
+
+/** Whoever is on duty now may sign what is addressed to that post. */
+function withDuty(state: State, duty: DutyChanged): State {
+  const now = new Map(duty.posts.map((one) => [`${one.division} ${one.post}`, one.people]))
+  const directives = new Map(state.directives)
+  for (const [id, view] of directives)
+    if (view.recipients.some((row) => now.has(`${row.node} ${row.post}`)))
+      directives.set(id, { ...view, recipients: view.recipients.map((row) => onDuty(row, now.get(`${row.node} ${row.post}`))) })
+  return { ...state, directives, duty }
+}
+
+function onDuty(row: RecipientView, people: readonly string[] | undefined): RecipientView {
+  return people === undefined ? row : { ...row, on_duty: people[0] ?? "" }
 }
 
 function withNode(state: State, message: NodeView): State {

@@ -341,6 +341,19 @@ export interface Ring {
   n: number
 }
 
+/** Who is on duty in ``post`` of ``division`` now; nobody that the roster names where ``people`` is empty. */
+export interface DutyNow {
+  division: string
+  post: string
+  people: ReadonlyArray<string>
+}
+
+/** To a console: a roster was changed, or a shift began or ended. What is shown of these rosters is outdated. */
+export interface DutyChanged {
+  type: "duty"
+  posts: ReadonlyArray<DutyNow>
+}
+
 /** One place of a list of those not reached. ``stage`` is None where the directive itself is not known. */
 export interface MissingView {
   node: string
@@ -567,6 +580,7 @@ export type GatewayMessage =
   | DraftView
   | DeliveryChanged
   | Ring
+  | DutyChanged
   | EscalationView
   | OverdueView
   | Silence

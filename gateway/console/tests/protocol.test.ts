@@ -3,7 +3,7 @@ import {
   alarmsByTime, circularsFor, clockState, EMPTY, isUnread, lineAbove, MAX_ALARMS, MAX_CIRCULARS, nextState, notReached, numbers, outdated, overdue,
   reduce, tally, totals, unsigned, type PageEvent, type State,
 } from "../src/protocol"
-import { VERSION, type GatewayMessage, type Silence, type Skew, type UnitState } from "../src/wire"
+import { VERSION, type DutyChanged, type GatewayMessage, type Silence, type Skew, type UnitState } from "../src/wire"
 import { alarm, circular, conference, COUNTY, directive, escalation, place, recipient, TOWN, VILLAGE, welcome } from "./views"
 
 function fold(messages: readonly (GatewayMessage | PageEvent)[], from: State = EMPTY): State {
@@ -244,4 +244,22 @@ describe("versions", () => {
     expect(outdated(reduce(EMPTY, welcome({ version: VERSION + 1 })))).toBe(true)
     expect(outdated(EMPTY)).toBe(false)
   })
+})
+
+test("who is on duty now stands in the rows of that post, and nowhere else", () => {
+  const leader = recipient(VILLAGE, "shown", { post: "带班领导", on_duty: "李镇长" })
+  const officer = recipient(TOWN, "shown", { post: "值班员", on_duty: "周主任" })
+  const state = reduce(EMPTY, directive({ recipients: [leader, officer], total: 2 }))
+  const duty: DutyChanged = {
+    type: "duty",
+    posts: [
+      { division: TOWN, post: "值班员", people: ["吴书记"] },
+      { division: VILLAGE, post: "值班员", people: ["赵网格"] },
+    ],
+  }
+  const after = reduce(state, duty)
+  expect(after.directives.get("d1")?.recipients).toEqual([leader, { ...officer, on_duty: "吴书记" }])
+  expect(after.duty).toBe(duty)
+  const nobody = reduce(after, { type: "duty", posts: [{ division: TOWN, post: "值班员", people: [] }] })
+  expect(nobody.directives.get("d1")?.recipients[1]?.on_duty).toBe("")
 })

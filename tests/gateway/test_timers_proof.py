@@ -6,7 +6,6 @@ clock is moved by hand and the auditor lives on.  ``tests/support/timers_child.p
 """
 
 import asyncio
-import contextlib
 import os
 import random
 import signal
@@ -21,39 +20,26 @@ import pytest
 from gateway.alarms import Alarms
 from gateway.auditor import Auditor
 from gateway.directives import Directives
-from gateway.forms import AlarmRequest
 from gateway.overdue_timers import OverdueTimers
 from gateway.refusals import Refusals
 from gateway.telemetry import Telemetry
 from gateway.timers import Timers
 from signaling import records
-from signaling.errors import Refused
-from signaling.ids import AlarmId, DirectiveId, NodeCode, UtcMs
-from signaling.messages import AlarmView
+from signaling.ids import DirectiveId, NodeCode
 from signaling.overdue import KINDS
-from signaling.records import (
-    AlarmState,
-    AnyRecord,
-    DirectiveRequest,
-    ScopeItem,
-    Stage,
-    TimerFired,
-    Unit,
-    UnitState,
-    Urgency,
-)
+from signaling.records import AnyRecord, DirectiveRequest, OverdueRaised, ScopeItem, Stage, TimerFired, Urgency
+from tests.support.alarm_life import MINUTE, live_through
 from tests.support.clock import FakeClock
-from tests.support.facts import raised
 from tests.support.ledger import DIVISIONS, feed, ledger
 from tests.support.loop import on_loop
 from tests.support.memory import Disk, MemoryJournal
 from tests.support.nodes import Node, keys_of
-from tests.support.places import CITY, COUNTY, TOWNSHIP, TREE, commander, terminal
+from tests.support.places import COUNTY, TREE, commander, terminal
 
 ROOT = Path(__file__).parents[2]
-MINUTE = 60_000
 PLACES = tuple(TREE.subtree(COUNTY))
-NEAR = (COUNTY, *PLACES[1:6], *TREE.children(TOWNSHIP)[:3])
+LINES = 90
+"""About as many as a killed child says while it does everything once: it dies anywhere in that."""
 
 
 class County:
@@ -140,64 +126,6 @@ async def sign(county: County, draw: random.Random) -> None:
     await county.durable(county.directives.sign(terminal(place), header.issued.directive))
 
 
-async def live_through(county: County, draw: random.Random, number: int) -> None:
-    """Something happens with an alarm: one is raised or another node's arrives, or people do something about one."""
-    alarms, open_ones = county.alarms, list(county.alarms.incidents.list(commander(), 30))
-    what = draw.choice(("raise", "arrive", "step", "step", "send", "report", "call", "answer", "group", "take back"))
-    if what == "raise" or not open_ones:
-        await county.durable(alarms.raise_alarm(commander(), alarm_request(draw, number)))
-    elif what == "arrive":
-        await county.durable(arrives(county, draw))
-    else:
-        work = await about(county, draw, what, draw.choice(open_ones))
-        with contextlib.suppress(Refused):  # it has come too far for that, or not far enough
-            await county.durable(work)
-
-
-def alarm_request(draw: random.Random, number: int) -> AlarmRequest:
-    kind, exercise = draw.choice(("fire", "flood", "other")), draw.random() < 0.2
-    urgency = draw.choice(list(Urgency))
-    return AlarmRequest(
-        kind=kind, place=draw.choice(NEAR), source=f"s-{number % 7}", urgency=urgency, exercise=exercise
-    )
-
-
-async def arrives(county: County, draw: random.Random) -> None:
-    """An alarm of a township's own gateway comes in, written a while ago."""
-    at = UtcMs(county.clock.at() - draw.randrange(3 * MINUTE))
-    alarm = AlarmId(county.clock.new_id("a"))
-    place = draw.choice([place for place in NEAR if TREE.is_within(place, TOWNSHIP)])
-    record = raised(
-        node=TOWNSHIP, by=commander(TOWNSHIP), at=at, alarm=alarm, place=place, kind=draw.choice(("fire", "other"))
-    )
-    county.alarms.receive(record, TOWNSHIP)
-    await county.journal.append()
-
-
-async def about(county: County, draw: random.Random, what: str, view: AlarmView) -> Any:
-    """Return what somebody does about the card ``view`` shows."""
-    alarms, alarm = county.alarms, view.alarm
-    known = [one for one in county.alarms.incidents.list(commander(), 30) if one.exercise == view.exercise]
-    match what:
-        case "step":
-            return alarms.advance(commander(), alarm, draw.choice(list(AlarmState)[1:]), "已处理")
-        case "take back":
-            return alarms.advance(commander(), alarm, draw.choice((AlarmState.FALSE, AlarmState.MERGED)), alone=True)
-        case "send":
-            crew = Unit(unit=f"crew-{draw.randrange(3)}", name="民兵", place=COUNTY)
-            return alarms.dispatch(commander(), alarm, crew, (), draw.randrange(1, 6) * MINUTE)
-        case "report" if view.dispatches:
-            unit, state = draw.choice(view.dispatches), draw.choice(list(UnitState))
-            return alarms.report(commander(), alarm, unit.unit, unit.place, state)
-        case "answer" if view.calls:
-            return alarms.answer(commander(), draw.choice(view.calls).call, "已派人")
-        case "group":
-            return alarms.group(commander(), alarm, draw.choice(known).alarm)
-        case _:
-            above = CITY if view.place == COUNTY else COUNTY
-            return alarms.call(commander(view.place), alarm, above, "水利局", "泵坏了")
-
-
 async def history(seed: int, timers: int, restarts: int) -> County:
     """Live on until so many timers have fired and the node has died so often."""
     draw, county = random.Random(seed), County(FakeClock())
@@ -208,7 +136,7 @@ async def history(seed: int, timers: int, restarts: int) -> County:
         for _ in range(draw.randrange(4)):
             await sign(county, draw)
         for _ in range(draw.randrange(4)):
-            await live_through(county, draw, number)
+            await county.durable(live_through(county.alarms, county.journal, county.clock, draw, number))
         county.clock.advance(draw.randrange(8 * MINUTE))
         if draw.random() < min(1.0, 6 * restarts / timers) or county.judge.counts["fired"] >= timers:
             await county.dies_while(county.fire(), draw)
@@ -277,19 +205,17 @@ def test_an_effect_torn_from_its_timer_would_be_found(monkeypatch: pytest.Monkey
 # ---- a real journal, and kill -9 -------------------------------------------------------------------
 
 
-def until_killed(path: Path, seed: int, run: int, timers: int, lines: int | None) -> int:
-    """Run the child until it has said so many lines, then kill it; None: until it ends.  Returns what it fired."""
+def until_killed(path: Path, seed: int, run: int, timers: int, lines: int | None) -> None:
+    """Run the child until it has said so many lines, then kill it; None: until it ends."""
     command = [sys.executable, "-m", "tests.support.timers_child", str(path), str(seed), str(run), str(timers)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True)
     assert child.stdout is not None
-    heard = child.stdout.readlines() if lines is None else [child.stdout.readline() for _ in range(lines)]
-    if lines is not None:
-        os.kill(child.pid, signal.SIGKILL)
-        heard += child.stdout.readlines()
+    for number, _ in enumerate(child.stdout, 1):
+        if number == lines:
+            os.kill(child.pid, signal.SIGKILL)
     child.stdout.close()
     status = child.wait()
     assert status == (0 if lines is None else -signal.SIGKILL)
-    return int(heard[-1].split()[0]) if heard and heard[-1].endswith("\n") else 0
 
 
 @pytest.mark.parametrize(
@@ -303,16 +229,22 @@ def test_a_gateway_killed_again_and_again_fires_each_timer_once(tmp_path: Path, 
     seed = 430423
     draw = random.Random(seed)
     for run in range(restarts):
-        until_killed(tmp_path, seed, run, 10**9, 1 + draw.randrange(6))
+        until_killed(tmp_path, seed, run, 10**9, 1 + draw.randrange(LINES))
     until_killed(tmp_path, seed, restarts, timers, None)
 
     @on_loop
     async def check() -> None:
         node = Node(COUNTY, tmp_path, FakeClock(at=FakeClock().at() + 10**12))
-        fired = [row.record.timer for row in node.journal.replay() if isinstance(row.record, TimerFired)]
-        assert len(fired) == len(set(fired))
+        written = [row.record for row in node.journal.replay()]
+        fired = [record for record in written if isinstance(record, TimerFired)]
+        assert max(Counter(record.timer for record in fired).values()) == 1, seed
         assert len(fired) >= timers
-        await node.timers.fire()
+        assert {record.kind for record in fired} >= set(KINDS)
+        lists = [record for record in written if isinstance(record, OverdueRaised)]
+        named = Counter((late.kind, late.alarm, late.what, late.n) for record in lists for late in record.late)
+        assert max(named.values()) == 1, seed
+        assert len(named) == sum(record.kind in KINDS for record in fired)
+        await asyncio.gather(node.timers.fire(), node.overdue_timers.fire())
         audit = Auditor(node.directory / "journal.sqlite", COUNTY, DIVISIONS, node.clock, 5_000)
         report = audit.look()
         assert report.clean, (seed, report.faults[:5], report.missed[:5])

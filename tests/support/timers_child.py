@@ -1,6 +1,8 @@
-"""A county that issues, signs and lets time pass as fast as it can, and says how many timers have fired.
+"""A county that issues, signs, raises alarms and lets time pass as fast as it can, and says what has fired.
 
 Started by test_timers_proof.py, which kills it.  Arguments: folder, seed, number of this run, timers to fire in it.
+A line ``N fired`` stands behind everything that became durable and before everything that is about to fire, so
+whoever kills it after so many lines kills it in the middle of any of these.
 """
 
 import asyncio
@@ -11,29 +13,41 @@ from pathlib import Path
 
 from gateway.journal import Row
 from signaling.ids import DirectiveId
-from signaling.records import DirectiveRequest, ScopeItem, Stage, TimerFired, Urgency
+from signaling.overdue import KINDS
+from signaling.records import DirectiveRequest, ScopeItem, Stage, TimerFired, TimerKind, Urgency
 
+from .alarm_life import MINUTE, live_through
 from .clock import START, FakeClock
 from .nodes import Node
 from .places import COUNTY, TREE, commander, terminal
 
-MINUTE = 60_000
 PLACES = tuple(TREE.subtree(COUNTY))
+DEEDS = 8
+"""With alarms, between two stretches of time."""
 
 
-def count(node: Node) -> list[int]:
-    """Return the number of timers that have fired, kept current."""
-    fired = [0]
+class Said:
+    """How many timers have fired in this run, of what kinds; a line of it whenever something became durable."""
 
-    def fold(rows: Sequence[Row]) -> None:
-        fired[0] += sum(isinstance(row.record, TimerFired) for row in rows)
+    def __init__(self, node: Node) -> None:
+        self.fired = 0
+        self.kinds: set[TimerKind] = set()
+        node.journal.follow(self._fold, ("timer:",))
+        node.journal.subscribe(lambda rows: self.line())
 
-    node.journal.follow(fold, ("timer:",))
-    return fired
+    def _fold(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            if isinstance(row.record, TimerFired):
+                self.fired += 1
+                self.kinds.add(row.record.kind)
+
+    def line(self) -> None:
+        sys.stdout.write(f"{self.fired} fired\n")
+        sys.stdout.flush()
 
 
-async def step(node: Node, draw: random.Random, click: str) -> None:
-    """Issue a handful together, let a few places sign, and let up to an hour pass."""
+async def orders(node: Node, draw: random.Random, click: str) -> None:
+    """Issue a handful together and let a few places sign."""
 
     def request(number: int) -> DirectiveRequest:
         scope = tuple(ScopeItem(node=place) for place in draw.sample(PLACES, draw.randrange(1, 30)))
@@ -45,9 +59,21 @@ async def step(node: Node, draw: random.Random, click: str) -> None:
         place = draw.choice(order.recipients)
         await node.directives.receipt(terminal(place), DirectiveId(order.directive), Stage.SHOWN)
         await node.directives.sign(terminal(place), DirectiveId(order.directive))
-    for _ in range(draw.randrange(1, 4)):
-        node.clock.advance(draw.randrange(20 * MINUTE))
-        await node.timers.fire()
+
+
+async def alarms(node: Node, draw: random.Random, number: int) -> None:
+    """Let a few things happen with alarms, and somebody take a list of what is overdue in hand."""
+    for _ in range(DEEDS):
+        await live_through(node.alarms, node.journal, node.clock, draw, number)
+    lists = [one.overdue for one in node.overdue.list(commander(), 10) if one.superior == COUNTY]
+    if lists:
+        await node.overdue.acknowledge(commander(), draw.choice(lists), "已派人去看")
+
+
+async def fire(node: Node, said: Said) -> None:
+    """Fire what is due of both kinds."""
+    said.line()
+    await asyncio.gather(node.timers.fire(), node.overdue_timers.fire())
 
 
 async def main(folder: Path, seed: int, run: int, timers: int) -> None:
@@ -56,14 +82,16 @@ async def main(folder: Path, seed: int, run: int, timers: int) -> None:
     last = max((row.record.at for row in node.journal.replay()), default=START)
     clock.advance(last - clock.at() + 1)
     node = await node.restart()
-    draw = random.Random(seed * 1_000 + run)
-    fired, number = count(node), 0
-    await node.timers.fire()
-    while fired[0] < timers:
+    draw, said, number = random.Random(seed * 1_000 + run), Said(node), 0
+    await fire(node, said)
+    while said.fired < timers or not said.kinds >= set(KINDS):
         number += 1
-        await step(node, draw, f"{run}:{number}")
-        sys.stdout.write(f"{fired[0]} fired\n")
-        sys.stdout.flush()
+        await orders(node, draw, f"{run}:{number}")
+        for _ in range(draw.randrange(1, 4)):
+            await alarms(node, draw, number)
+            clock.advance(draw.randrange(20 * MINUTE))
+            await fire(node, said)
+    said.line()
     await node.close()
 
 

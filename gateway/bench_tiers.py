@@ -72,12 +72,20 @@ class Tiers:
             return auth.mint(who)
 
     def cpu_s(self) -> dict[NodeCode, float]:
-        """Return the seconds of processor each node has used.  Source: proc(5), fields 14 and 15 of ``stat``."""
-        used = {}
-        for code, gateway in self.gateways.items():
-            fields = Path(f"/proc/{gateway.child.pid}/stat").read_text().rpartition(")")[2].split()
-            used[code] = (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-        return used
+        """Return the seconds of processor each node has used."""
+        return {code: cpu_s(gateway.child.pid) for code, gateway in self.gateways.items()}
+
+
+def cpu_s(pid: int | None) -> float:
+    """Return the seconds of processor a process has used.  Source: proc(5), fields 14 and 15 of ``stat``."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def peak_bytes(pid: int | None) -> int:
+    """Return the most memory a process has used.  Source: proc(5), VmHWM."""
+    rows = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(row.split()[1]) * 1024 for row in rows if row.startswith("VmHWM"))
 
 
 def demo_tree() -> tuple[Path, Tree]:

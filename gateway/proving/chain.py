@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -53,8 +53,17 @@ class Chain:
         restarts: What the supervisor said.
     """
 
-    def __init__(self, directory: Path, tiers: Sequence[str], base_port: int, bus: BusServer | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        tiers: Sequence[str],
+        base_port: int,
+        bus: BusServer | None = None,
+        prepare: Callable[[Path, int], Iterable[Node]] = prepare,
+    ) -> None:
         """``tiers``: neighbours in ``TIERS``.  ``base_port`` and the four after it are theirs; so is ``bus``.
+
+        ``prepare`` writes what the nodes of those tiers need into a directory: the demo's, unless told otherwise.
 
         Raises:
             ChainError: A port is in use.

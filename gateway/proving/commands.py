@@ -13,9 +13,10 @@ from typing import Annotated, Any
 import typer
 
 from .delivery import Plan, prove
-from .folded import Fold, prove_tree, whole
+from .folded import COUNTY, Fold, prove_tree, whole
 from .history import Verdict
 from .pubsub import prove_pubsub
+from .shape import PROVINCE, Shape
 
 BASE_PORT = 19_801
 SHOWN = 20
@@ -60,18 +61,27 @@ def delivery(
 
 def tree(
     towns: Annotated[
-        int, typer.Option(min=1, max=5_000, help="2006 are all of a province, with 29479 villages.")
-    ] = 200,
+        int | None, typer.Option(min=1, max=5_000, help="One county with so many; 2006 are all of a province.")
+    ] = None,
+    shape: Annotated[str, typer.Option(help="Province, cities, counties, townships, villages.")] = str(PROVINCE),
     seed: int = 1,
     directory: Directory = None,
     base_port: BasePort = BASE_PORT,
     as_json: Json = False,
 ) -> None:
-    """Fold a province's townships onto one real county: join, an order to every village, a reconnect storm."""
-    allow_files(2 * towns + 500)
-    typer.echo(f"tree, {towns} simulated townships on one county, seed {seed}")
+    """Fold a province onto this machine: join, an order to every village, a reconnect storm, an order in it.
+
+    A line of three real gateways, province, city and county, or with --towns one real county, and all of their other
+    children simulated with everything below them.
+    """
+    try:
+        fold = Fold(Shape.parse(shape), seed=seed) if towns is None else Fold(Shape.of_county(towns), COUNTY, seed)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    allow_files(2 * len(fold.parents) + 500)
+    typer.echo(f"tree {fold.shape}: {', '.join(fold.tiers)} and {len(fold.parents)} simulated gateways, seed {seed}")
     with tempfile.TemporaryDirectory(prefix="wuji-") as spare:
-        figures = asyncio.run(prove_tree(Fold(towns, seed), directory or Path(spare), base_port))
+        figures = asyncio.run(prove_tree(fold, directory or Path(spare), base_port))
     for name, value in figures.items():
         typer.echo(f"  {name:<16}{value}")
     if as_json:

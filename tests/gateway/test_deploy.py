@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from gateway import drill as drills
 from gateway.__main__ import app, seconds
 from gateway.embedded import find_binary
 from signaling.records import Role
+from tests.support.clock import START
 from tests.support.node import Node, running
 from tests.support.places import VILLAGE
 
@@ -120,11 +122,25 @@ def test_alerts_say_what_to_do() -> None:
     assert text.count("- alert:") == text.count("action:") == text.count("summary:") >= 8
 
 
+def unit(name: str) -> configparser.ConfigParser:
+    """Return a shipped unit file; of a key that stands twice the last one."""
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    assert parser.read(DEPLOY / name)
+    return parser
+
+
+def drill_options(service: configparser.SectionProxy) -> dict[str, str]:
+    """Return the options a unit starts ``wuji drill`` with; each is one the command has."""
+    command, *words = service["ExecStart"].split()[1:]
+    assert command == "drill"
+    known = {option for parameter in get_command(app).commands["drill"].params for option in parameter.opts}  # type: ignore[attr-defined]
+    assert {word for word in words if word.startswith("--")} <= known
+    return {word: after for word, after in zip(words, [*words[1:], ""], strict=True) if word.startswith("--")}
+
+
 def test_the_unit_starts_what_exists_and_stops_in_time() -> None:
-    unit = configparser.ConfigParser(strict=False, interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read(DEPLOY / "wuji.service")
-    service = unit["Service"]
+    service = unit("wuji.service")["Service"]
     assert service["ExecStart"].split()[1:] == ["node", "--config", "/etc/wuji/node.toml"]
     assert int(service["TimeoutStopSec"]) >= 10
     assert service["NoNewPrivileges"] == "yes"
@@ -132,26 +148,27 @@ def test_the_unit_starts_what_exists_and_stops_in_time() -> None:
 
 
 def test_the_drills_timer_starts_a_command_that_exists() -> None:
-    units = {}
-    for name in ("wuji-drill.service", "wuji-drill.timer"):
-        units[name] = configparser.ConfigParser(strict=False, interpolation=None)
-        units[name].optionxform = str  # type: ignore[assignment,method-assign]
-        units[name].read(DEPLOY / name)
-    assert units["wuji-drill.timer"]["Timer"]["Unit"] == "wuji-drill.service"
-    service = units["wuji-drill.service"]["Service"]
-    arguments = service["ExecStart"].split()[1:]
-    assert arguments[0] == "drill"
-    known = {option for parameter in get_command(app).commands["drill"].params for option in parameter.opts}  # type: ignore[attr-defined]
-    assert {argument for argument in arguments if argument.startswith("--")} <= known
-    wait_s = seconds(arguments[arguments.index("--wait") + 1])
+    assert unit("wuji-drill.timer")["Timer"]["Unit"] == "wuji-drill.service"
+    service = unit("wuji-drill.service")["Service"]
+    wait_s = seconds(drill_options(service)["--wait"])
     assert seconds(service["TimeoutStartSec"].replace("min", "m")) > wait_s
 
 
+def test_exercises_that_repeat_by_themselves_are_started_again_and_keep_their_reports() -> None:
+    shipped = unit("wuji-drill-every.service")
+    service = shipped["Service"]
+    options = drill_options(service)
+    assert seconds(options["--every"]) == 7 * 86_400 > seconds(options["--wait"])
+    assert START < drills.moment(options["--at"], START) <= START + 86_400_000
+    assert service["Restart"] == "always"
+    assert service["NoNewPrivileges"] == "yes"
+    assert service["StateDirectory"] == unit("wuji.service")["Service"]["StateDirectory"] == "wuji"
+    assert shipped["Unit"]["Conflicts"] == "wuji-drill.timer"
+
+
 def test_the_auditors_unit_starts_what_exists_beside_the_gateway() -> None:
-    unit = configparser.ConfigParser(strict=False, interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read(DEPLOY / "wuji-auditor.service")
-    assert unit["Service"]["ExecStart"].split()[1:] == ["auditor", "--config", "/etc/wuji/node.toml"]
-    assert unit["Service"]["Restart"] == "always"
-    assert unit["Service"]["NoNewPrivileges"] == "yes"
-    assert unit["Unit"]["After"] == "wuji.service"
+    shipped = unit("wuji-auditor.service")
+    assert shipped["Service"]["ExecStart"].split()[1:] == ["auditor", "--config", "/etc/wuji/node.toml"]
+    assert shipped["Service"]["Restart"] == "always"
+    assert shipped["Service"]["NoNewPrivileges"] == "yes"
+    assert shipped["Unit"]["After"] == "wuji.service"

@@ -311,7 +311,11 @@ class Wire:
             else:
                 break
             phase = self.machine.phase
-            self._carry_out(self.machine.receive(data, self._links.clock.now()))
+            match self.machine.receive(data, self._links.clock.now()):
+                case (Handle(LinkRecords() as batch),):
+                    await self._receive(batch)
+                case effects:
+                    self._carry_out(effects)
             if self.machine.phase is not phase:  # else what was heard only puts the deadline off
                 self._changed.set()
         self.reason = self.reason or f"closed by peer ({self._socket.close_code})"
@@ -368,9 +372,9 @@ class Wire:
         self._resting = False
         self.wake()
 
-    def _receive(self, batch: LinkRecords) -> None:
+    async def _receive(self, batch: LinkRecords) -> None:
         """Take the records in, in order; acknowledge when they and the cursor are durable."""
-        if not self._links.intake.take(batch.items, self.peer, self.machine.version):
+        if not await self._links.intake.take(batch.items, self.peer, self.machine.version):
             return self.stop(CloseCode.REFUSED, "no room for records of a newer version")
         done = self._links.journal.append(cursor=(self.peer, batch.epoch, batch.last))
         done.add_done_callback(lambda done: self._durable(done, batch.epoch, batch.last))
@@ -389,8 +393,6 @@ class Wire:
                     self.say(ping, "ping")
                 case Say(message):
                     self.say(message)
-                case Handle(LinkRecords() as batch):
-                    self._receive(batch)
                 case Handle(LinkFailure() as failure):
                     log.warning("refused by peer", extra={"peer": self.peer, "code": failure.code})
                     self._links.refused_there(self.peer, failure)

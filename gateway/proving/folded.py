@@ -36,6 +36,7 @@ from signaling.records import Actor, DeliveryAdvanced, DirectivesRelayed, Role, 
 
 from .chain import Chain
 from .crowd import Branch, Crowd, Seen
+from .probe import Probe
 from .shape import Shape, place
 
 BRANCH = ("province", "city", "county")
@@ -208,21 +209,29 @@ class Run:
     # ---- orders ----------------------------------------------------------------------------------
 
     async def _order(self, name: str) -> dict[str, Any]:
-        """Send an order to every place; return when the gateways had it and when the top knew that villages show it."""
+        """Send an order to every place; return when the gateways had it and when the top knew that villages show it.
+
+        ``answers``: how long the top took to answer who asked something else meanwhile.
+        """
         seen, everybody = self.crowd.seen, self._fold.parents
         order = {"click_id": name, "urgency": "P1", "title": "转移", "text": "立即转移低洼处群众",
                  "scope": [{"node": self._fold.top, "mode": "subtree"}]}  # fmt: skip
         began = self._clock.now()
-        async with self._chain.http.post(f"{self._url}/api/v1/directives", json=order, headers=self._headers) as answer:
-            directive = DirectiveId((await answer.json())["id"])
-        self.orders.append(directive)
-        issued_s = round(self._clock.now() - began, 3)
-        held = seen.held.setdefault(directive, {})
-        shown = asyncio.create_task(self._shown(directive))
-        await self.crowd.until(lambda: len(held) == len(everybody), DONE_S)
-        took = {code: at - began for code, at in held.items()}
+        with Probe(self._chain.nodes[self._top].config.http.port, self._clock) as probe:
+            async with self._chain.http.post(
+                f"{self._url}/api/v1/directives", json=order, headers=self._headers
+            ) as answer:
+                directive = DirectiveId((await answer.json())["id"])
+            self.orders.append(directive)
+            issued_s = round(self._clock.now() - began, 3)
+            held = seen.held.setdefault(directive, {})
+            shown = asyncio.create_task(self._shown(directive))
+            await self.crowd.until(lambda: len(held) == len(everybody), DONE_S)
+            took = {code: at - began for code, at in held.items()}
+            villages, known_s = await shown, round(self._clock.now() - began, 3)
+        answers = {"p95_s": percentile(probe.took_s, 0.95), "max_s": percentile(probe.took_s, 1.0)}
         return {"issued_s": issued_s, "missing": len(everybody) - len(took), **self._times(took),
-                "villages_shown": await shown, "known_s": round(self._clock.now() - began, 3)}  # fmt: skip
+                "villages_shown": villages, "known_s": known_s, "answers": answers}  # fmt: skip
 
     @property
     def _url(self) -> str:

@@ -79,11 +79,11 @@ async def test_a_directive_that_cannot_be_read_waits_for_the_upgrade_and_is_then
     items = said(county)
     with monkeypatch.context() as older:
         older.setattr(records, "decode", decode_older)
-        assert town.intake.take(items, COUNTY, NEWER)
+        assert await town.intake.take(items, COUNTY, NEWER)
         await town.settle()
         assert open_at(town) == ["第1号", "第4号"]  # those behind do not wait
         assert town.holding.count(COUNTY) == 3, "two orders, and the recall of one that is not known here"
-        assert town.intake.take(items, COUNTY, NEWER)  # the cursor was lost
+        assert await town.intake.take(items, COUNTY, NEWER)  # the cursor was lost
         await town.settle()
         town.intake.take_up()  # a restart that is no upgrade
         await town.settle()
@@ -107,8 +107,8 @@ async def test_a_directive_that_cannot_be_read_waits_for_the_upgrade_and_is_then
 @on_loop
 async def test_what_a_neighbour_of_our_own_version_says_and_nobody_can_read_is_refused(tmp_path: Path) -> None:
     town = Kept(TOWNSHIP, tmp_path)
-    assert town.intake.take(["{}", "[" * 10_000, '{"type":"teleported"}'], COUNTY, VERSION)
-    assert town.intake.take(["{}", "[" * 10_000, "7"], COUNTY, NEWER)  # of no version
+    assert await town.intake.take(["{}", "[" * 10_000, '{"type":"teleported"}'], COUNTY, VERSION)
+    assert await town.intake.take(["{}", "[" * 10_000, "7"], COUNTY, NEWER)  # of no version
     await town.settle()
     assert {refusal.code for refusal in rows(town, RefusalRecorded)} == {"malformed-message"}
     assert town.refusals.total == 6
@@ -122,9 +122,9 @@ async def test_no_more_is_kept_of_a_neighbour_than_the_bound_and_the_rest_is_not
 ) -> None:
     monkeypatch.setattr(holding, "MAX_HELD_BYTES", 1_000)
     town = Kept(TOWNSHIP, tmp_path)
-    assert town.intake.take([f'{{"type":"teleported","n":{n}}}' for n in range(2)], COUNTY, NEWER)
+    assert await town.intake.take([f'{{"type":"teleported","n":{n}}}' for n in range(2)], COUNTY, NEWER)
     await town.settle()
-    assert not town.intake.take(['{"type":"teleported","text":"' + "x" * 1_000 + '"}'], COUNTY, NEWER)
+    assert not await town.intake.take(['{"type":"teleported","text":"' + "x" * 1_000 + '"}'], COUNTY, NEWER)
     assert town.holding.count(COUNTY) == 2
     await town.close()
 
@@ -138,7 +138,7 @@ async def test_a_record_that_the_newer_rules_refuse_too_waits_no_longer(
     (item,) = said(county)
     forged = msgspec.structs.replace(records.decode(item.encode()), title="假")
     assert isinstance(forged, DirectiveIssued)
-    assert town.intake.take([records.encode(forged).decode()], COUNTY, NEWER)
+    assert await town.intake.take([records.encode(forged).decode()], COUNTY, NEWER)
     await town.settle()
     assert town.holding.count(COUNTY) == 1
     for module in (holding, intake):
@@ -147,7 +147,7 @@ async def test_a_record_that_the_newer_rules_refuse_too_waits_no_longer(
     await town.settle()
     assert (town.holding.count(COUNTY), open_at(town)) == (0, [])
     assert [taken.taken for taken in rows(town, RecordTaken)] == [False]
-    assert town.intake.take([item], COUNTY, NEWER)
+    assert await town.intake.take([item], COUNTY, NEWER)
     await town.settle()
     assert open_at(town) == ["第1号"]
     await county.close()
@@ -161,7 +161,7 @@ async def test_consoles_are_told_what_a_newer_neighbour_waits_for_and_when_it_is
     town = Kept(TOWNSHIP, tmp_path)
     skews, told = Skews(town.holding), list[Skew]()
     skews.on_change = told.append
-    assert town.intake.take(['{"type":"teleported"}'], COUNTY, NEWER)
+    assert await town.intake.take(['{"type":"teleported"}'], COUNTY, NEWER)
     await town.settle()
     skews.refused(COUNTY, NEWER, "两端协议版本不合")
     assert [(skew.held, skew.refused) for skew in told] == [(1, False), (1, True)]

@@ -8,7 +8,7 @@ import msgspec
 
 from signaling.ids import NodeCode, UtcMs
 from signaling.messages import Text
-from signaling.records import AlarmState, DirectiveRequest, ScopeItem, UnitState, Urgency
+from signaling.records import AlarmState, DirectiveRequest, DutyChange, ScopeItem, UnitState, Urgency
 
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -118,13 +118,17 @@ class ReturnForm(Form, frozen=True, kw_only=True):
 
 
 class RosterForm(Form, frozen=True, kw_only=True):
-    """``person`` has ``post`` of ``division`` from ``starts_at`` until ``ends_at``; "" takes back who had."""
+    """``person`` has ``post`` of ``division`` from ``starts_at`` until ``ends_at``; "" takes back who had.
+
+    ``change``: ``person`` joins those who have it, or leaves them; without it ``person`` relieves them.
+    """
 
     division: NodeCode
     post: Annotated[str, msgspec.Meta(min_length=1, max_length=20)]
     person: Annotated[str, msgspec.Meta(max_length=60)]
     starts_at: UtcMs
     ends_at: UtcMs
+    change: DutyChange | msgspec.UnsetType = msgspec.UNSET
 
 
 class AdvanceForm(Form, frozen=True, kw_only=True):

@@ -99,8 +99,8 @@ class Added:
 class Matrix:
     """The fold, and the views people are shown of it."""
 
-    def __init__(self, tree: Tree, on_duty: Callable[[NodeCode, str], str]) -> None:
-        """``on_duty``: who is on duty in a post of a division now; "" for nobody known."""
+    def __init__(self, tree: Tree, on_duty: Callable[[NodeCode, str], tuple[str, ...]]) -> None:
+        """``on_duty``: who is on duty in a post of a division now; empty for nobody known."""
         self._tree = tree
         self._on_duty = on_duty
         self._entries: dict[DirectiveId, Entry] = {}
@@ -316,6 +316,7 @@ class Matrix:
         """Return one row as people see it."""
         row = entry.row(recipient)
         post = entry.header.issued.posts.get(recipient, "")
+        people = self._on_duty(recipient, post) if post else ()
         return RecipientView(
             node=recipient,
             name=self._tree.name(recipient),
@@ -331,7 +332,8 @@ class Matrix:
             note=row.note,
             answers=dict(row.answers),
             post=post,
-            on_duty=self._on_duty(recipient, post) if post else "",
+            on_duty=people[0] if people else "",
+            also_on_duty=people[1:],
         )
 
 

@@ -61,7 +61,7 @@ class Register(admission.Facts):
         self._headers: Tentative[DirectiveId, Directive] = Tentative()
         self._rows: Tentative[tuple[DirectiveId, NodeCode], Delivery] = Tentative()
 
-    def _on_duty(self, division: NodeCode, post: str) -> str:
+    def _on_duty(self, division: NodeCode, post: str) -> tuple[str, ...]:
         return self._roster.on_duty(division, post, self._clock.at())
 
     # ---- carrying out ----------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from signaling.permission import Action, permit
 from signaling.records import MAX_TOGETHER, Actor, DeliveryAdvanced, DirectiveIssued, DirectivesRelayed, Stage
 
 RECEIPTS = frozenset({Stage.DELIVERED, Stage.SHOWN})
+MAX_NAMED = 200
+"""Letters of the names that whoever may not sign is told."""
 TOGETHER_S = 0.1
 """What a child says it holds is written down so often: under load, of many orders in one record."""
 
@@ -116,13 +118,13 @@ class Reports(Register):
             await durable
 
     def _signer_on_duty(self, issued: DirectiveIssued, record: DeliveryAdvanced) -> None:
-        """Where a post is addressed, the person on duty signs; where the roster names nobody, whoever is there."""
+        """Where a post is addressed, anybody on duty in it signs; where the roster names nobody, whoever is there."""
         post = issued.posts.get(record.recipient, "")
         if record.stage is not Stage.SIGNED or not post or record.by is None:
             return
-        person = self._on_duty(record.recipient, post)
-        if person and person != record.by.name.strip():
-            raise Refused("not-on-duty", f"{person} is on duty as {post}")
+        people = self._on_duty(record.recipient, post)
+        if people and record.by.name.strip() not in people:
+            raise Refused("not-on-duty", f"{', '.join(people)[:MAX_NAMED]} on duty as {post}")
 
     def acknowledged(self, child: NodeCode, seq: Seq) -> None:
         """The link to ``child`` says it holds our journal up to ``seq`` (on its hello, and with every ack).

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from gateway.clock import Clock
 from gateway.journal import Journal, Row
 from gateway.refusals import Refusals
@@ -14,7 +16,7 @@ from signaling.errors import Refused
 from signaling.ids import NodeCode, UtcMs
 from signaling.messages import DutyLine, DutyPlace, DutyPost, DutyShift
 from signaling.permission import Action, permit, permitted
-from signaling.records import Actor, RosterSet
+from signaling.records import Actor, DutyChange, RosterSet
 
 AHEAD_MS = 86_400_000
 """How far ahead the board looks for posts that nobody has: a day, so that somebody can still be found."""
@@ -48,9 +50,18 @@ class Rosters(admission.Facts):
         journal.follow(self._fold, ("roster:",))
 
     async def set(
-        self, actor: Actor, division: NodeCode, post: str, person: str, starts_at: UtcMs, ends_at: UtcMs
+        self,
+        actor: Actor,
+        division: NodeCode,
+        post: str,
+        person: str,
+        starts_at: UtcMs,
+        ends_at: UtcMs,
+        change: DutyChange | msgspec.UnsetType = msgspec.UNSET,
     ) -> RosterSet:
-        """Put ``person`` on duty; "" takes back who was.  Returns once it is durable.
+        """Put ``person`` on duty instead of whoever is; "" takes back who was.  Returns once it is durable.
+
+        ``change``: ``person`` joins those on duty, or leaves them.
 
         Raises:
             Refused: ``not-permitted``, ``bad-text``, ``bad-record``, ``unknown-node``.
@@ -64,6 +75,7 @@ class Rosters(admission.Facts):
             starts_at=starts_at,
             ends_at=ends_at,
             by=actor,
+            change=change,
         )
         try:
             self._tree.get(division)
@@ -90,8 +102,7 @@ class Rosters(admission.Facts):
 
     def on_duty(self, division: NodeCode, post: str) -> tuple[str, ...]:
         """Return who is on duty in ``post`` of ``division`` now."""
-        person = self._roster.on_duty(division, post, self._clock.at())
-        return (person,) if person else ()
+        return self._roster.on_duty(division, post, self._clock.at())
 
     def edges(self) -> Iterator[tuple[UtcMs, NodeCode, str]]:
         """Yield when a line begins or ends from now on, and the post it is for."""
@@ -113,7 +124,8 @@ class Rosters(admission.Facts):
                 starts_at=line.starts_at,
                 ends_at=line.ends_at,
                 by=line.by.name,
-                now=self._roster.on_duty(division, line.post, now) == line.person != "" and line.starts_at <= now,
+                now=_on(line, now) and line.person in self._roster.on_duty(division, line.post, now),
+                change="" if line.change is msgspec.UNSET else line.change.value,
             )
             for line in self._roster.lines(division, now)
         ]
@@ -160,7 +172,12 @@ class Rosters(admission.Facts):
     def _post(self, division: NodeCode, post: str, now: UtcMs, *, must: bool) -> DutyPost:
         shifts = self._roster.shifts(division, post, now, UtcMs(now + AHEAD_MS))
         gaps = tuple(_said(post, shift) for shift in shifts if must and not shift.person)
-        return DutyPost(post=post, person=shifts[0].person, until=shifts[0].ends_at, gaps=gaps)
+        first, *others = [_said(post, shift) for shift in shifts if shift.starts_at == now]
+        return DutyPost(post=post, person=first.person, until=first.ends_at, gaps=gaps, others=tuple(others))
+
+
+def _on(line: RosterSet, now: UtcMs) -> bool:
+    return line.starts_at <= now and line.change is not DutyChange.LEAVES
 
 
 def _said(post: str, shift: Shift) -> DutyShift:

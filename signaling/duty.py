@@ -1,7 +1,7 @@
 """Who is on duty: the roster of every division this node keeps one for.
 
-Pure.  A fold of ``RosterSet``.  Where two lines overlap the one said later holds, so nodes that know the same lines
-name the same person.
+Pure.  A fold of ``RosterSet``.  Where lines overlap they are taken in the order in which they were said, so nodes that
+know the same lines name the same people.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from .ids import NodeCode, UtcMs
-from .records import RosterSet
+from .records import DutyChange, RosterSet
 
-MAX_LINES = 400
-"""Kept for one post of one division: more than a year of daily shifts; those that end first are forgotten."""
+MAX_LINES = 1_000
+"""Kept for one post of one division: a year of daily shifts of three; those that end first are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """``person`` is on duty, ``starts_at`` <= now < ``ends_at``; "" where nobody is."""
+    """``person`` is on duty, ``starts_at`` <= now < ``ends_at``, perhaps with others; "" where nobody is."""
 
     person: str
     starts_at: UtcMs
@@ -41,27 +41,32 @@ class Roster:
         if len(lines) > MAX_LINES:
             lines.remove(min(lines, key=lambda line: line.ends_at))
 
-    def on_duty(self, division: NodeCode, post: str, at: UtcMs) -> str:
-        """Return who is on duty in ``post`` of ``division`` at ``at``; "" when the roster names nobody."""
+    def on_duty(self, division: NodeCode, post: str, at: UtcMs) -> tuple[str, ...]:
+        """Return who is on duty in ``post`` of ``division`` at ``at``; nobody when the roster names nobody."""
         return _who(self._lines.get((division, post), ()), at)
 
     def posts(self, division: NodeCode, after: UtcMs) -> list[str]:
         """Return the posts of ``division`` that somebody has after ``after``."""
-        return sorted({line.post for line in self.lines(division, after) if line.person})
+        return sorted(
+            {line.post for line in self.lines(division, after) if line.person and line.change is not DutyChange.LEAVES}
+        )
 
     def shifts(self, division: NodeCode, post: str, begin: UtcMs, end: UtcMs) -> list[Shift]:
-        """Return who has ``post`` when, from ``begin`` until ``end``: each begins where the one before it ends."""
+        """Return who has ``post`` when, from ``begin`` until ``end``, and when nobody has, by beginning."""
         lines = [
             line for line in self._lines.get((division, post), ()) if line.starts_at < end and line.ends_at > begin
         ]
         edges = {begin, end}.union(*((line.starts_at, line.ends_at) for line in lines))
         found: list[Shift] = []
+        last: dict[str, int] = {}
         for starts_at, ends_at in pairwise(sorted(edge for edge in edges if begin <= edge <= end)):
-            person = _who(lines, starts_at)
-            if found and found[-1].person == person:
-                found[-1] = replace(found[-1], ends_at=ends_at)
-            else:
-                found.append(Shift(person, starts_at, ends_at))
+            for person in _who(lines, starts_at) or ("",):
+                n = last.get(person, -1)
+                if n >= 0 and found[n].ends_at == starts_at:
+                    found[n] = replace(found[n], ends_at=ends_at)
+                else:
+                    last[person] = len(found)
+                    found.append(Shift(person, starts_at, ends_at))
         return found
 
     def edges(self, after: UtcMs) -> Iterator[tuple[UtcMs, NodeCode, str]]:
@@ -84,6 +89,18 @@ class Roster:
         return sorted(found, key=lambda line: (line.starts_at, line.post, line.at))
 
 
-def _who(lines: Iterable[RosterSet], at: UtcMs) -> str:
-    now = [line for line in lines if line.starts_at <= at < line.ends_at]
-    return max(now, key=lambda line: (line.at, line.node, line.person)).person if now else ""
+def _who(lines: Iterable[RosterSet], at: UtcMs) -> tuple[str, ...]:
+    people: dict[str, None] = {}
+    for line in sorted((line for line in lines if line.starts_at <= at < line.ends_at), key=_order):
+        match line.change:
+            case DutyChange.JOINS:
+                people[line.person] = None
+            case DutyChange.LEAVES:
+                people.pop(line.person, None)
+            case _:
+                people = {line.person: None} if line.person else {}
+    return tuple(people)
+
+
+def _order(line: RosterSet) -> tuple[UtcMs, NodeCode, str, str]:
+    return line.at, line.node, line.person, str(line.change)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from . import text
 from .content import MAX_POST, check_content
 from .delivery import NEEDS
@@ -110,6 +112,8 @@ def check_roster(record: RosterSet, tree: Tree) -> None:
     """
     text.line(record.post, "post", MAX_POST)
     text.line(record.person, "person", MAX_NAME, empty=True)
+    if record.change is not msgspec.UNSET and not record.person:
+        raise Refused("bad-record", f"person: nobody {record.change}")
     if not record.starts_at < record.ends_at <= record.starts_at + MAX_SHIFT_MS:
         raise Refused("bad-record", f"ends_at: not within {MAX_SHIFT_MS} ms after starts_at")
     vouched(record.by, record.node, tree)

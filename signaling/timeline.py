@@ -44,6 +44,7 @@ from .records import (
     DirectivesRelayed,
     DirectiveSubmitted,
     DirectiveSuperseded,
+    DutyChange,
     EscalationAcknowledged,
     EscalationRaised,
     NoticeAnswered,
@@ -118,7 +119,7 @@ def _told(record: AnyRecord, tree: Tree) -> tuple[str, Actor | None, str]:
         case DirectiveReturned():
             return record.directive, record.by, record.reason
         case RosterSet():
-            return record.post, record.by, f"{_name(record.division, tree)}: {record.person or '-'}"
+            return record.post, record.by, f"{_name(record.division, tree)}: {_duty(record)}"
         case DeliveryAdvanced():
             return record.directive, record.by, f"{_name(record.recipient, tree)}: {record.stage}"
         case DirectivesRelayed():
@@ -259,6 +260,17 @@ def _places(record: AnyRecord, tree: Tree, facts: Facts) -> Iterable[NodeCode]:
             return ()
         case _:
             assert_never(record)
+
+
+def _duty(record: RosterSet) -> str:
+    """Return the name; after a + who joins those on duty, after a - who leaves them, - alone where nobody is left."""
+    match record.change:
+        case DutyChange.JOINS:
+            return f"+{record.person}"
+        case DutyChange.LEAVES:
+            return f"-{record.person}"
+        case _:
+            return record.person or "-"
 
 
 def _name(code: NodeCode, tree: Tree) -> str:

@@ -62,7 +62,9 @@ def _roster_of(call: Call, division: NodeCode) -> dict[str, object]:
 
 async def _set_roster(call: Call) -> web.Response:
     form = await call.form(forms.RosterForm)
-    await call.services.rosters.set(call.actor, form.division, form.post, form.person, form.starts_at, form.ends_at)
+    await call.services.rosters.set(
+        call.actor, form.division, form.post, form.person, form.starts_at, form.ends_at, form.change
+    )
     return as_json(_roster_of(call, form.division), 201)
 
 

@@ -8,7 +8,8 @@ import msgspec
 
 from signaling.ids import NodeCode, ParticipantId, TrackId
 
-VERSION = 2
+VERSION = 3
+"""Since 3 several people have a post together."""
 OLDEST = 2
 """Oldest version of a neighbouring gateway that is understood: version 1 throws away records it does not know."""
 OLDEST_TERMINAL = 1

@@ -32,6 +32,8 @@ class RecipientView(msgspec.Struct, frozen=True, kw_only=True):
     """The post addressed here; "" is the terminal."""
     on_duty: str = ""
     """Who is on duty in that post now, as the roster has it: may sign."""
+    also_on_duty: tuple[str, ...] = ()
+    """The others on duty in it: any of them may sign, and one signature is enough."""
 
 
 class AnnotationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,7 +168,7 @@ class DutyChanged(Message, frozen=True, tag="duty", kw_only=True):
 
 
 class DutyLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a duty roster.  ``now``: it is this person's turn now."""
+    """One line of a duty roster.  ``now``: this person is on duty now.  ``change``: joins, leaves, "" relieves."""
 
     division: NodeCode
     post: str
@@ -175,10 +177,11 @@ class DutyLine(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: UtcMs
     by: str
     now: bool
+    change: str = ""
 
 
 class DutyShift(msgspec.Struct, frozen=True, kw_only=True):
-    """Who has ``post`` from ``starts_at`` until ``ends_at``, whatever was said before; "" where nobody has."""
+    """Who has ``post`` from ``starts_at`` until ``ends_at``, perhaps with others; "" where nobody has."""
 
     post: str
     person: str
@@ -187,12 +190,16 @@ class DutyShift(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DutyPost(msgspec.Struct, frozen=True, kw_only=True):
-    """One post of a place: who has it now and until when, and when nobody has it in the time that was asked for."""
+    """One post of a place: who has it now and until when, and when nobody has it in the time that was asked for.
+
+    ``others`` have it now too.
+    """
 
     post: str
     person: str
     until: UtcMs
     gaps: tuple[DutyShift, ...]
+    others: tuple[DutyShift, ...] = ()
 
 
 class DutyPlace(msgspec.Struct, frozen=True, kw_only=True):

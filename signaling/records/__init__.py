@@ -50,6 +50,7 @@ from .directives import (
     DirectivesRelayed,
     DirectiveSubmitted,
     DirectiveSuperseded,
+    DutyChange,
     RosterSet,
     Stage,
 )

@@ -199,10 +199,18 @@ class DirectivesRelayed(Record, frozen=True, tag="directives_relayed", kw_only=T
     """1 to MAX_TOGETHER of them."""
 
 
+class DutyChange(enum.StrEnum):
+    """How a line of a roster changes who is on duty; a line that says neither relieves whoever is."""
+
+    JOINS = "joins"
+    LEAVES = "leaves"
+
+
 class RosterSet(Record, frozen=True, tag="roster_set", kw_only=True):
     """``person`` is on duty in ``post`` (带班领导, 值班长, ...) of ``division``, ``starts_at`` <= now < ``ends_at``.
 
-    What was said later holds where two overlap; an empty ``person`` takes back what was said.
+    What was said later holds where two overlap: it relieves whoever has the post, an empty ``person`` leaves nobody.
+    With a ``change`` the others stay on duty: ``person`` joins them, or leaves.
     """
 
     division: NodeCode
@@ -211,3 +219,4 @@ class RosterSet(Record, frozen=True, tag="roster_set", kw_only=True):
     starts_at: UtcMs
     ends_at: UtcMs
     by: Actor
+    change: DutyChange | msgspec.UnsetType = msgspec.UNSET

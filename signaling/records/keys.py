@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import assert_never
 
+import msgspec
+
 from signaling.ids import RecordKey
 
 from .alarms import (
@@ -87,7 +89,8 @@ def _key(record: AnyRecord) -> str:
         case DirectivesRelayed():
             return f"relayed:{record.node}:{record.child}:{record.at}:{record.directives[0]}"
         case RosterSet():
-            said = f"{record.starts_at}:{record.person}:{record.node}:{record.at}"
+            change = "" if record.change is msgspec.UNSET else f":{record.change}"
+            said = f"{record.starts_at}:{record.person}:{record.node}:{record.at}{change}"
             return f"roster:{record.division}:{record.post}:{said}"
         case AlarmRaised():
             return f"alarm:{record.alarm}:raised"

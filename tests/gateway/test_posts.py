@@ -3,6 +3,7 @@
 from collections.abc import Awaitable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway import attachments as module
@@ -11,7 +12,7 @@ from gateway.config import ConfigError
 from signaling.attachment import PDF, Attachment
 from signaling.errors import Refused
 from signaling.ids import NodeCode, Sha256, UtcMs
-from signaling.records import Mode, RefusalRecorded, ScopeItem, Stage
+from signaling.records import DeliveryAdvanced, DutyChange, Mode, RefusalRecorded, ScopeItem, Stage
 from tests.support import facts
 from tests.support.loop import on_loop
 from tests.support.nodes import Node, until_quiet
@@ -37,10 +38,12 @@ async def refused(asked: Awaitable[object]) -> str:
     return caught.value.code
 
 
-async def on_duty(node: Node, person: str, place: NodeCode = VILLAGE) -> None:
+async def on_duty(
+    node: Node, person: str, place: NodeCode = VILLAGE, change: DutyChange | msgspec.UnsetType = msgspec.UNSET
+) -> None:
     now = node.clock.at()
     node.clock.advance(1)
-    await node.rosters.set(commander(), place, POST, person, UtcMs(now), UtcMs(now + facts.HOUR))
+    await node.rosters.set(commander(), place, POST, person, UtcMs(now), UtcMs(now + facts.HOUR), change)
 
 
 @on_loop
@@ -72,6 +75,33 @@ async def test_the_person_on_duty_signs_for_the_post_and_nobody_else(tmp_path: P
 
 
 @on_loop
+async def test_of_two_on_duty_either_signs_once_for_the_post_and_the_ledger_says_who(tmp_path: Path) -> None:
+    county, township, village = (Node(c, tmp_path) for c in (COUNTY, TOWNSHIP, VILLAGE))
+    await on_duty(county, "周主任")
+    await on_duty(county, "吴书记", change=DutyChange.JOINS)
+    await on_duty(county, "李支书", change=DutyChange.JOINS)
+    scope = (ScopeItem(node=VILLAGE, post=POST),)
+    order, _ = await county.directives.issue(commander(), facts.request(scope=scope))
+    await on_duty(county, "李支书", change=DutyChange.LEAVES)
+    await until_quiet(county, township, village)
+    village.clock.advance(10)
+    mine = village.directives.mine(order.directive, VILLAGE).mine
+    assert mine is not None
+    assert (mine.on_duty, mine.also_on_duty) == ("周主任", ("吴书记",))
+    await village.directives.receipt(terminal(), order.directive, Stage.SHOWN)
+    assert await refused(village.directives.sign(terminal(), order.directive, "李支书")) == "not-on-duty"
+    await village.directives.sign(terminal(), order.directive, "吴书记")
+    await village.directives.sign(terminal(), order.directive, "周主任")
+    await until_quiet(county, township, village)
+    (row,) = county.directives.view(order.directive, commander()).recipients
+    assert (row.stage, row.signed_by) == (Stage.SIGNED, "吴书记")
+    words = [r.record for r in county.journal.replay() if isinstance(r.record, DeliveryAdvanced)]
+    assert [word.by.name for word in words if word.stage is Stage.SIGNED and word.by] == ["吴书记"]
+    for node in (county, township, village):
+        await node.close()
+
+
+@on_loop
 async def test_a_roster_is_known_along_its_line_after_a_restart_too(tmp_path: Path) -> None:
     city, county, township, village = (Node(c, tmp_path) for c in (CITY, COUNTY, TOWNSHIP, VILLAGE))
     await on_duty(county, "周主任")
@@ -97,6 +127,7 @@ async def test_only_those_who_command_a_place_set_its_roster(tmp_path: Path) -> 
     assert await refused(put(commander(TOWNSHIP), NodeCode("1"), POST, "x", begin, end)) == "unknown-node"
     assert await refused(put(commander(TOWNSHIP), VILLAGE, "", "x", begin, end)) == "bad-text"
     assert await refused(put(commander(TOWNSHIP), VILLAGE, POST, "x", end, begin)) == "bad-record"
+    assert await refused(put(commander(TOWNSHIP), VILLAGE, POST, "", begin, end, DutyChange.JOINS)) == "bad-record"
     township.rosters.receive(facts.rostered(node=VILLAGE, by=commander(TOWNSHIP)), VILLAGE)
     await township.settle()
     codes = [r.record.code for r in township.journal.replay() if isinstance(r.record, RefusalRecorded)]

@@ -57,6 +57,21 @@ def test_somebody_is_put_on_duty_overruled_and_taken_off(node: Node, commander: 
     assert {said["by"] for said in read["roster"]} == {"测试员"}
 
 
+def test_two_are_on_duty_together_until_one_leaves(node: Node, commander: str) -> None:
+    now = of(node, commander, COUNTY)["posts"][0]["gaps"][0]["starts_at"]
+    shift = {"post": "值班员", "starts_at": now - HOUR, "ends_at": now + HOUR}
+    for person, change in (("周主任", {}), ("吴书记", {"change": "joins"})):
+        assert node.post(ROSTER, line(COUNTY, person=person, **shift, **change), commander).status == 201
+    (post,) = (post for post in of(node, commander, COUNTY)["posts"] if post["post"] == "值班员")
+    others = [(one["person"], one["ends_at"]) for one in post["others"]]
+    assert (post["person"], post["until"], others) == ("周主任", now + HOUR, [("吴书记", now + HOUR)])
+    left = node.post(ROSTER, line(COUNTY, person="周主任", change="leaves", **shift), commander).json
+    assert [one["person"] for one in left["shifts"] if one["post"] == "值班员"] == ["吴书记"]
+    assert [(one["person"], one["change"], one["now"]) for one in left["roster"]] == [
+        ("周主任", "", False), ("吴书记", "joins", True), ("周主任", "leaves", False),
+    ]  # fmt: skip
+
+
 def test_the_board_says_who_is_on_duty_and_who_is_missing_in_the_coming_day(node: Node, commander: str) -> None:
     before = of(node, commander, TOWNSHIP)
     assert [post["post"] for post in before["posts"]] == ["带班领导", "值班长", "值班员"]
@@ -100,6 +115,9 @@ def test_the_board_is_of_the_places_one_may_read_and_says_where_one_may_write(no
         ({"ends_at": FAR}, (422, "bad-record")),
         ({"ends_at": FAR + 400 * DAY}, (422, "bad-record")),
         ({"persom": "x"}, (422, "invalid-value")),
+        ({"change": "relieves"}, (422, "invalid-value")),
+        ({"change": "joins", "person": ""}, (422, "bad-record")),
+        ({"change": "leaves", "person": ""}, (422, "bad-record")),
         ({"starts_at": "soon"}, (422, "invalid-value")),
     ],
 )

@@ -13,8 +13,8 @@ from gateway.sessions import Visitor
 from gateway.turns import Turns
 from signaling import codec
 from signaling.ids import NodeCode, SessionId, UtcMs
-from signaling.messages import DirectiveView, DutyChanged, DutyNow, GatewayMessage, Welcome
-from signaling.records import Actor, Mode, ScopeItem
+from signaling.messages import DeliveryChanged, DirectiveView, DutyChanged, DutyNow, GatewayMessage, Receipt, Welcome
+from signaling.records import Actor, Mode, ScopeItem, Stage
 from tests.support import facts
 from tests.support.cluster import Cluster, cluster
 from tests.support.loop import eventually, on_loop
@@ -93,7 +93,7 @@ async def test_posts_that_change_together_are_told_together(tmp_path: Path, monk
     await county.close()
 
 
-def test_a_change_of_the_roster_is_on_every_desk_it_concerns_at_every_tier(tmp_path: Path) -> None:
+def test_a_change_of_the_roster_is_on_every_desk_at_every_tier_and_whoever_joined_signs(tmp_path: Path) -> None:
     async def tell(tiers: Cluster) -> None:
         desks = [
             await tiers.sign_in(tiers.county, commander()),
@@ -114,6 +114,19 @@ def test_a_change_of_the_roster_is_on_every_desk_it_concerns_at_every_tier(tmp_p
             for page in desks:
                 await page.hear(DutyChanged, lambda m, person=person: now(person) in m.posts)
             await village.hear(DirectiveView, lambda m, person=person: m.mine and m.mine.on_duty == person)
+
+        line = {"division": VILLAGE, "post": POST, "person": "李支书", "starts_at": at, "ends_at": at + HOUR}
+        second = await tiers.sign_in(tiers.village, terminal())
+        assert (await tiers.call(tiers.county, commander(), "POST", "roster", line | {"change": "joins"}))[0] == 201
+        for page in (village, second):
+            view = await page.hear(DirectiveView, lambda m: m.mine and m.mine.also_on_duty == ("李支书",))
+        await second.say(Receipt(directive=view.directive, stage=Stage.SHOWN))
+        await second.hear(DirectiveView, lambda m: m.mine and m.mine.stage is Stage.SHOWN)
+        path = f"directives/{view.directive}/sign"
+        assert (await tiers.call(tiers.village, terminal(), "POST", path, {"name": "李支书"}))[0] == 200
+        for page in (village, second):
+            await page.hear(DirectiveView, lambda m: m.mine and m.mine.signed_by == "李支书")
+        await desks[0].hear(DeliveryChanged, lambda m: m.recipient.signed_by == "李支书")
 
     async def run() -> None:
         async with asyncio.timeout(300), cluster(tmp_path) as tiers:

@@ -122,11 +122,15 @@ export interface DutyShift {
 }
 
 /** Who has a post now and until when, and when nobody has it in the time looked at. */
+export type DutyChange = "joins" | "leaves"
+
 export interface DutyPost {
   readonly post: string
   readonly person: string
   readonly until: number
   readonly gaps: readonly DutyShift[]
+  /** Those who have it now too. */
+  readonly others: readonly DutyShift[]
 }
 
 export interface DutyPlace {
@@ -374,9 +378,9 @@ export class Api {
     return (await this.get<{ shifts: DutyShift[] }>(`roster?${new URLSearchParams({ division })}`)).shifts
   }
 
-  /** Put somebody on duty, or take off whoever is with an empty `person`. */
-  async setRoster(division: string, { post, person, starts_at, ends_at }: DutyShift): Promise<void> {
-    await this.post("roster", { division, post, person, starts_at, ends_at })
+  /** Put somebody on duty instead of whoever is; with `change` the others stay: somebody joins them, or leaves. */
+  async setRoster(division: string, { post, person, starts_at, ends_at }: DutyShift, change?: DutyChange): Promise<void> {
+    await this.post("roster", { division, post, person, starts_at, ends_at, change })
   }
 
   async units(): Promise<readonly Team[]> {

@@ -503,6 +503,7 @@ export const en: Readonly<Record<TextKey, string>> = {
   "roster.to": "To",
   "roster.hours": "{hours} h",
   "roster.set": "Put on duty",
+  "roster.together": "Together with those on duty",
   "roster.remove": "Take off",
   "roster.fill": "Fill in the post and the name",
   "roster.times": "The end has to be after the beginning",

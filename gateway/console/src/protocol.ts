@@ -279,12 +279,17 @@ function withDuty(state: State, duty: DutyChanged): State {
   const directives = new Map(state.directives)
   for (const [id, view] of directives)
     if (view.recipients.some((row) => now.has(`${row.node} ${row.post}`)))
-      directives.set(id, { ...view, recipients: view.recipients.map((row) => onDuty(row, now.get(`${row.node} ${row.post}`))) })
+      directives.set(id, { ...view, recipients: view.recipients.map((row) => relieved(row, now.get(`${row.node} ${row.post}`))) })
   return { ...state, directives, duty }
 }
 
-function onDuty(row: RecipientView, people: readonly string[] | undefined): RecipientView {
-  return people === undefined ? row : { ...row, on_duty: people[0] ?? "" }
+function relieved(row: RecipientView, people: readonly string[] | undefined): RecipientView {
+  return people === undefined ? row : { ...row, on_duty: people[0] ?? "", also_on_duty: people.slice(1) }
+}
+
+/** Who may sign for a post: everybody who has it now; where nobody is named, whoever is there. */
+export function onDuty(row: RecipientView | null): readonly string[] {
+  return row === null || row.on_duty === "" ? [] : [row.on_duty, ...row.also_on_duty]
 }
 
 function withNode(state: State, message: NodeView): State {

@@ -1,6 +1,6 @@
 // Generated from signaling/messages/ by `python -m gateway.wire_ts`.  Do not edit.
 
-export const VERSION = 2
+export const VERSION = 3
 
 /** First message of a session, within 10 s. */
 export interface Hello {
@@ -206,6 +206,7 @@ export interface RecipientView {
   answers: Readonly<Record<string, string>>
   post: string
   on_duty: string
+  also_on_duty: ReadonlyArray<string>
 }
 
 /** What a tier between added for the places below it (转办批示). */

@@ -500,6 +500,7 @@ export const zh = {
   "roster.to": "到",
   "roster.hours": "{hours} 小时",
   "roster.set": "排上",
+  "roster.together": "与在岗人员一同值班",
   "roster.remove": "撤下",
   "roster.fill": "请填写岗位和姓名",
   "roster.times": "结束时间要晚于开始时间",

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
 import {
-  alarmsByTime, circularsFor, clockState, EMPTY, isUnread, lineAbove, MAX_ALARMS, MAX_CIRCULARS, nextState, notReached, numbers, outdated, overdue,
+  alarmsByTime, circularsFor, clockState, EMPTY, isUnread, lineAbove, MAX_ALARMS, MAX_CIRCULARS, nextState, notReached, numbers, onDuty, outdated, overdue,
   reduce, tally, totals, unsigned, type PageEvent, type State,
 } from "../src/protocol"
 import { VERSION, type DutyChanged, type GatewayMessage, type Silence, type Skew, type UnitState } from "../src/wire"
@@ -253,13 +253,14 @@ test("who is on duty now stands in the rows of that post, and nowhere else", () 
   const duty: DutyChanged = {
     type: "duty",
     posts: [
-      { division: TOWN, post: "值班员", people: ["吴书记"] },
+      { division: TOWN, post: "值班员", people: ["吴书记", "李支书"] },
       { division: VILLAGE, post: "值班员", people: ["赵网格"] },
     ],
   }
   const after = reduce(state, duty)
-  expect(after.directives.get("d1")?.recipients).toEqual([leader, { ...officer, on_duty: "吴书记" }])
+  expect(after.directives.get("d1")?.recipients).toEqual([leader, { ...officer, on_duty: "吴书记", also_on_duty: ["李支书"] }])
   expect(after.duty).toBe(duty)
   const nobody = reduce(after, { type: "duty", posts: [{ division: TOWN, post: "值班员", people: [] }] })
-  expect(nobody.directives.get("d1")?.recipients[1]?.on_duty).toBe("")
+  expect(nobody.directives.get("d1")?.recipients[1]).toEqual({ ...officer, on_duty: "" })
+  expect([leader, after.directives.get("d1")?.recipients[1] ?? null, null].map(onDuty)).toEqual([["李镇长"], ["吴书记", "李支书"], []])
 })

@@ -17,7 +17,7 @@ export function welcome(part: Partial<Welcome> = {}): Welcome {
 export function recipient(node: string, stage: Stage, part: Partial<RecipientView> = {}): RecipientView {
   return {
     node, name: node, stage, relayed_at: null, delivered_at: null, shown_at: null, signed_at: null,
-    signed_by: "", feedback_at: null, done_at: null, values: {}, note: "", answers: {}, post: "", on_duty: "", ...part,
+    signed_by: "", feedback_at: null, done_at: null, values: {}, note: "", answers: {}, post: "", on_duty: "", also_on_duty: [], ...part,
   }
 }
 

@@ -2,7 +2,7 @@
 import { html, nothing, type TemplateResult } from "lit-html"
 import { repeat } from "lit-html/directives/repeat.js"
 import { t, tOr } from "../i18n"
-import { directivesByUrgency, reached, unsigned } from "../protocol"
+import { directivesByUrgency, onDuty, reached, unsigned } from "../protocol"
 import { beijing } from "../time"
 import type { Attachment, DirectiveView } from "../wire"
 import { feedback } from "./feedback"
@@ -121,8 +121,8 @@ function from(view: DirectiveView): string {
 
 /** Where a post is addressed, who is on duty in it signs. */
 function signerLabel(view: DirectiveView): string {
-  const { post, on_duty: person } = view.mine ?? { post: "", on_duty: "" }
-  return post === "" ? t("directive.signer") : t("directive.signer.post", { post, person })
+  const post = view.mine?.post ?? ""
+  return post === "" ? t("directive.signer") : t("directive.signer.post", { post, person: onDuty(view.mine).join("、") })
 }
 
 /** The document's number, what it takes the place of, other languages, the voice and the files. */
@@ -140,7 +140,24 @@ function attached(page: Page, view: DirectiveView, file: Attachment): TemplateRe
   return html`<p><a href=${url} target="_blank" rel="noopener" download=${file.name} data-testid="directive-file">${file.name}</a></p>`
 }
 
+/** Of several on duty whoever signs says which of them it is; anybody else would be refused. */
 function signerInput(page: Page, view: DirectiveView): TemplateResult {
+  const people = onDuty(view.mine)
+  return people.length > 1 ? signerChoice(page, people) : signerName(page, view)
+}
+
+function signerChoice(page: Page, people: readonly string[]): TemplateResult {
+  return html`<select
+    name="signer"
+    required
+    @change=${(event: Event) => page.set({ signer: (event.target as HTMLSelectElement).value })}
+    data-testid="sign-name"
+  >
+    ${["", ...people].map((person) => html`<option value=${person} .selected=${person === page.ui.signer}>${person}</option>`)}
+  </select>`
+}
+
+function signerName(page: Page, view: DirectiveView): TemplateResult {
   return html`<input
     name="signer"
     required

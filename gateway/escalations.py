@@ -143,7 +143,7 @@ class Escalations(SuperiorLists[EscalationView]):
         return own and self._tree.is_within(actor.division, raised.superior)
 
     def _names(self) -> Iterator[str]:
-        return reversed(self._cards)
+        return reversed(list(self._cards))  # a slow reader draws them while others are raised
 
     def _view(self, escalation: str, actor: Actor) -> EscalationView:
         card = self._cards[escalation]

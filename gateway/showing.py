@@ -52,6 +52,9 @@ from .turns import Turns
 LISTED = 50
 """Directives and alarms a new session is told of; older ones are listed over HTTP."""
 
+LISTS = 1_000
+"""Open lists of one kind a new session is told of: every village may send its own for each of the three clocks."""
+
 CARDS_S = 0.25
 """A session is told of one card at most so often, whatever the rate of its alarms."""
 
@@ -126,7 +129,7 @@ class Showing:
         else:
             yield from self._for_desk(who)
         yield from self._alarms.incidents.list(who, LISTED)
-        yield from self._overdue.list(who, LISTED)
+        yield from self._overdue.list(who, LISTS)
         yield from self._circulars.list(who, LISTED)
         for code, terminals in self._presence.online().items():
             if self._concerned(who, code):
@@ -135,7 +138,7 @@ class Showing:
     def _for_desk(self, who: Actor) -> Iterator[GatewayMessage]:
         for listed in self._directives.list(who, LISTED):
             yield self._directives.view(listed.directive, who)
-        yield from self._escalations.list(who, LISTED)
+        yield from self._escalations.list(who, LISTS)
         if self._watched is not None and (self._watched.beat is not None or self._watched.silent_s):
             yield _silence(self._watched)
         yield from self._skews.list() if self._skews is not None else ()

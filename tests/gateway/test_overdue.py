@@ -3,11 +3,13 @@
 import asyncio
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
+from gateway.showing import Showing
 from signaling.errors import Refused
 from signaling.ids import AlarmId, NodeCode, UtcMs
 from signaling.messages import OverdueView
@@ -16,20 +18,23 @@ from signaling.records import (
     MAX_LATE,
     AlarmRaised,
     AlarmState,
+    Late,
     NoticeSent,
     OverdueRaised,
     RefusalRecorded,
     TimerFired,
+    TimerKind,
     Unit,
     UnitState,
     Urgency,
+    signed_bytes,
 )
 from tests.gateway.test_alarms import request
 from tests.gateway.test_timers import Phone, of, redial
 from tests.support.clock import START
 from tests.support.facts import raised
 from tests.support.loop import on_loop
-from tests.support.nodes import Node, until_quiet
+from tests.support.nodes import Node, keys_of, until_quiet
 from tests.support.places import (
     CITY,
     COUNTY,
@@ -343,6 +348,46 @@ async def test_a_forged_list_is_refused(tmp_path: Path) -> None:
     assert of(township, OverdueRaised) == [good]
     await township.close()
     await village.close()
+
+
+@on_loop
+async def test_a_page_that_opens_is_told_every_list_of_a_night_on_which_every_village_is_late(tmp_path: Path) -> None:
+    county, villages = Node(COUNTY, tmp_path), [place for place in TREE.subtree(COUNTY) if TREE.tier(place) == 5]
+    for village in villages:
+        alarm = AlarmId(f"a-{village}")
+        via = TREE.path_up(village)[1]
+        event = raised(node=village, by=commander(village), alarm=alarm, place=village, kind=f"level {village}")
+        county.dispatch(event, via)
+        late = Late(kind=TimerKind.RESPONSE, alarm=alarm, what="", place=village, name="", since=UtcMs(61_000), n=2)
+        one = OverdueRaised(
+            node=village,
+            at=UtcMs(120_000),
+            overdue=f"{village}-{COUNTY}-120000-r0",
+            superior=COUNTY,
+            late=(late,),
+            urgency=Urgency.P1,
+            exercise=False,
+        )
+        signature = keys_of(village).sign(signed_bytes(one))
+        county.dispatch(msgspec.structs.replace(one, signature=signature), via)
+    await county.settle()
+    assert of(county, RefusalRecorded) == []
+    opening: Any = Showing(
+        sessions=(),  # type: ignore[arg-type]
+        tree=TREE,
+        directives=county.directives,
+        escalations=county.escalations,
+        alarms=county.alarms,
+        overdue=county.overdue,
+        circulars=county.circulars,
+        conferences=SimpleNamespace(list=lambda who: ()),  # type: ignore[arg-type]
+        presence=SimpleNamespace(online=dict),  # type: ignore[arg-type]
+        turns=SimpleNamespace(said=None),  # type: ignore[arg-type]
+    ).opening(commander())
+    shown = [message.rows[0].place for message in opening if isinstance(message, OverdueView)]
+    assert len(villages) == 153
+    assert sorted(shown) == sorted(villages)
+    await county.close()
 
 
 # ---- re-dial -------------------------------------------------------------------------------------

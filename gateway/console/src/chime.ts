@@ -1,13 +1,14 @@
 /** One stroke of a bell for a new alarm: short and deep, so that nobody takes it for the ring of a directive. */
 import { settled } from "./protocol"
 import type { Remembered } from "./remembered"
-import type { AlarmView, GatewayMessage } from "./wire"
+import type { AlarmView, GatewayMessage, OverdueView, Urgency } from "./wire"
 
 const STROKE_HZ = 523
 /** Strength of each partial tone of the bell. */
 const PARTIALS = [0.6, 0.25, 0.12] as const
 const STROKE_S = 0.9
 const REST_MS = 1_500
+export const JOIN_MS = 60_000 // lists of one minute are about one thing
 const RECENT_MS = 600_000 // clocks of other nodes may be minutes off: rather one stroke too many
 
 /** Says once of each card that it is new, that it became urgent, or that it was opened again. */
@@ -39,6 +40,44 @@ export class NewOverdue {
     this.known.add(message.overdue)
     return true
   }
+}
+
+/**
+ * Strikes once for what is overdue of one kind: every village sends a list of its own, and nobody acts on 153 strokes.
+ *
+ * What joins strikes again when it is more urgent, when somebody has taken in hand what was there, or after JOIN_MS.
+ */
+export class OverdueBell {
+  private readonly struck = new Map<string, { readonly at: number; readonly urgency: Urgency }>()
+  private readonly taken = new Set<string>()
+
+  /** `now`: milliseconds on a clock that nobody sets. */
+  constructor(private readonly news: NewOverdue, private readonly now: () => number = () => performance.now()) {}
+
+  heard(message: GatewayMessage): boolean {
+    if (message.type !== "overdue") return false
+    this.followTaking(message)
+    if (!this.news.heard(message)) return false
+    const silent = kindsOf(message).filter((kind) => !this.joins(kind, message.urgency))
+    for (const kind of silent) this.struck.set(kind, { at: this.now(), urgency: message.urgency })
+    return silent.length > 0
+  }
+
+  private joins(kind: string, urgency: Urgency): boolean {
+    const last = this.struck.get(kind)
+    return last !== undefined && urgency >= last.urgency && this.now() - last.at < JOIN_MS
+  }
+
+  private followTaking(view: OverdueView): void {
+    if (view.acknowledged_by === null || this.taken.has(view.overdue)) return
+    this.taken.add(view.overdue)
+    for (const kind of kindsOf(view)) this.struck.delete(kind)
+  }
+}
+
+function kindsOf(view: OverdueView): string[] {
+  const left = view.rows.filter((row) => !row.ended)
+  return [...new Set(left.map((row) => `${row.kind} ${view.exercise}`))]
 }
 
 /** What a card rings for once: of the urgencies only P0 and P1 are worth a stroke of their own. */

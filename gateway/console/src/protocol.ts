@@ -33,7 +33,8 @@ import { VERSION } from "./wire"
 export const MAX_ALARMS = 300
 export const MAX_DIRECTIVES = 100
 export const MAX_CIRCULARS = 100
-export const MAX_ESCALATIONS = 100
+/** Of each kind: every village may send a list of its own for each of the three clocks. */
+export const MAX_LISTS = 1_000
 
 export const STAGES: readonly Stage[] = ["queued", "relayed", "delivered", "shown", "signed", "feedback", "done"]
 export const URGENCIES: readonly Urgency[] = ["P0", "P1", "P2", "P3"]
@@ -244,14 +245,14 @@ function withEscalation(
   const merged = new Map(escalations)
   if (view.open) merged.set(view.escalation, view)
   else merged.delete(view.escalation)
-  return newest(merged, MAX_ESCALATIONS, (one) => one.raised_at)
+  return newest(merged, MAX_LISTS, (one) => one.raised_at)
 }
 
 function withOverdue(known: ReadonlyMap<string, OverdueView>, view: OverdueView): ReadonlyMap<string, OverdueView> {
   const merged = new Map(known)
   if (view.open) merged.set(view.overdue, view)
   else merged.delete(view.overdue)
-  return newest(merged, MAX_ESCALATIONS, (one) => one.raised_at)
+  return newest(merged, MAX_LISTS, (one) => one.raised_at)
 }
 
 /** Lists of what ran out: not yet in hand first, then the most urgent, then the newest. */

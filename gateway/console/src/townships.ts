@@ -29,7 +29,8 @@ export function adds(view: DirectiveView, name: string): boolean {
   return view.fields.length === 0 || view.fields.some((field) => field.name === name && field.sum)
 }
 
-function township(code: string, places: ReadonlyMap<string, Place>): string {
+/** The township of a place; a place above that tier, or that is not known, stands for itself. */
+export function township(code: string, places: ReadonlyMap<string, Place>): string {
   for (let place = places.get(code); place !== undefined; place = places.get(place.parent ?? "")) {
     if (place.tier === TOWNSHIP) return place.code
   }

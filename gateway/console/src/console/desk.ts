@@ -1,7 +1,7 @@
 /** What the components of the console share: the station's state as Vue sees it, and what is chosen on the screen. */
 import { ElMessage } from "element-plus"
 import { computed, inject, ref, shallowRef, type InjectionKey } from "vue"
-import { Chime, NewAlarms, NewOverdue } from "../chime"
+import { Chime, NewAlarms, NewOverdue, OverdueBell } from "../chime"
 import { explain, language, onLanguage, t as translate, tOr as translateOr, type TextKey } from "../i18n"
 import { SessionSet } from "../remembered"
 import { allBelow, plant } from "../scope"
@@ -36,7 +36,7 @@ export class Desk {
   readonly mayAudit
   readonly mayAdminister
   private readonly newAlarms = new NewAlarms(new SessionSet("wuji.alarms"))
-  private readonly newOverdue = new NewOverdue(new SessionSet("wuji.overdue"))
+  private readonly overdueBell = new OverdueBell(new NewOverdue(new SessionSet("wuji.overdue")))
   private readonly chime = new Chime()
   private readonly frame = ref(0)
   private ahead = 0
@@ -55,7 +55,7 @@ export class Desk {
     this.mayAdminister = role === "admin"
     station.onChange = () => this.follow()
     station.onMessage = (message) => {
-      if (this.newAlarms.heard(message) || this.newOverdue.heard(message)) this.chime.strike()
+      if (this.newAlarms.heard(message) || this.overdueBell.heard(message)) this.chime.strike()
       if (message.type !== "welcome") return
       this.ahead = message.now - Date.now()
       void this.load()

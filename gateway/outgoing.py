@@ -20,6 +20,8 @@ from . import telemetry
 log = logging.getLogger(__name__)
 
 MAX_MESSAGES = 2_000
+"""Waiting, of those that nothing replaces.  An order that reaches a city moves a row for each of its villages at once:
+of such, each with its key, as many may wait as MAX_BYTES hold."""
 MAX_BYTES = 8 * 1024 * 1024
 
 
@@ -32,6 +34,8 @@ class Outgoing:
         self._waiting: OrderedDict[Hashable, bytes] = OrderedDict()
         self._bytes = 0
         self._numbers = 0
+        """Given to messages without a key; ``_sent`` is the last of them that was popped."""
+        self._sent = 0
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._longest = longest
@@ -42,17 +46,17 @@ class Outgoing:
         """Queue ``message``; with a ``key``, in the place of the one that waits under it."""
         if self.overflowed:
             return
-        if key is None:
-            self._numbers += 1
-            key = self._numbers
         data = codec.encode(message)
         if len(data) > self._longest:
             log.error("message too long to send", extra={"type": type(message).__name__, "bytes": len(data)})
             telemetry.count("messages_too_long", type=type(message).__name__)
             return
+        if key is None:
+            self._numbers += 1
+            key = self._numbers
         self._bytes += len(data) - len(self._waiting.get(key, b""))
         self._waiting[key] = data
-        if len(self._waiting) > self._max_messages or self._bytes > self._max_bytes:
+        if self._numbers - self._sent > self._max_messages or self._bytes > self._max_bytes:
             self.overflowed = True
             self._waiting.clear()
         self.wake()
@@ -65,8 +69,10 @@ class Outgoing:
     def pop(self) -> bytes | None:
         """Return what to write next, or None."""
         if self._waiting:
-            _, data = self._waiting.popitem(last=False)
+            key, data = self._waiting.popitem(last=False)
             self._bytes -= len(data)
+            if isinstance(key, int):
+                self._sent = key
             return data
         message = next(self._feed, None)
         return None if message is None else codec.encode(message)

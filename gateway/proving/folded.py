@@ -36,7 +36,7 @@ from signaling.records import Actor, DeliveryAdvanced, DirectivesRelayed, Role, 
 
 from .chain import Chain
 from .crowd import Branch, Crowd, Seen
-from .probe import Probe
+from .probe import Console, Probe
 from .shape import Shape, place
 
 BRANCH = ("province", "city", "county")
@@ -121,7 +121,8 @@ class Run:
         self._fold = fold
         self._top = fold.tiers[0]
         self._clock = Clock()
-        self._headers = {"Authorization": f"Bearer {chain.token(self._top, Actor('证明', Role.COMMANDER, fold.top))}"}
+        self._token = chain.token(self._top, Actor("证明", Role.COMMANDER, fold.top))
+        self._headers = {"Authorization": f"Bearer {self._token}"}
         self.orders: list[DirectiveId] = []
         seen = Seen(self._clock)
         self.crowd = Crowd(seen, fold.branches(seen))
@@ -130,8 +131,11 @@ class Run:
         """Return the figures, times in seconds from when each thing began.
 
         ``cpu`` is each real gateway's own, for each link and village: what grows with the crowd is not linear.
+        ``console`` is one at the top, open all the while.
         """
         fold, crowd = self._fold, self.crowd
+        console = Console()
+        watching = asyncio.create_task(console.run(self._chain.http, self._url, self._token))
         used = [self._cpu_s()]
         began = self._clock.now()
         crowd.start(self._chain.http, [f"{self._chain.nodes[tier].url}/link" for tier in fold.parents.values()])
@@ -146,6 +150,7 @@ class Run:
         returned = await self._linked(began, ups)
         again = await second
         used.append(self._cpu_s())
+        watching.cancel()
         return {
             "shape": str(fold.shape),
             "links": len(fold.parents) + len(fold.tiers) - 1,
@@ -157,6 +162,7 @@ class Run:
             "cpu": self._cpu(used),
             "peak_mb": {tier: round(peak_bytes(self._chain.pid(tier)) / 1e6) for tier in fold.tiers},
             "held_again": crowd.seen.again,
+            "console": {"messages": console.messages, "cut_off": console.cut_off},
             "restarts": len(self._chain.restarts),
             "seed": fold.seed,
         }
@@ -324,5 +330,6 @@ def whole(figures: Mapping[str, Any]) -> bool:
     """Return whether everybody was linked, held both orders once and was known once to have shown them."""
     missing = [figures[part]["missing"] for part in ("join", "order", "storm", "order_in_storm")]
     shown = [figures[part]["villages_shown"] for part in ("order", "order_in_storm")]
-    wrong = (*missing, figures["held_again"], figures["restarts"], figures["kept"]["lost"], figures["kept"]["twice"])
+    wrong = (*missing, figures["held_again"], figures["console"]["cut_off"], figures["restarts"],
+             figures["kept"]["lost"], figures["kept"]["twice"])  # fmt: skip
     return not any(wrong) and shown == [figures["villages"]] * 2

@@ -1,15 +1,22 @@
-"""How long a gateway takes to answer while something else goes on."""
+"""Whether a gateway has time for people while something else goes on: how soon it answers, and whom it cuts off."""
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import threading
 from collections.abc import Callable
 
+import aiohttp
+
 from gateway.clock import Clock
+from signaling import codec
+from signaling.messages import VERSION, Hello
+from signaling.session import CloseCode
 
 EVERY_S = 0.05
 LIMIT_S = 60.0
+AGAIN_S = 0.5
 
 
 class Probe:
@@ -46,3 +53,22 @@ class Probe:
                 connection = self._connect()
             self.took_s.append(self._clock.now() - began)
         connection.close()
+
+
+class Console:
+    """A console that is open all the while, and reads all it is told."""
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.cut_off = 0
+        """How often the gateway said that it does not read."""
+
+    async def run(self, http: aiohttp.ClientSession, url: str, token: str) -> None:
+        """Stay connected until cancelled."""
+        while True:
+            async with http.ws_connect(f"{url}/ws", max_msg_size=0) as socket:
+                await socket.send_str(codec.encode(Hello(version=VERSION, token=token)).decode())
+                async for _ in socket:
+                    self.messages += 1
+            self.cut_off += socket.close_code == CloseCode.TOO_SLOW
+            await asyncio.sleep(AGAIN_S)

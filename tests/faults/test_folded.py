@@ -98,7 +98,7 @@ def test_one_thing_amiss_and_the_proof_does_not_stand() -> None:
     part = {"missing": 0, "villages_shown": 5}
     good: dict[str, Any] = {
         **dict.fromkeys(("join", "order", "storm", "order_in_storm"), part),
-        "villages": 5, "held_again": 0, "restarts": 0, "kept": {"lost": 0, "twice": 0},
+        "villages": 5, "held_again": 0, "console": {"cut_off": 0}, "restarts": 0, "kept": {"lost": 0, "twice": 0},
     }  # fmt: skip
     assert whole(good)
     for change in (
@@ -106,6 +106,7 @@ def test_one_thing_amiss_and_the_proof_does_not_stand() -> None:
         {"order": {**part, "villages_shown": 4}},
         {"order_in_storm": {**part, "missing": 1}},
         {"held_again": 1},
+        {"console": {"cut_off": 1}},
         {"restarts": 1},
         {"kept": {"lost": 1, "twice": 0}},
         {"kept": {"lost": 0, "twice": 1}},

@@ -47,6 +47,21 @@ async def test_too_many_or_too_much_overflows_and_nothing_more_is_kept() -> None
 
 
 @on_loop
+async def test_what_may_be_replaced_waits_in_any_number_and_does_not_hide_what_may_not() -> None:
+    queue = Outgoing(max_messages=3)
+    for number in range(1_000):
+        queue.put(NodeView(node=NodeCode(f"n{number}"), online=True, terminals=0), ("node", number))
+    for number in range(3):
+        queue.put(Done(request=number))
+    assert not queue.overflowed
+    assert len(drain(queue)) == 1_003
+    for number in range(4):
+        assert not queue.overflowed, "those that were sent count no more"
+        queue.put(Done(request=number))
+    assert queue.overflowed
+
+
+@on_loop
 async def test_replacing_does_not_grow_the_count_of_bytes() -> None:
     queue = Outgoing(max_bytes=200)
     for number in range(1_000):

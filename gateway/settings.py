@@ -212,14 +212,13 @@ class MediaSection(Section):
         description="Media connections over TCP; http.connections_per_address of them may be of one address.",
     )
     workers: int = Field(
-        default=1,
+        default=0,
         ge=0,
         le=64,
         description=(
             "Threads that forward media; 0: one per processor, at most 2. A conference is one thread's until it has "
-            "48 terminals here, then all may serve it. Two spend up to a third more on each packet at a modest load, "
-            "where each wakes by itself, and carry more only where both have a core of their own: worth it where one "
-            "thread is busy all the time."
+            "48 terminals here, then all may serve it; that costs up to a tenth more on each packet and carries more "
+            "only where each thread has a core of its own."
         ),
     )
 

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import aiohttp
 from aiortc import RTCConfiguration, RTCPeerConnection, VideoStreamTrack
@@ -101,8 +101,9 @@ class Full:
 
 
 @asynccontextmanager
-async def full(folder: Path, worker_share: float) -> AsyncIterator[Full]:
-    running = await Running(folder, COUNTY, None, {"load": {"worker_share": worker_share}}).start()
+async def full(folder: Path, worker_share: float, workers: int = 0) -> AsyncIterator[Full]:
+    settings: dict[str, dict[str, Any]] = {"load": {"worker_share": worker_share}, "media": {"workers": workers}}
+    running = await Running(folder, COUNTY, None, settings).start()
     try:
         async with aiohttp.ClientSession() as client:
             body = {"title": "防汛会商", "scope": [{"node": COUNTY, "mode": "subtree"}]}

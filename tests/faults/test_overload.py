@@ -52,9 +52,11 @@ async def overwhelmed(on: Full, sources: int, viewers: int) -> tuple[list[Look],
     return looks, heard, await newcomers[-1]
 
 
-async def story(folder: Path, sources: int, viewers: int, worker_share: float, *, over: bool = False) -> None:
-    """``over``: wait, too, until it is over and somebody is let in."""
-    async with asyncio.timeout(2 * LIMIT_S), full(folder, worker_share) as on:
+async def story(
+    folder: Path, sources: int, viewers: int, worker_share: float, workers: int, *, over: bool = False
+) -> None:
+    """``worker_share``: of the busiest worker; ``over``: wait, too, until it is over and somebody is let in."""
+    async with asyncio.timeout(2 * LIMIT_S), full(folder, worker_share, workers) as on:
         looks, heard, newcomer = await overwhelmed(on, sources, viewers)
         print(f"voice heard {heard:.2%}; {newcomer}; {looks[-1]}")
         assert smaller(looks)
@@ -130,11 +132,13 @@ def test_more_viewers_than_the_load_carries_get_smaller_pictures_and_never_silen
 
 @pytest.mark.long
 @pytest.mark.timeout(240)
-def test_a_crowd_beyond_the_limit_gets_smaller_pictures_and_whole_sound(tmp_path: Path) -> None:
-    asyncio.run(story(tmp_path, sources=4, viewers=50, worker_share=0.05))
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_crowd_beyond_the_limit_gets_smaller_pictures_and_whole_sound(tmp_path: Path, workers: int) -> None:
+    asyncio.run(story(tmp_path, sources=4, viewers=50, worker_share=0.05, workers=workers))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_a_crowd_beyond_half_a_processor(tmp_path: Path) -> None:
-    asyncio.run(story(tmp_path, sources=9, viewers=140, worker_share=0.5, over=True))
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_crowd_beyond_half_a_processor(tmp_path: Path, workers: int) -> None:
+    asyncio.run(story(tmp_path, sources=9, viewers=140, worker_share=0.5 / workers, workers=workers, over=True))

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import io
+from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +65,14 @@ def assert_is_picture(pictures: Pictures, width: int, height: int) -> None:
     [("vp8", "libvpx"), ("h264", "libx264"), ("vp9", "libvpx-vp9"), ("av1", "libsvtav1"), ("hevc", "libx265")],
 )
 async def test_a_keyframe_becomes_a_picture(codec: str, encoder: str) -> None:
-    assert_is_picture(await jpeg_from_keyframe(codec, keyframe(encoder)), 640, 360)
+    frame = await coded_elsewhere(encoder) if codec == "av1" else keyframe(encoder)
+    assert_is_picture(await jpeg_from_keyframe(codec, frame), 640, 360)
+
+
+async def coded_elsewhere(encoder: str) -> bytes:
+    """``keyframe``, by a process of its own: of root, SVT-AV1 makes the one it is in a real-time process for good."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return await asyncio.get_running_loop().run_in_executor(pool, keyframe, encoder)
 
 
 async def test_a_large_keyframe_is_made_smaller() -> None:

@@ -1,7 +1,7 @@
 """What leaves the tree: notices to systems of others, by one door that lets no exercise out.
 
 ``Adapters.send`` is that door.  Whatever comes of a notice is a record: which adapter, which places, which people
-by reference (numbers are in ``contacts.py``'s file), and the outcome.  A notice that was sent is not sent again; one
+by reference (numbers are in ``people.py``'s files), and the outcome.  A notice that was sent is not sent again; one
 whose outcome was lost with the power may be, and carries the same id, by which the far side knows it.
 """
 
@@ -18,7 +18,6 @@ from typing import Protocol
 import msgspec
 
 from gateway.clock import Clock
-from gateway.contacts import Contacts
 from gateway.journal import Journal, Row
 from gateway.outbound import CallFailed, Outbound
 from gateway.settings import AdaptersSection
@@ -176,6 +175,12 @@ def sign(secret: bytes, at: int, body: bytes) -> str:
     return f"t={at},v1={mac.hexdigest()}"
 
 
+class Numbers(Protocol):
+    """Where the numbers of people are: ``gateway/people.py``."""
+
+    def phones(self, people: Iterable[str]) -> Mapping[str, str]: ...
+
+
 class Sms:
     """Asks a gateway of short messages: ``{"id", "text", "to": [numbers]}`` by POST, with a bearer token.
 
@@ -185,17 +190,17 @@ class Sms:
     name = "sms"
     public = False
 
-    def __init__(self, outbound: Outbound, url: str, token: str, contacts: Contacts) -> None:
+    def __init__(self, outbound: Outbound, url: str, token: str, numbers: Numbers) -> None:
         self._outbound = outbound
         self._url = url
         self._token = token
-        self._contacts = contacts
+        self._numbers = numbers
 
     async def send(self, notice: Notice) -> None:
         """Send to those of ``notice.people`` whose number is known; raises CallFailed ``no-number`` if nobody's is."""
-        numbers = list(self._contacts.phones(notice.people).values())
+        numbers = list(self._numbers.phones(notice.people).values())
         if not numbers:
-            raise CallFailed("no-number", "nobody of the notice has a number in the contacts file")
+            raise CallFailed("no-number", "nobody of the notice has a number in the contacts file, nor on the roster")
         text = f"【{notice.urgency}】{notice.title}：{notice.text}"[:SMS_TEXT]
         for start in range(0, len(numbers), SMS_BATCH):
             key = f"{notice.id}:{start}"
@@ -208,11 +213,11 @@ class Sms:
             await self._outbound.post(self._url, body, headers)
 
 
-def configured(section: AdaptersSection, outbound: Outbound, contacts: Contacts, clock: Clock) -> list[Adapter]:
+def configured(section: AdaptersSection, outbound: Outbound, numbers: Numbers, clock: Clock) -> list[Adapter]:
     """Return the adapters ``section`` asks for; none is the default."""
     found: list[Adapter] = []
     if section.webhook_url is not None and section.webhook_secret is not None:
         found.append(Webhook(outbound, section.webhook_url, section.webhook_secret.get_secret_value().encode(), clock))
     if section.sms_url is not None and section.sms_token is not None:
-        found.append(Sms(outbound, section.sms_url, section.sms_token.get_secret_value(), contacts))
+        found.append(Sms(outbound, section.sms_url, section.sms_token.get_secret_value(), numbers))
     return found

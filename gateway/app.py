@@ -60,6 +60,8 @@ from .outbound import Outbound
 from .outbox import Outbox
 from .overdue_lists import OverdueLists
 from .overdue_timers import OverdueTimers
+from .people import People
+from .phone_book import PhoneBook
 from .presence import Presence
 from .redial import Redial
 from .refusals import Refusals
@@ -223,7 +225,8 @@ class Node:
         outside = config.adapters
         outbound = Outbound(timeout_s=outside.timeout_s, attempts=outside.attempts, local=outside.local)
         ways_out = Adapters(code, journal, clock, telemetry.default)
-        people = configured.people(config)
+        book = PhoneBook(config.node.data_dir / "phones.sqlite")
+        people = People(tree, clock, refusals, configured.contacts_file(config), rosters, book)
         for adapter in adapters.configured(outside, outbound, people, clock):
             ways_out.add(adapter)
         redial = Redial(journal, clock, telemetry.default, ways_out, people, directives, code, alarms.incidents)
@@ -275,6 +278,7 @@ class Node:
             cameras=cameras,
             circulars=circulars,
             rosters=rosters,
+            people=people,
             groups=groups.read(config.tree.groups_file, tree),
             interchange=exchange,
             releases=releases,
@@ -417,6 +421,7 @@ class Node:
         self.engine.close()
         self.auth.close()
         self.sources.close()
+        self.services.people.close()
         if not self.journal.failed:
             await self.journal.close()
         self.space.close()

@@ -29,6 +29,7 @@ from .escalations import Escalations
 from .groups import Group
 from .interchange import Interchange
 from .overdue_lists import OverdueLists
+from .people import People
 from .problems import ProblemError
 from .releases import Releases
 from .rosters import Rosters
@@ -82,6 +83,7 @@ class Services:
     cameras: Cameras
     circulars: Circulars
     rosters: Rosters
+    people: People
     interchange: Interchange
     releases: Releases
     audit: Audit

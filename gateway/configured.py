@@ -47,7 +47,7 @@ def auditor_watch(config: Config, clock: Clock) -> AuditorWatch | None:
     return AuditorWatch(config.node.data_dir, clock, config.auditor.silent_s, telemetry.default)
 
 
-def people(config: Config) -> contacts.Contacts:
+def contacts_file(config: Config) -> contacts.Contacts:
     try:
         return contacts.read(config.adapters.contacts_file)
     except ValueError as error:

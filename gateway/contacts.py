@@ -18,7 +18,8 @@ import msgspec
 from signaling.ids import NodeCode
 
 MAX_CONTACTS = 100_000
-_PHONE = re.compile(r"\+?[0-9]{3,20}")
+PHONE = re.compile(r"\+?[0-9]{3,20}")
+"""What a number looks like."""
 _REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -44,7 +45,7 @@ class Contacts:
         for one in contacts:
             if not _REF.fullmatch(one.ref) or one.ref in self._phones:
                 raise ValueError(f"contact.ref = {one.ref[:70]!r}: twice, or not 1..64 letters, digits, . _ -")
-            if not _PHONE.fullmatch(one.phone):
+            if not PHONE.fullmatch(one.phone):
                 raise ValueError(f"contact {one.ref}: phone is not 3..20 digits")
             self._phones[one.ref] = one.phone
             self._places[one.division] = (*self._places.get(one.division, ()), one.ref)

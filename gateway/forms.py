@@ -131,6 +131,14 @@ class RosterForm(Form, frozen=True, kw_only=True):
     change: DutyChange | msgspec.UnsetType = msgspec.UNSET
 
 
+class PhoneForm(Form, frozen=True, kw_only=True):
+    """The number under which ``person`` of ``division`` is called when nobody signs; "" forgets it."""
+
+    division: NodeCode
+    person: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
+    phone: Annotated[str, msgspec.Meta(max_length=21)]
+
+
 class AdvanceForm(Form, frozen=True, kw_only=True):
     state: AlarmState
     note: Note = ""

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.adapters import EXERCISE, Adapters, Notice
 from gateway.clock import Clock
-from gateway.contacts import Contacts
 from gateway.journal import Journal, Row
 from gateway.telemetry import Telemetry
 from signaling.alarm import Alarm
@@ -46,6 +45,12 @@ class Orders(Protocol):
     def unsigned(self, directive: DirectiveId) -> tuple[NodeCode, ...]: ...
 
 
+class Whom(Protocol):
+    """What is asked of ``gateway/people.py``."""
+
+    def at(self, places: Iterable[NodeCode], posts: Mapping[NodeCode, str]) -> tuple[str, ...]: ...
+
+
 class Cards(Protocol):
     """What is asked of ``gateway/incidents.py``."""
 
@@ -65,7 +70,7 @@ class Redial:
         clock: Clock,
         telemetry: Telemetry,
         adapters: Adapters,
-        contacts: Contacts,
+        whom: Whom,
         orders: Orders,
         node: NodeCode,
         cards: Cards,
@@ -75,7 +80,7 @@ class Redial:
         self._clock = clock
         self._telemetry = telemetry
         self._adapters = adapters
-        self._contacts = contacts
+        self._whom = whom
         self._orders = orders
         self._waiting: dict[str, Order] = {}
         self._moved = asyncio.Event()
@@ -119,7 +124,7 @@ class Redial:
             title=issued.title,
             text=issued.text,
             places=places,
-            people=self._contacts.at(places),
+            people=self._whom.at(places, issued.posts),
             exercise=issued.exercise,
         )
 
@@ -148,7 +153,7 @@ class Redial:
             title=OVERDUE_TITLE,
             text="；".join(self._sentence(one) for one in late[:SENTENCES]),
             places=places,
-            people=self._contacts.at(places),
+            people=self._whom.at(places, {}),
             exercise=order.exercise,
         )
 

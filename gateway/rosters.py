@@ -100,9 +100,11 @@ class Rosters(admission.Facts):
             if isinstance(row.record, RosterSet):
                 self._roster.note(row.record)
 
-    def on_duty(self, division: NodeCode, post: str) -> tuple[str, ...]:
-        """Return who is on duty in ``post`` of ``division`` now."""
-        return self._roster.on_duty(division, post, self._clock.at())
+    def on_duty(self, division: NodeCode, post: str = "") -> tuple[str, ...]:
+        """Return who is on duty in ``post`` of ``division`` now, in any post without one."""
+        now = self._clock.at()
+        posts = (post,) if post else self._roster.posts(division, now)
+        return tuple(dict.fromkeys(person for one in posts for person in self._roster.on_duty(division, one, now)))
 
     def edges(self) -> Iterator[tuple[UtcMs, NodeCode, str]]:
         """Yield when a line begins or ends from now on, and the post it is for."""

@@ -371,7 +371,8 @@ class AdaptersSection(Section):
     contacts_file: Path | None = Field(
         default=None,
         description=(
-            "TOML of whom to call: [[contact]] ref, division, phone. Records name people by ref; numbers stay here."
+            "TOML of whom to call: [[contact]] ref, division, phone. Records name people by ref; numbers stay here. "
+            "At a place it does not name, those on duty are called who left a number with the roster."
         ),
     )
     filedrop_dir: Path | None = Field(

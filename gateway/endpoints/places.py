@@ -57,6 +57,7 @@ def _roster_of(call: Call, division: NodeCode) -> dict[str, object]:
         "division": division,
         "roster": rosters.lines(call.actor, division),
         "shifts": rosters.shifts(call.actor, division),
+        "phones": call.services.people.numbers(call.actor, division),
     }
 
 
@@ -68,6 +69,12 @@ async def _set_roster(call: Call) -> web.Response:
     return as_json(_roster_of(call, form.division), 201)
 
 
+async def _set_phone(call: Call) -> web.Response:
+    form = await call.form(forms.PhoneForm)
+    await call.services.people.keep(call.actor, form.division, form.person, form.phone)
+    return as_json(_roster_of(call, form.division))
+
+
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", f"{BASE}/nodes", "The places above and below this node", _nodes, gives="self, nodes"),
     Endpoint("GET", f"{BASE}/templates", "One-click directive templates", _templates, gives="templates, approval"),
@@ -77,7 +84,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         f"{BASE}/roster",
         "Who is on duty at a place",
         _roster,
-        gives="division, roster, shifts",
+        gives="division, roster, shifts, phones",
         query={"division": "code of the place; mine by default"},
     ),
     Endpoint(
@@ -87,7 +94,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         _set_roster,
         201,
         forms.RosterForm,
-        "division, roster, shifts",
+        "division, roster, shifts, phones",
+    ),
+    Endpoint(
+        "POST",
+        f"{BASE}/roster/phone",
+        "Keep or forget the number of somebody on a roster",
+        _set_phone,
+        200,
+        forms.PhoneForm,
+        "division, roster, shifts, phones",
     ),
     Endpoint(
         "GET", f"{BASE}/roster/board", "Who is on duty now, and who is missing soon", _board, gives="ahead_ms, places"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,37 @@ def test_two_are_on_duty_together_until_one_leaves(node: Node, commander: str) -
     assert [(one["person"], one["change"], one["now"]) for one in left["roster"]] == [
         ("周主任", "", False), ("吴书记", "joins", True), ("周主任", "leaves", False),
     ]  # fmt: skip
+
+
+def files_with(node: Node, text: str) -> list[str]:
+    """Return the files of the gateway, its log among them, in which ``text`` stands."""
+    found = []
+    for file in node.log_file.parent.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # a passing file of the journal's or the bus's
+            if file.is_file() and text.encode() in file.read_bytes():
+                found.append(file.name)
+    return found
+
+
+def test_a_number_is_shown_to_those_who_may_change_the_roster_and_stands_in_no_record(
+    node: Node, commander: str
+) -> None:
+    path, number = f"{ROSTER}/phone", "+8613800009999"
+    kept = {"division": VILLAGE, "person": "周主任", "phone": number}
+    assert node.post(path, kept, commander).json["phones"] == {"周主任": number}
+    mayor = node.token(Role.COMMANDER, TOWNSHIP)
+    assert node.get(f"{ROSTER}?division={VILLAGE}", mayor).json["phones"] == {"周主任": number}
+    for who in (node.token(Role.TERMINAL, VILLAGE), node.token(Role.AUDITOR)):
+        assert node.get(f"{ROSTER}?division={VILLAGE}", who).json["phones"] == {}
+        assert node.post(path, kept, who).code == "not-permitted"
+    for wrong in ({"phone": "12"}, {"phone": "1380000O000"}, {"phone": "+86 138"}, {"phone": "1" * 22}, {"person": ""}):
+        answer = node.post(path, kept | wrong, commander)
+        assert answer.status == 422
+        assert number not in str(answer.json)
+    assert node.post(path, kept | {"division": "999999999999"}, commander).status == 404
+    assert files_with(node, number) == ["phones.sqlite"]
+    assert node.post(path, kept | {"phone": ""}, commander).json["phones"] == {}
+    assert files_with(node, number) == []
 
 
 def test_the_board_says_who_is_on_duty_and_who_is_missing_in_the_coming_day(node: Node, commander: str) -> None:

@@ -11,6 +11,8 @@ from gateway.adapters import Adapters, Notice
 from gateway.contacts import Contact, Contacts
 from gateway.journal import Row
 from gateway.outbound import CallFailed
+from gateway.people import People
+from gateway.phone_book import PhoneBook
 from gateway.redial import STALE_MS, Redial
 from gateway.timers import BATCH
 from signaling import clocks
@@ -380,7 +382,9 @@ def redial(node: Node, phone: Phone) -> Redial:
     )
     ways = Adapters(node.code, node.journal, node.clock, node.telemetry, [phone])
     cards = node.alarms.incidents
-    return Redial(node.journal, node.clock, node.telemetry, ways, contacts, node.directives, node.code, cards)
+    book = PhoneBook(node.directory / "phones.sqlite")
+    whom = People(TREE, node.clock, node.refusals, contacts, node.rosters, book)
+    return Redial(node.journal, node.clock, node.telemetry, ways, whom, node.directives, node.code, cards)
 
 
 @on_loop

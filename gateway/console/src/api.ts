@@ -133,6 +133,12 @@ export interface DutyPost {
   readonly others: readonly DutyShift[]
 }
 
+export interface DutyRoster {
+  readonly shifts: readonly DutyShift[]
+  /** Number by name, for those who may put people on duty there. */
+  readonly phones: Readonly<Record<string, string>>
+}
+
 export interface DutyPlace {
   readonly division: string
   /** We may put people on duty there. */
@@ -374,8 +380,13 @@ export class Api {
   }
 
   /** Who is on duty at a place from now on. */
-  async shifts(division: string): Promise<readonly DutyShift[]> {
-    return (await this.get<{ shifts: DutyShift[] }>(`roster?${new URLSearchParams({ division })}`)).shifts
+  async roster(division: string): Promise<DutyRoster> {
+    return this.get<DutyRoster>(`roster?${new URLSearchParams({ division })}`)
+  }
+
+  /** Keep the number under which somebody is called when nobody signs; "" forgets it. */
+  async setPhone(division: string, person: string, phone: string): Promise<void> {
+    await this.post("roster/phone", { division, person, phone })
   }
 
   /** Put somebody on duty instead of whoever is; with `change` the others stay: somebody joins them, or leaves. */

@@ -23,6 +23,8 @@ MAX_MESSAGES = 2_000
 """Waiting, of those that nothing replaces.  An order that reaches a city moves a row for each of its villages at once:
 of such, each with its key, as many may wait as MAX_BYTES hold."""
 MAX_BYTES = 8 * 1024 * 1024
+TURN_MESSAGES = 200
+"""Drawn before the event loop gets a turn: some 10 ms.  A socket that takes all it is given would never give one."""
 
 
 class Outgoing:
@@ -36,6 +38,8 @@ class Outgoing:
         self._numbers = 0
         """Given to messages without a key; ``_sent`` is the last of them that was popped."""
         self._sent = 0
+        self._drawn = 0
+        """Since ``next`` last let the event loop run."""
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._longest = longest
@@ -76,6 +80,20 @@ class Outgoing:
             return data
         message = next(self._feed, None)
         return None if message is None else codec.encode(message)
+
+    async def next(self) -> bytes | None:
+        """Return what to write next, once there is something; None when it overflowed."""
+        if self._drawn == TURN_MESSAGES:
+            self._drawn = 0
+            await asyncio.sleep(0)
+        while not self.overflowed:
+            data = self.pop()
+            if data is not None:
+                self._drawn += 1
+                return data
+            self._drawn = 0
+            await self.wait()
+        return None
 
     def wake(self) -> None:
         self._ready.set()

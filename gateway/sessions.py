@@ -197,11 +197,7 @@ class _Socket:
             telemetry.count("session_refused", code="message-too-large")
 
     async def _write(self) -> None:
-        while not self._outgoing.overflowed:
-            data = self._outgoing.pop()
-            if data is None:
-                await self._outgoing.wait()
-                continue
+        while (data := await self._outgoing.next()) is not None:
             try:
                 async with asyncio.timeout(SEND_S):
                     await self._response.send_str(data.decode())

@@ -1,6 +1,8 @@
 """The queue of one socket."""
 
-from gateway.outgoing import Outgoing
+import asyncio
+
+from gateway.outgoing import TURN_MESSAGES, Outgoing
 from signaling.ids import Epoch, NodeCode, Seq
 from signaling.messages import Done, LinkAck, LinkPresence, NodeView
 from tests.support.loop import on_loop
@@ -76,3 +78,34 @@ async def test_a_message_its_reader_would_not_take_is_not_sent() -> None:
     queue.put(LinkPresence(online={NodeCode(f"{number:012}"): 0 for number in range(1_000)}))
     queue.put(Done(request=1))
     assert len(drain(queue)) == 1
+
+
+@on_loop
+async def test_a_reader_that_takes_all_it_is_given_leaves_the_loop_its_turns() -> None:
+    queue, drawn, turns = Outgoing(), list[bytes](), list[int]()
+    count = 9 * TURN_MESSAGES + 1
+
+    async def read() -> None:
+        while (data := await queue.next()) is not None:
+            drawn.append(data)
+
+    async def look() -> None:
+        while True:
+            turns.append(len(drawn))
+            await asyncio.sleep(0)
+
+    for number in range(count):
+        queue.put(NodeView(node=NodeCode(f"n{number}"), online=True, terminals=0), ("node", number))
+    reading, looking = asyncio.create_task(read()), asyncio.create_task(look())
+    while len(drawn) < count:
+        await asyncio.sleep(0)
+    most = max(after - before for before, after in zip([0, *turns], turns, strict=False))
+    assert most <= TURN_MESSAGES
+    queue.put(Done(request=1))
+    while len(drawn) == count:
+        await asyncio.sleep(0)
+    for number in range(3_000):
+        queue.put(Done(request=number))
+    await reading
+    assert queue.overflowed
+    looking.cancel()

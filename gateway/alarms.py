@@ -443,6 +443,12 @@ class Alarms(admission.Facts):
         """Return whether an alarm has a picture, or will have one in a moment."""
         return bool(self._known(alarm_id).pictures)
 
+    def unpictured(self, since: UtcMs) -> list[AlarmRaised]:
+        """Return the alarms raised here at ``since`` or later that have no picture, oldest first."""
+        found = (state.raised for state in self.incidents.all() if not state.pictures)
+        mine = (one for one in found if one.node == self._node and one.at >= since and not one.disarmed)
+        return sorted(mine, key=lambda one: (one.at, one.alarm))
+
     def _learn(self, record: AlarmPictured, via: NodeCode | None) -> None:
         """Remember where both pictures can be had, and want the thumbnail at once."""
         for sha256, size in ((record.picture, record.picture_bytes), (record.thumbnail, record.thumbnail_bytes)):

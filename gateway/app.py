@@ -213,6 +213,7 @@ class Node:
             config.cameras,
         )
         alarms.on_unpictured(cameras.look)
+        cameras.resume(alarms.unpictured)
         overdue_timers = OverdueTimers(code, tree, auth.keys, journal, clock, telemetry.default, alarms)
         overdue = OverdueLists(code, tree, auth.keys, journal, clock, refusals, alarms)
         circulars = Circulars(code, tree, auth.keys, journal, clock, telemetry.default, refusals)

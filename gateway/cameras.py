@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 TOGETHER = 64
 """Alarms of one camera that may wait for its next picture."""
 CONNECT_S = 5.0
+AGAIN_MS = 60_000
+"""After a restart an alarm so young gets its picture yet; later it would show something else."""
 TAKEN = "taken"
 
 
@@ -105,6 +107,15 @@ class Cameras:
             return
         self._waiting.setdefault(address, []).append(raised.alarm)
         self._changed.set()
+
+    def resume(self, unpictured: Callable[[UtcMs], Iterable[AlarmRaised]]) -> None:
+        """Look again for alarms that still waited for a picture when this node ended.  Call before ``run``.
+
+        Args:
+            unpictured: ``Alarms.unpictured``.
+        """
+        for raised in unpictured(UtcMs(self._clock.at() - AGAIN_MS)):
+            self.look(raised)
 
     async def run(self) -> None:
         """Take the pictures that are waited for, until cancelled."""

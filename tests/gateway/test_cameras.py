@@ -13,20 +13,21 @@ from typing import Any
 import pytest
 
 from gateway.camera_ways import Ways, parse
-from gateway.cameras import TAKEN, TOGETHER, Cameras
+from gateway.cameras import AGAIN_MS, TAKEN, TOGETHER, Cameras
 from gateway.settings import CamerasSection
 from media.camera import CameraError, View
 from media.snapshot import Pictures
 from signaling.errors import Refused
-from signaling.ids import NodeCode
+from signaling.ids import AlarmId, NodeCode
 from signaling.records import AlarmPictured, SourceLooked
 from tests.gateway.test_alarms import request
 from tests.gateway.test_mqtt import alarm, subscribed
 from tests.support.broker import broker
 from tests.support.camera import Camera, camera, coded, h264, never_answers
+from tests.support.facts import raised
 from tests.support.loop import eventually, on_loop
 from tests.support.nodes import Node
-from tests.support.places import COUNTY, SIBLING, TREE, VILLAGE, commander, device
+from tests.support.places import COUNTY, SIBLING, TOWNSHIP, TREE, VILLAGE, commander, device
 
 PICTURE = Pictures(b"\xff\xd8\xffjpeg", b"\xff\xd8\xffthumbnail", 16, 9)
 LOOPBACK = ["127.0.0.0/8", "::1/128"]
@@ -83,6 +84,7 @@ async def running(node: Node, registry: Registry, ways: Ways | None = None, **ch
         **({} if take is None else {"take": take}),
     )
     node.alarms.on_unpictured(cameras.look)
+    cameras.resume(node.alarms.unpictured)
     task = asyncio.create_task(cameras.run())
     try:
         yield cameras
@@ -123,6 +125,36 @@ async def test_an_alarm_without_a_camera_or_with_a_picture_asks_for_none(tmp_pat
         await node.alarms.raise_alarm(device(), request(source="b"))
         await node.alarms.raise_alarm(device(), request(source="a"), pictured=True)
     assert registry.left == 1_000
+    await node.close()
+
+
+@on_loop
+async def test_an_alarm_that_waited_for_its_picture_when_the_node_ended_gets_it_after_the_restart(
+    tmp_path: Path,
+) -> None:
+    node, held = Node(VILLAGE, tmp_path), Held()
+    async with listening() as port:
+        registry = Registry(**{name: f"rtsp://127.0.0.1:{port}/{name}" for name in ("old", "young", "has", "bare")})
+        await node.alarms.raise_alarm(device(), request(source="old"))
+        node.clock.advance(AGAIN_MS + 1)
+        async with running(node, registry, take=held.take):
+            waited, _ = await node.alarms.raise_alarm(device(), request(source="young"))
+            await eventually(lambda: held.open)
+        assert pictured(node) == []
+        has, _ = await node.alarms.raise_alarm(device(), request(source="has"), pictured=True)
+        await node.alarms.picture(has.alarm, PICTURE)
+        await node.alarms.raise_alarm(device(), request(source="nothing looks at it"))
+        strange = raised(node=SIBLING, at=node.clock.at(), alarm=AlarmId("a-strange"), source="bare", place=SIBLING)
+        node.alarms.receive(strange, TOWNSHIP)
+        await node.settle()
+        node.clock.advance(AGAIN_MS)
+        node, held = await node.restart(), Held()
+        held.go_on.set()
+        async with running(node, registry, take=held.take):
+            await eventually(lambda: len(pictured(node)) == 2)
+            await eventually(lambda: held.taken and not held.open)
+        assert held.taken == ["/young"]
+        assert {record.alarm for record in pictured(node)} == {waited.alarm, has.alarm}
     await node.close()
 
 

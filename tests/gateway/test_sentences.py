@@ -13,8 +13,8 @@ from signaling.records import Stage
 
 ROOT = Path(__file__).parents[2]
 CONSOLE = ROOT / "gateway" / "console" / "src"
-GIVES = frozenset({"Refused", "Deny", "of_code"})
-"""What is called with a code first to refuse something."""
+GIVES = frozenset({"Refused", "Deny", "of_code", "CameraError", "PictureError", "Unusable"})
+"""What is called with a code first to refuse something; a console says it of a camera and of a photo, too."""
 
 BETWEEN_MACHINES = frozenset(
     {
@@ -69,12 +69,21 @@ def named() -> set[str]:
 
 def _codes(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            yield from _told(node)
         if not isinstance(node, ast.Call) or not node.args:
             continue
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         first = node.args[0]
         if name in GIVES and isinstance(first, ast.Constant) and isinstance(first.value, str):
             yield first.value
+
+
+def _told(answer: ast.Dict) -> Iterator[str]:
+    """Yield the code a process that looks at pictures answers with, ``{"code": ...}``."""
+    for key, value in zip(answer.keys, answer.values, strict=True):
+        if isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant):
+            yield value.value
 
 
 def sentences(language: str) -> set[str]:

@@ -5,6 +5,8 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.venv/node/bin:$(PATH)
 NATIVE := --manifest-path media/native/Cargo.toml
 # Searches draw the same examples each time; cargo run -p fuzz and another number here look further.
 export PROPTEST_RNG_SEED := 8
+# A hundred processes of ours are started by the tests: each would compile all modules again without their caches.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test check test-long setup setup-browser lock clean
 

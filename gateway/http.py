@@ -7,6 +7,7 @@ Every error leaves as a problem document, every answer with the same guarding he
 from __future__ import annotations
 
 import asyncio
+import functools
 import gzip
 import hashlib
 import logging
@@ -246,11 +247,17 @@ def _page(path: Path) -> Page:
     content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     if content_type.startswith("text/") or content_type in ("application/javascript", "application/json"):
         content_type += "; charset=utf-8"
-    packed = gzip.compress(data, 6, mtime=0)
+    packed = _packed(data)
     etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
     return Page(
         data, packed if len(packed) < 0.9 * len(data) else b"", content_type, etag, path.parent.name == "assets"
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _packed(data: bytes) -> bytes:
+    """Return ``data`` as gzip; a process with several gateways packs the one console once."""
+    return gzip.compress(data, 6, mtime=0)
 
 
 def pages(files: Mapping[str, Page]) -> list[web.RouteDef]:

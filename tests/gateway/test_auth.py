@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,12 @@ WHO = Actor("八里村 赵支书", Role.TERMINAL, VILLAGE)
 SALT = b"0123456789abcdef"
 
 
+@functools.cache
+def hashed(password: str) -> str:
+    """Return what an accounts file holds; made once, for it is made to be slow."""
+    return hash_password(password, SALT)
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
@@ -31,7 +38,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 def auth(tmp_path: Path, clock: FakeClock) -> Iterator[Auth]:
     accounts = tmp_path / "accounts.toml"
-    stored = hash_password("正确的密码", SALT)
+    stored = hashed("正确的密码")
     accounts.write_text(
         f'[[account]]\nname = "刘"\nrole = "commander"\ndivision = "{COUNTY}"\npassword = "{stored}"\n', "utf-8"
     )

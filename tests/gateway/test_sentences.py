@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,13 +48,17 @@ OVER = (Header.RECALLED, Header.EXPIRED, Header.CLOSED, Header.SUPERSEDED)
 BEGUN = (Header.DRAFT, Header.PENDING, Header.ISSUED)
 
 
-def trees() -> Iterator[ast.AST]:
-    for folder in ("signaling", "media", "gateway"):
-        for path in (ROOT / folder).rglob("*.py"):
-            if path != Path(problems.__file__) and CONSOLE.parent not in path.parents:
-                yield ast.parse(path.read_text(encoding="utf-8"))
+@functools.cache
+def trees() -> tuple[ast.AST, ...]:
+    return tuple(
+        ast.parse(path.read_text(encoding="utf-8"))
+        for folder in ("signaling", "media", "gateway")
+        for path in (ROOT / folder).rglob("*.py")
+        if path != Path(problems.__file__) and CONSOLE.parent not in path.parents
+    )
 
 
+@functools.cache
 def given() -> set[str]:
     """Return every code the gateway's code names when it refuses."""
     composed = {f"directive-{state}" for state in OVER} | {f"draft-{state}" for state in BEGUN}

@@ -112,10 +112,15 @@ def running(
     code: NodeCode = COUNTY,
     *,
     files: int = 0,
+    module: str = "gateway",
     environment: Mapping[str, str] | None = None,
     **sections: Mapping[str, Any],
 ) -> Iterator[Node]:
-    """Run a gateway of ``code`` without uplink until the block ends; it may open so many ``files``, 0: the usual."""
+    """Run a gateway of ``code`` without uplink until the block ends; it may open so many ``files``, 0: the usual.
+
+    Args:
+        module: What stands for ``wuji``.
+    """
     table = {name: dict(values) for name, values in sections.items()}
     table["http"] = {"port": free_ports(), **table.get("http", {})}
     config = settings(folder, code, **table)
@@ -134,7 +139,7 @@ def running(
     }
     table.pop("own", None)
     file.write_text(to_toml({**given, **{n: {**given.get(n, {}), **v} for n, v in table.items()}}), encoding="utf-8")
-    line = [sys.executable, "-m", "gateway", "node", "--config", str(file)]
+    line = [sys.executable, "-m", module, "node", "--config", str(file)]
     if files:
         line = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *line]
     node = Node(folder, config, line, environment)

@@ -259,22 +259,22 @@ class Directives(Drafts, Annotating, Reports):
         entry = self._matrix.get(directive_id)
         return entry is not None and self._matrix.may_read(entry, actor)
 
-    def moved(self, record: DeliveryAdvanced | DirectivesRelayed) -> Iterator[DeliveryChanged]:
-        """Yield the rows ``record`` moved, as consoles are told of them; permission is READ_DIRECTIVE at their nodes.
-
-        Raises:
-            LocalError: The record is not folded yet.
-        """
+    def moved(self, record: DeliveryAdvanced | DirectivesRelayed) -> Iterator[tuple[DirectiveId, NodeCode]]:
+        """Yield the directive and the recipient of each row that ``record`` moved."""
         if isinstance(record, DeliveryAdvanced):
-            entry = self._matrix.get(record.directive)
-            if entry is None:
-                raise LocalError(f"{record.directive} is not folded")
-            yield self._changed(entry, record.recipient)
+            yield record.directive, record.recipient
         else:
             for entry, recipient in self._matrix.beyond(record):
                 if entry.row(recipient).times[Stage.RELAYED] == record.at:  # else another hop was the first
-                    yield self._changed(entry, recipient)
+                    yield entry.header.issued.directive, recipient
 
-    def _changed(self, entry: Entry, recipient: NodeCode) -> DeliveryChanged:
-        row = self._matrix.row_view(entry, recipient)
-        return DeliveryChanged(directive=entry.header.issued.directive, recipient=row)
+    def row_view(self, directive_id: DirectiveId, recipient: NodeCode) -> DeliveryChanged:
+        """Return one row as consoles are told of it; permission is READ_DIRECTIVE at ``recipient``.
+
+        Raises:
+            LocalError: The directive is not folded.
+        """
+        entry = self._matrix.get(directive_id)
+        if entry is None:
+            raise LocalError(f"{directive_id} is not folded")
+        return DeliveryChanged(directive=directive_id, recipient=self._matrix.row_view(entry, recipient))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 
 from signaling import codec
 from signaling.messages import Message
@@ -20,11 +20,14 @@ from . import telemetry
 log = logging.getLogger(__name__)
 
 MAX_MESSAGES = 2_000
-"""Waiting, of those that nothing replaces.  An order that reaches a city moves a row for each of its villages at once:
-of such, each with its key, as many may wait as MAX_BYTES hold."""
+"""Waiting, of those that nothing replaces."""
 MAX_BYTES = 8 * 1024 * 1024
+MAX_ROWS = 100_000
+"""Of what is made when its turn comes: three orders to every place of a province."""
 TURN_MESSAGES = 200
 """Drawn before the event loop gets a turn: some 10 ms.  A socket that takes all it is given would never give one."""
+ROWS_REST_S = 0.05
+"""Between so many rows: in a flood, what is told of a row then stands for several changes of it."""
 
 
 class Outgoing:
@@ -44,6 +47,9 @@ class Outgoing:
         self._max_bytes = max_bytes
         self._longest = longest
         self._feed: Iterator[Message] = iter(())
+        self._rows: OrderedDict[Hashable, Callable[[], Message]] = OrderedDict()
+        self._rests = False
+        """What was drawn last is a row."""
         self._ready = asyncio.Event()
 
     def put(self, message: Message, key: Hashable = None) -> None:
@@ -70,8 +76,19 @@ class Outgoing:
         self._feed = messages
         self.wake()
 
+    def put_row(self, make: Callable[[], Message], key: Hashable) -> None:
+        """Queue what ``make`` returns when nothing else waits to be written: an order moves a row for each village."""
+        if self.overflowed:
+            return
+        self._rows[key] = make
+        if len(self._rows) > MAX_ROWS:
+            self.overflowed = True
+            self._rows.clear()
+        self.wake()
+
     def pop(self) -> bytes | None:
         """Return what to write next, or None."""
+        self._rests = False
         if self._waiting:
             key, data = self._waiting.popitem(last=False)
             self._bytes -= len(data)
@@ -79,13 +96,16 @@ class Outgoing:
                 self._sent = key
             return data
         message = next(self._feed, None)
+        if message is None and self._rows:
+            _, make = self._rows.popitem(last=False)
+            message, self._rests = make(), True
         return None if message is None else codec.encode(message)
 
     async def next(self) -> bytes | None:
         """Return what to write next, once there is something; None when it overflowed."""
         if self._drawn == TURN_MESSAGES:
             self._drawn = 0
-            await asyncio.sleep(0)
+            await asyncio.sleep(ROWS_REST_S if self._rests else 0)
         while not self.overflowed:
             data = self.pop()
             if data is not None:

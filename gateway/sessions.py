@@ -76,6 +76,10 @@ class Visitor:
         """Tell it; a waiting message with the same ``key`` is replaced."""
         self._outgoing.put(message, key)
 
+    def show_row(self, make: Callable[[], GatewayMessage], key: Hashable) -> None:
+        """Tell it what ``make`` returns once all else is said; of one ``key`` only how it stands then."""
+        self._outgoing.put_row(make, key)
+
     def tell_all(self, messages: Iterator[GatewayMessage]) -> None:
         """Tell it the first of these at once and the rest as fast as it reads."""
         first = next(messages, None)

@@ -196,21 +196,24 @@ class Showing:
         self._draft_changed(record)
 
     def _moved(self, record: DeliveryAdvanced | DirectivesRelayed) -> None:
-        for changed in self._directives.moved(record):
-            self._delivery_changed(changed)
+        if len(self._sessions):
+            for directive, recipient in self._directives.moved(record):
+                self._delivery_changed(directive, recipient)
         if isinstance(record, DeliveryAdvanced) and record.stage is Stage.SIGNED:
             for escalation in self._escalations.of(record.directive, record.recipient):
                 self._escalation_changed(escalation)
 
-    def _delivery_changed(self, changed: DeliveryChanged) -> None:
-        directive, recipient = changed.directive, changed.recipient.node
+    def _delivery_changed(self, directive: DirectiveId, recipient: NodeCode) -> None:
+        def row() -> DeliveryChanged:
+            return self._directives.row_view(directive, recipient)
+
         for visitor in self._sessions:
             who = visitor.who
             if who.role is Role.TERMINAL:
                 if who.division == recipient:
                     visitor.say(self._directives.mine(directive, recipient), ("directive", directive))
             elif permitted(who, Action.READ_DIRECTIVE, recipient, self._tree):
-                visitor.say(changed, ("delivery", directive, recipient))
+                visitor.show_row(row, ("delivery", directive, recipient))
 
     def _timer_fired(self, record: TimerFired) -> None:
         """Terminals whose people have not signed ring again, whatever they have shown."""
@@ -273,7 +276,7 @@ class Showing:
     def _place_changed(self, view: NodeView) -> None:
         for visitor in self._sessions:
             if self._concerned(visitor.who, view.node):
-                visitor.say(view, ("node", view.node))
+                visitor.show_row(lambda: view, ("node", view.node))
 
     def _concerned(self, who: Actor, place: NodeCode) -> bool:
         """Return whether ``place`` is below ``who``'s division, or on the line above it."""

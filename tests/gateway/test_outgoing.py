@@ -2,7 +2,10 @@
 
 import asyncio
 
-from gateway.outgoing import TURN_MESSAGES, Outgoing
+import pytest
+
+from gateway import outgoing
+from gateway.outgoing import MAX_ROWS, TURN_MESSAGES, Outgoing
 from signaling.ids import Epoch, NodeCode, Seq
 from signaling.messages import Done, LinkAck, LinkPresence, NodeView
 from tests.support.loop import on_loop
@@ -78,6 +81,43 @@ async def test_a_message_its_reader_would_not_take_is_not_sent() -> None:
     queue.put(LinkPresence(online={NodeCode(f"{number:012}"): 0 for number in range(1_000)}))
     queue.put(Done(request=1))
     assert len(drain(queue)) == 1
+
+
+@on_loop
+async def test_a_row_is_made_when_all_else_is_written_as_it_stands_then() -> None:
+    queue, stands = Outgoing(), {"a": 1, "b": 1}
+
+    def row(name: str) -> NodeView:
+        return NodeView(node=NodeCode(name), online=True, terminals=stands[name])
+
+    for name in ("a", "b", "a"):
+        queue.put_row(lambda name=name: row(name), name)
+    queue.feed(iter([Done(request=2)]))
+    queue.put(Done(request=1))
+    stands["a"] = 7
+    told = drain(queue)
+    assert [b":1" in told[0], b":2" in told[1], b":7" in told[2], b'"b"' in told[3]] == [True] * 4
+    assert len(told) == 4, "of a row only how it stands"
+
+
+@on_loop
+async def test_rows_come_in_lots_and_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outgoing, "ROWS_REST_S", 3_600.0)
+    queue = Outgoing()
+    for number in range(TURN_MESSAGES + 1):
+        queue.put_row(lambda: Done(request=1), number)
+    for _ in range(TURN_MESSAGES):
+        await queue.next()
+    resting = asyncio.create_task(queue.next())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not resting.done()
+    resting.cancel()
+    for number in range(MAX_ROWS + 1):
+        assert not queue.overflowed
+        queue.put_row(lambda: Done(request=1), number)
+    assert queue.overflowed
+    assert await queue.next() is None
 
 
 @on_loop

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 from playwright.sync_api import expect
 
 from signaling import cap
-from tests.e2e.desks import draft, issue, issued, tick
-from tests.e2e.running import TOWNSHIP, VILLAGE, send_json, until
+from tests.e2e.desks import draft, front, issue, issued, terminal, tick
+from tests.e2e.running import TOWNSHIP, VILLAGE, call, send_json, until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Locator, Page
 
+    from tests.e2e.browser import Browsers
     from tests.e2e.running import Demo
 
 COMMANDER = "县指挥长 刘建国"
 """Who is signed in at the county's console."""
+NEVER_BY_ITSELF = "{ const every = window.setInterval; window.setInterval = (f, ms) => ms < 60000 ? every(f, ms) : 0 }"
+"""What a page asks for once a minute it does not ask for: it knows only what it is told."""
 
 
 def post(demo: Demo, token: str, path: str, body: object) -> Any:
@@ -127,6 +130,49 @@ def test_the_roster_says_who_is_missing_until_somebody_is_put_on_duty(county: Pa
     editor.get_by_test_id("roster-remove").click()
     expect(editor.get_by_test_id("roster-shift")).to_have_count(0)
     county.get_by_test_id("roster-close").click()
+
+
+def test_of_two_officers_put_on_duty_at_two_desks_either_signs_at_the_village(
+    demo: Demo, browsers: Browsers, artifacts: Path
+) -> None:
+    county = browsers.open(demo.link("county", "commander"), script=NEVER_BY_ITSELF)
+    county.get_by_test_id("roster-open").click()
+    county.get_by_test_id("roster-search").fill("八里村")
+    place = county.get_by_test_id(f"roster-{VILLAGE}")
+    place.locator("button").first.click()
+    editor = place.get_by_test_id("roster-editor")
+    editor.get_by_test_id("roster-person").fill("周主任")
+    editor.get_by_test_id("roster-phone").fill("+8613800001234")
+    editor.get_by_test_id("roster-set").click()
+    expect(editor.get_by_test_id("roster-number")).to_have_text("+8613800001234")
+    elsewhere = demo.token("county", "commander", name="李科长")
+    (first,) = call(demo.url("county", f"/api/v1/roster?division={VILLAGE}"), token=elsewhere).json["shifts"]
+    post(demo, elsewhere, "roster", {"division": VILLAGE, **first, "person": "吴书记", "change": "joins"})
+    officers = place.locator('[data-post="值班员"]')
+    expect(officers).to_contain_text("吴书记 至")
+    expect(officers).to_contain_text("周主任 至")
+    expect(editor.get_by_test_id("roster-shift")).to_have_count(2)
+    county.get_by_test_id("roster-panel").screenshot(path=artifacts / "county-roster-two.png")
+    scope = [{"node": VILLAGE, "mode": "self", "post": "值班员"}]
+    directive = post(
+        demo, elsewhere, "directives", order(f"两人值班 {uuid.uuid4().hex[:6]}", "请签收") | {"scope": scope}
+    )["id"]
+    village = terminal(browsers, demo, "village")
+    overlay = front(village, directive)
+    expect(overlay.get_by_test_id("sign-name").locator("option")).to_have_text(["", "周主任", "吴书记"])
+    overlay.get_by_test_id("sign-name").select_option("吴书记")
+    village.screenshot(path=artifacts / "village-two-on-duty.png")
+    overlay.get_by_test_id("directive-sign").click()
+    expect(village.locator(f'[data-testid="directive-overlay"][data-directive="{directive}"]')).to_be_hidden()
+    village.context.close()
+    for person in ("吴书记", "周主任"):
+        editor.get_by_test_id("roster-shift").filter(has_text=person).get_by_test_id("roster-remove").click()
+        expect(editor.get_by_test_id("roster-shift").filter(has_text=person)).to_have_count(0)
+    county.get_by_test_id("roster-close").click()
+    county.locator(f'[data-testid="directive-row"][data-directive="{directive}"]').click()
+    signed = county.get_by_test_id(f"matrix-row-{VILLAGE}").get_by_test_id("matrix-signed")
+    expect(signed).to_contain_text("吴书记")
+    county.context.close()
 
 
 def test_what_is_let_out_is_cancelled_when_recalled_and_an_exercise_never_leaves(demo: Demo, county: Page) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -38,7 +39,10 @@ class Rosters(admission.Facts):
         posts: Sequence[str] = (),
         village_posts: Sequence[str] = (),
     ) -> None:
-        """``posts``: those that every place must have somebody in at all times; villages: ``village_posts``."""
+        """``posts``: those that every place must have somebody in at all times; villages: ``village_posts``.
+
+        A post that is named twice needs two people.
+        """
         self._node = node
         self._tree = tree
         self._journal = journal
@@ -164,18 +168,19 @@ class Rosters(admission.Facts):
 
     def _posts_of(self, division: NodeCode, now: UtcMs) -> Iterator[DutyPost]:
         """Yield the posts that must be there, and then those that somebody has besides: nobody is missing there."""
-        must = self._village_posts if self._tree.get(division).tier == VILLAGE_TIER else self._posts
-        for post in must:
-            yield self._post(division, post, now, must=True)
+        must = Counter(self._village_posts if self._tree.get(division).tier == VILLAGE_TIER else self._posts)
+        for post, need in must.items():
+            yield self._post(division, post, now, need)
         for post in self._roster.posts(division, now):
             if post not in must:
-                yield self._post(division, post, now, must=False)
+                yield self._post(division, post, now, 0)
 
-    def _post(self, division: NodeCode, post: str, now: UtcMs, *, must: bool) -> DutyPost:
-        shifts = self._roster.shifts(division, post, now, UtcMs(now + AHEAD_MS))
-        gaps = tuple(_said(post, shift) for shift in shifts if must and not shift.person)
+    def _post(self, division: NodeCode, post: str, now: UtcMs, need: int) -> DutyPost:
+        end = UtcMs(now + AHEAD_MS)
+        shifts = self._roster.shifts(division, post, now, end)
+        gaps = tuple(_said(post, gap) for gap in self._roster.gaps(division, post, now, end, need))
         first, *others = [_said(post, shift) for shift in shifts if shift.starts_at == now]
-        return DutyPost(post=post, person=first.person, until=first.ends_at, gaps=gaps, others=tuple(others))
+        return DutyPost(post=post, person=first.person, until=first.ends_at, gaps=gaps, others=tuple(others), need=need)
 
 
 def _on(line: RosterSet, now: UtcMs) -> bool:

@@ -78,7 +78,10 @@ class DutySection(Section):
     posts: tuple[Post, ...] = Field(
         default=("带班领导", "值班长", "值班员"),
         max_length=10,
-        description="Posts of every place but villages. The console says who is missing in the coming 24 hours.",
+        description=(
+            "Posts of every place but villages; one named twice needs two people at once. The console says who is "
+            "missing in the coming 24 hours."
+        ),
     )
     village_posts: tuple[Post, ...] = Field(default=("值班员",), max_length=10, description="Posts of villages.")
 

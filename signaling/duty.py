@@ -53,14 +53,10 @@ class Roster:
 
     def shifts(self, division: NodeCode, post: str, begin: UtcMs, end: UtcMs) -> list[Shift]:
         """Return who has ``post`` when, from ``begin`` until ``end``, and when nobody has, by beginning."""
-        lines = [
-            line for line in self._lines.get((division, post), ()) if line.starts_at < end and line.ends_at > begin
-        ]
-        edges = {begin, end}.union(*((line.starts_at, line.ends_at) for line in lines))
         found: list[Shift] = []
         last: dict[str, int] = {}
-        for starts_at, ends_at in pairwise(sorted(edge for edge in edges if begin <= edge <= end)):
-            for person in _who(lines, starts_at) or ("",):
+        for starts_at, ends_at, people in self._spans(division, post, begin, end):
+            for person in people or ("",):
                 n = last.get(person, -1)
                 if n >= 0 and found[n].ends_at == starts_at:
                     found[n] = replace(found[n], ends_at=ends_at)
@@ -68,6 +64,29 @@ class Roster:
                     last[person] = len(found)
                     found.append(Shift(person, starts_at, ends_at))
         return found
+
+    def gaps(self, division: NodeCode, post: str, begin: UtcMs, end: UtcMs, need: int) -> list[Shift]:
+        """Return when fewer than ``need`` people have ``post``, from ``begin`` until ``end``."""
+        found: list[Shift] = []
+        for starts_at, ends_at, people in self._spans(division, post, begin, end):
+            if len(people) >= need:
+                continue
+            if found and found[-1].ends_at == starts_at:
+                found[-1] = replace(found[-1], ends_at=ends_at)
+            else:
+                found.append(Shift("", starts_at, ends_at))
+        return found
+
+    def _spans(
+        self, division: NodeCode, post: str, begin: UtcMs, end: UtcMs
+    ) -> Iterator[tuple[UtcMs, UtcMs, tuple[str, ...]]]:
+        """Yield who has ``post`` between each two instants at which that may change."""
+        lines = [
+            line for line in self._lines.get((division, post), ()) if line.starts_at < end and line.ends_at > begin
+        ]
+        edges = {begin, end}.union(*((line.starts_at, line.ends_at) for line in lines))
+        for starts_at, ends_at in pairwise(sorted(edge for edge in edges if begin <= edge <= end)):
+            yield starts_at, ends_at, _who(lines, starts_at)
 
     def edges(self, after: UtcMs) -> Iterator[tuple[UtcMs, NodeCode, str]]:
         """Yield every instant after ``after`` at which a line begins or ends, with its division and post."""

@@ -190,9 +190,9 @@ class DutyShift(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DutyPost(msgspec.Struct, frozen=True, kw_only=True):
-    """One post of a place: who has it now and until when, and when nobody has it in the time that was asked for.
+    """One post of a place: who has it now and until when, and when too few have it in the time that was asked for.
 
-    ``others`` have it now too.
+    ``others`` have it now too; ``need``: so many must at all times.
     """
 
     post: str
@@ -200,6 +200,7 @@ class DutyPost(msgspec.Struct, frozen=True, kw_only=True):
     until: UtcMs
     gaps: tuple[DutyShift, ...]
     others: tuple[DutyShift, ...] = ()
+    need: int = 1
 
 
 class DutyPlace(msgspec.Struct, frozen=True, kw_only=True):

@@ -161,6 +161,7 @@ def test_of_two_officers_put_on_duty_at_two_desks_either_signs_at_the_village(
     overlay = front(village, directive)
     expect(overlay.get_by_test_id("sign-name").locator("option")).to_have_text(["", "周主任", "吴书记"])
     overlay.get_by_test_id("sign-name").select_option("吴书记")
+    expect(overlay.get_by_test_id("sign-name")).to_have_css("color", "rgb(20, 32, 46)")  # not the white of the overlay
     village.screenshot(path=artifacts / "village-two-on-duty.png")
     overlay.get_by_test_id("directive-sign").click()
     expect(village.locator(f'[data-testid="directive-overlay"][data-directive="{directive}"]')).to_be_hidden()

@@ -18,6 +18,8 @@ V1 = "/api/v1"
 ROSTER = f"{V1}/roster"
 HOUR = 3_600_000
 DAY = 24 * HOUR
+POSTS = ["带班领导", "值班长", "值班员", "值班员"]
+"""1+1+2: two officers at a time."""
 FAR = 4_000_000_000_000
 """A time nobody reaches while the tests run: the gateway's clock is the real one."""
 
@@ -25,7 +27,7 @@ FAR = 4_000_000_000_000
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     tree = {"groups_file": str(TABLE.with_name("groups.toml"))}
-    with running(tmp_path_factory.mktemp("roster"), tree=tree) as started:
+    with running(tmp_path_factory.mktemp("roster"), tree=tree, duty={"posts": POSTS}) as started:
         yield started
 
 
@@ -66,8 +68,12 @@ def test_two_are_on_duty_together_until_one_leaves(node: Node, commander: str) -
     (post,) = (post for post in of(node, commander, COUNTY)["posts"] if post["post"] == "值班员")
     others = [(one["person"], one["ends_at"]) for one in post["others"]]
     assert (post["person"], post["until"], others) == ("周主任", now + HOUR, [("吴书记", now + HOUR)])
+    assert (post["need"], [gap["starts_at"] for gap in post["gaps"]]) == (2, [now + HOUR])
     left = node.post(ROSTER, line(COUNTY, person="周主任", change="leaves", **shift), commander).json
     assert [one["person"] for one in left["shifts"] if one["post"] == "值班员"] == ["吴书记"]
+    (post,) = (post for post in of(node, commander, COUNTY)["posts"] if post["post"] == "值班员")
+    assert len(post["gaps"]) == 1
+    assert post["gaps"][0]["starts_at"] < now + HOUR
     assert [(one["person"], one["change"], one["now"]) for one in left["roster"]] == [
         ("周主任", "", False), ("吴书记", "joins", True), ("周主任", "leaves", False),
     ]  # fmt: skip

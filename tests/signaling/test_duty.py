@@ -111,6 +111,22 @@ def test_shifts_of_those_who_have_a_post_together_overlap() -> None:
     ]
 
 
+def test_a_post_that_needs_two_lacks_somebody_while_only_one_has_it() -> None:
+    roster = Roster()
+    for line in OFFICERS:
+        roster.note(line)
+    end = UtcMs(BEGIN + HOUR + 5)
+    gaps = {
+        n: [(one.starts_at, one.ends_at) for one in roster.gaps(VILLAGE, "值班员", BEGIN, end, n)] for n in range(4)
+    }
+    assert gaps == {
+        0: [],
+        1: [(BEGIN + HOUR, end)],
+        2: [(BEGIN, BEGIN + 10), (BEGIN + 20, end)],
+        3: [(BEGIN, end)],
+    }
+
+
 def test_a_line_that_relieves_has_the_bytes_it_had_before_there_were_others() -> None:
     assert b"change" not in records.encode(rostered())
     joined, left = (rostered(change=change) for change in DutyChange)

@@ -131,6 +131,8 @@ export interface DutyPost {
   readonly gaps: readonly DutyShift[]
   /** Those who have it now too. */
   readonly others: readonly DutyShift[]
+  /** So many must have it at all times. */
+  readonly need: number
 }
 
 export interface DutyRoster {

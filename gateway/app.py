@@ -72,6 +72,7 @@ from .sources import Sources
 from .space import Space
 from .timers import Timers
 from .transfers import Transfers
+from .unguarded import UnguardedClocks
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +139,7 @@ class Node:
     outbound: Outbound
     dispatch: Dispatch
     links: Links
+    unguarded: UnguardedClocks
     mqtt: Mqtt
     engine: Engine
     peers: Peers
@@ -259,6 +261,8 @@ class Node:
         intake = Intake(dispatch, refusals, holding)
         admittance = Admittance(code, tree, journal, refusals, skews, clock)
         links = Links(code, tree, journal, router, auth, dispatch, intake, admittance, skews, clock, uplink)
+        unguarded = UnguardedClocks(code, tree, journal, clock, alarms.incidents, lambda: links.up)
+        dispatch.showing.guard(unguarded)
         outbox.on_record(dispatch.showing.on_record)
         watch = configured.auditor_watch(config, clock)
         if watch is not None:
@@ -311,6 +315,7 @@ class Node:
             outbound=outbound,
             dispatch=dispatch,
             links=links,
+            unguarded=unguarded,
             mqtt=Mqtt(code, alarms, config.mqtt, clock),
             engine=engine,
             peers=peers,
@@ -350,6 +355,7 @@ class Node:
                         ("space", self.space.run()),
                         ("transfers", self.transfers.run()),
                         ("links", self.links.run()),
+                        ("unguarded", self.unguarded.run()),
                         ("mqtt", self.mqtt.run()),
                         ("sources", self.sources.run()),
                         ("cameras", self.cameras.run()),

@@ -13,7 +13,17 @@ from signaling.alarm import AlarmRecord
 from signaling.directive import DraftRecord, HeaderRecord
 from signaling.division import Tree
 from signaling.ids import DirectiveId, NodeCode, Sha256
-from signaling.messages import ConferenceView, DeliveryChanged, GatewayMessage, NodeView, Ring, Silence, Skew, Speaking
+from signaling.messages import (
+    ConferenceView,
+    DeliveryChanged,
+    GatewayMessage,
+    NodeView,
+    Ring,
+    Silence,
+    Skew,
+    Speaking,
+    Unguarded,
+)
 from signaling.permission import Action, permitted
 from signaling.records import (
     Actor,
@@ -48,6 +58,7 @@ from .presence import Presence
 from .sessions import Sessions
 from .skews import Skews
 from .turns import Turns
+from .unguarded import UnguardedClocks
 
 LISTED = 50
 """Directives and alarms a new session is told of; older ones are listed over HTTP."""
@@ -87,6 +98,7 @@ class Showing:
         self.turns = turns
         self._watched: AuditorWatch | None = None
         self._skews: Skews | None = None
+        self._unguarded: UnguardedClocks | None = None
         self._shown = self._table()
         self._alarm_pace = Pace(self._alarms_changed, CARDS_S)
         alarms.incidents.changed()  # nobody is to be told yet of what was
@@ -142,6 +154,7 @@ class Showing:
         if self._watched is not None and (self._watched.beat is not None or self._watched.silent_s):
             yield _silence(self._watched)
         yield from self._skews.list() if self._skews is not None else ()
+        yield from self._unguarded.list() if self._unguarded is not None else ()
         yield from self._directives.drafts(who)
 
     def watch(self, watched: AuditorWatch) -> None:
@@ -165,6 +178,17 @@ class Showing:
                     visitor.say(skew, ("skew", skew.node))
 
         skews.on_change = changed
+
+    def guard(self, unguarded: UnguardedClocks) -> None:
+        """Tell consoles which children keep clocks and are not heard."""
+        self._unguarded = unguarded
+
+        def changed(view: Unguarded) -> None:
+            for visitor in self._sessions:
+                if visitor.who.role is not Role.TERMINAL:
+                    visitor.say(view, ("unguarded", view.node))
+
+        unguarded.on_change = changed
 
     def on_blob(self, sha256: Sha256) -> None:
         """A picture is here: whoever sees its alarm may fetch it now.  Give this to ``Blobs.on_blob``."""

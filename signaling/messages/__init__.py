@@ -84,6 +84,7 @@ from .session import (
     Slots,
     SlotView,
     Speaking,
+    Unguarded,
     Welcome,
 )
 from .terminal import ClientMessage, Frozen, Hello, Join, Leave, Publishing, Receipt, Restart, Sizes, SlotSize, Watch

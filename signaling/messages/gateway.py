@@ -17,6 +17,7 @@ from .session import (
     Skew,
     Slots,
     Speaking,
+    Unguarded,
     Welcome,
 )
 
@@ -37,6 +38,7 @@ GatewayMessage = (
     | OverdueView
     | Silence
     | Skew
+    | Unguarded
     | AlarmView
     | CircularView
     | NodeView

@@ -113,6 +113,19 @@ class Skew(Message, frozen=True, tag="skew", kw_only=True):
     refused: bool = False
 
 
+class Unguarded(Message, frozen=True, tag="unguarded", kw_only=True):
+    """To a console: the gateway of ``node`` below has not been linked since ``since``, UTC ms.
+
+    Nobody here is told when the clocks of ``alarms`` alarms run out that it keeps, or a gateway below it; those of
+    ``late`` have, and are not met.  ``since`` null: they are kept again, or nothing is left to keep.
+    """
+
+    node: NodeCode
+    since: UtcMs | None = None
+    alarms: int = 0
+    late: int = 0
+
+
 class NodeView(Message, frozen=True, tag="node", kw_only=True):
     """A place of this node's subtree came or went (a gateway link or a terminal session)."""
 

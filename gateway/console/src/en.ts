@@ -6,6 +6,7 @@ export const en: Readonly<Record<TextKey, string>> = {
   "app.language": "中文",
   "app.sign_out": "Sign out",
   "app.exercise": "Exercise",
+  "unguarded.alarms": "The gateway of {name} has not been heard for {minutes} min. Nobody here keeps the time of its {count} open alarms; {late} are past a limit. Call by telephone.",
   "skew.refused": "The protocol versions of {name} ({theirs}) and this node ({ours}) do not work together, so there is no link: upgrade the older one.",
   "skew.held": "{name} (version {theirs}) sent {count} records that this node (version {ours}) does not know yet. They are kept: upgrade this node to version {theirs}, and they are taken up by themselves.",
   "line.outdated": "The gateway was upgraded and this page is old: reload it.",

@@ -23,6 +23,7 @@ import type {
   Skew,
   SlotView,
   Stage,
+  Unguarded,
   UnitState,
   Urgency,
   Welcome,
@@ -75,6 +76,8 @@ export interface State {
   readonly watches: ReadonlyMap<string, Silence>
   /** Neighbouring gateways of another version that costs something, by node. */
   readonly skews: ReadonlyMap<string, Skew>
+  /** Gateways below that are not heard and keep the clocks of alarms, by node. */
+  readonly unguarded: ReadonlyMap<string, Unguarded>
   /** The last word of who is on duty: rosters read before it are outdated. */
   readonly duty: DutyChanged | null
   readonly seat: Seat | null
@@ -94,6 +97,7 @@ export const EMPTY: State = {
   overdue: new Map(),
   watches: new Map(),
   skews: new Map(),
+  unguarded: new Map(),
   duty: null,
   seat: null,
   quality: null,
@@ -110,7 +114,7 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
   switch (message.type) {
     case "welcome":
       return {
-        ...state, welcome: message, watches: new Map(), overdue: new Map(), skews: new Map(), conferences: new Map(), drafts: new Map(), quality: null, seat: resumed(state.seat, message.participant),
+        ...state, welcome: message, watches: new Map(), overdue: new Map(), skews: new Map(), unguarded: new Map(), conferences: new Map(), drafts: new Map(), quality: null, seat: resumed(state.seat, message.participant),
       }
     case "joined":
       return { ...state, seat: { conference: message.conference, self: message.participant, slots: message.slots }, quality: null }
@@ -142,6 +146,8 @@ export function reduce(state: State, message: GatewayMessage | PageEvent): State
       return { ...state, watches: new Map(state.watches).set(message.of, message) }
     case "skew":
       return { ...state, skews: withSkew(state.skews, message) }
+    case "unguarded":
+      return { ...state, unguarded: withUnguarded(state.unguarded, message) }
     case "alarm":
       return { ...state, alarms: withAlarm(state.alarms, message) }
     case "alarms":
@@ -235,6 +241,13 @@ function withSkew(skews: ReadonlyMap<string, Skew>, skew: Skew): ReadonlyMap<str
   const merged = new Map(skews)
   if (skew.refused || skew.held > 0) merged.set(skew.node, skew)
   else merged.delete(skew.node)
+  return merged
+}
+
+function withUnguarded(known: ReadonlyMap<string, Unguarded>, view: Unguarded): ReadonlyMap<string, Unguarded> {
+  const merged = new Map(known)
+  if (view.since === null) merged.delete(view.node)
+  else merged.set(view.node, view)
   return merged
 }
 

@@ -438,6 +438,15 @@ export interface Skew {
   refused: boolean
 }
 
+/** To a console: the gateway of ``node`` below has not been linked since ``since``, UTC ms. Nobody here is told when the clocks of ``alarms`` alarms run out that it keeps, or a gateway below it; those of ``late`` have, and are not met. ``since`` null: they are kept again, or nothing is left to keep. */
+export interface Unguarded {
+  type: "unguarded"
+  node: string
+  since: number | null
+  alarms: number
+  late: number
+}
+
 export type AlarmState = "triggered" | "false" | "merged" | "confirmed" | "dispatched" | "on_site" | "handled" | "closed"
 
 /** One of the 1-3-5 clocks: ``response`` within 1 minute, ``on_site`` within 3, ``handled`` within 5. */
@@ -586,6 +595,7 @@ export type GatewayMessage =
   | OverdueView
   | Silence
   | Skew
+  | Unguarded
   | AlarmView
   | CircularView
   | NodeView

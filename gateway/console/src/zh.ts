@@ -4,6 +4,7 @@ export const zh = {
   "app.language": "English",
   "app.sign_out": "退出",
   "app.exercise": "演练",
+  "unguarded.alarms": "{name}网关已失联 {minutes} 分钟，其未结警情 {count} 件的时限本级无人看守，已过时限 {late} 件。请电话联系。",
   "skew.refused": "与{name}的协议版本不合（对方 {theirs}，本节点 {ours}），没有接通：请把版本低的一端升级。",
   "skew.held": "{name}（协议版本 {theirs}）发来 {count} 条本节点（版本 {ours}）还不认识的记录，已原样保存：请把本节点升级到版本 {theirs}，升级后自动办理。",
   "line.outdated": "网关已升级，本页面是旧版：请刷新页面。",

@@ -3,7 +3,7 @@ import { JOIN_MS, NewOverdue, OverdueBell } from "../src/chime"
 import { gathered, waiting } from "../src/gathered"
 import { EMPTY, reduce, type State } from "../src/protocol"
 import type { LateView, OverdueView } from "../src/wire"
-import { COUNTY, overdueList, place } from "./views"
+import { COUNTY, overdueList, place, welcome } from "./views"
 
 const TOWNS = ["T1", "T2", "T3"]
 const VILLAGES = Array.from({ length: 153 }, (_, number) => `V${number}`)
@@ -108,4 +108,12 @@ test("what joins after somebody took the card in hand strikes, once", () => {
   expect(strikes.heard(list("V2"))).toBe(true)
   expect(strikes.heard(list("V1", { acknowledged_by: by, note: "told again" }))).toBe(false)
   expect(strikes.heard(list("V3"))).toBe(false)
+})
+
+test("a gateway that is not heard stands until its clocks are kept again, or the session begins anew", () => {
+  const away = { type: "unguarded", node: "T1", since: 5, alarms: 3, late: 1 } as const
+  const state = [away, { ...away, late: 2 }, { ...away, node: "T2" }].reduce<State>(reduce, EMPTY)
+  expect([...state.unguarded.values()].map(({ node, late }) => [node, late])).toEqual([["T1", 2], ["T2", 1]])
+  expect([...reduce(state, { ...away, since: null, alarms: 0, late: 0 }).unguarded.keys()]).toEqual(["T2"])
+  expect(reduce(state, welcome()).unguarded.size).toBe(0)
 })

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from gateway import unguarded
 from gateway.unguarded import AWAY_S, UnguardedClocks
 from signaling.ids import AlarmId, NodeCode, Seq, UtcMs
-from signaling.messages import Unguarded
+from signaling.messages import AlarmView, Unguarded
 from signaling.records import AlarmState
 from tests.gateway.test_alarms import request
+from tests.support.cluster import cluster
 from tests.support.facts import raised
 from tests.support.loop import on_loop
 from tests.support.nodes import Node
@@ -122,3 +127,31 @@ async def test_a_child_whose_last_clock_the_county_stops_is_no_longer_spoken_of(
     await county.passes(0)
     assert len(county.told) == 2
     await county.node.close()
+
+
+# ---- gateways that run -----------------------------------------------------------------------------
+
+
+def test_a_page_above_hears_of_a_gateway_that_ended_and_that_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unguarded, "AWAY_S", 0.0)
+    monkeypatch.setattr(unguarded, "LOOK_S", 0.05)
+
+    async def story() -> None:
+        async with asyncio.timeout(300), cluster(tmp_path) as tiers:
+            page = await tiers.sign_in(tiers.county, commander())
+            body = {"kind": "flood", "text": "河水漫堤", "place": VILLAGE}
+            status, _ = await tiers.call(tiers.village, commander(VILLAGE), "POST", "alarms", body)
+            assert status == 201
+            await page.hear(AlarmView)
+            await tiers.township.stop()
+            later = await tiers.sign_in(tiers.county, commander())
+            for one in (page, later):
+                said = await one.hear(Unguarded, lambda view: view.since is not None)
+                assert (said.node, said.alarms) == (TOWNSHIP, 1)
+            await tiers.township.start()
+            await page.hear(Unguarded, lambda view: view.since is None)
+            await later.hear(Unguarded, lambda view: view.since is None)
+
+    asyncio.run(story())

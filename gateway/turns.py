@@ -27,7 +27,7 @@ TOLD_S = 0.25
 LOOK_S = 10.0
 """How often the wall clock is looked at while no shift begins or ends: it may have been set."""
 TOGETHER = 200
-"""Posts in one message."""
+"""Posts told of in one message."""
 
 Post = tuple[NodeCode, str]
 
@@ -84,18 +84,20 @@ class Turns:
             self._pace.ring()
 
     def _tell(self) -> None:
-        changed, self._changed = sorted(self._changed), set()
-        now = [
-            DutyNow(division=division, post=post, people=self._rosters.on_duty(division, post))
-            for division, post in changed
-        ]
+        """Tell of the first TOGETHER posts, and of the others a moment later: nobody waits long for the loop."""
+        told = sorted(self._changed)[:TOGETHER]
+        self._changed.difference_update(told)
+        now = [DutyNow(division=place, post=post, people=self._rosters.on_duty(place, post)) for place, post in told]
+        posts: dict[NodeCode, set[str]] = {}
+        for place, post in told:
+            posts.setdefault(place, set()).add(post)
         for visitor in self._visitors:
             if visitor.who.role is Role.TERMINAL:
-                self._tell_terminal(visitor, {one.post for one in now if one.division == visitor.who.division})
-            else:
-                posts = [one for one in now if self._reads(visitor, one)]
-                for first in range(0, len(posts), TOGETHER):
-                    visitor.say(DutyChanged(posts=tuple(posts[first : first + TOGETHER])))
+                self._tell_terminal(visitor, posts.get(visitor.who.division, set()))
+            elif readable := tuple(one for one in now if self._reads(visitor, one)):
+                visitor.say(DutyChanged(posts=readable))
+        if self._changed:
+            self._pace.ring()
 
     def _tell_terminal(self, visitor: Visitor, posts: set[str]) -> None:
         """Somebody else may sign now what is addressed to ``posts`` of that place."""

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest"
 import { Acts } from "../src/acts"
+import { Rereading } from "../src/console/newest"
 import { Learning } from "../src/learning"
 import { EMPTY, reduce, type PageEvent } from "../src/protocol"
 import type { GatewayMessage } from "../src/wire"
@@ -67,4 +68,22 @@ test("an answer that never came leaves nothing to remember", async () => {
   await expect(asked).rejects.toThrow("offline")
   learning.hear(directive())
   expect((await learning.ask(Promise.resolve(1))).heard).toEqual([])
+})
+
+test("what changes ten times while it is read is read once more, and a failure ends nothing", async () => {
+  const ways = [held<void>(), held<void>(), held<void>()]
+  let asked = 0
+  const board = new Rereading(() => ways[asked++]?.promise ?? Promise.reject(new Error("lost")))
+  const first = board.ring()
+  for (let n = 0; n < 10; n++) await board.ring()
+  expect(asked).toBe(1)
+  ways[0]?.give()
+  ways[1]?.give()
+  await first
+  expect(asked).toBe(2)
+  ways[2]?.give()
+  await board.ring()
+  await expect(board.ring()).rejects.toThrow("lost")
+  await expect(board.ring()).rejects.toThrow("lost")
+  expect(asked).toBe(5)
 })

@@ -18,3 +18,27 @@ export class Newest {
     this.turn++
   }
 }
+
+/** Reads what keeps changing: one question at a time, and once more if it changed meanwhile. No DOM. */
+export class Rereading {
+  private reading = false
+  private outdated = false
+
+  /** `read` asks and takes the answer. */
+  constructor(private readonly read: () => Promise<void>) {}
+
+  /** Return when nothing is outdated; throws what `read` throws. While one is reading, others return at once. */
+  async ring(): Promise<void> {
+    this.outdated = true
+    if (this.reading) return
+    this.reading = true
+    try {
+      while (this.outdated) {
+        this.outdated = false
+        await this.read()
+      }
+    } finally {
+      this.reading = false
+    }
+  }
+}

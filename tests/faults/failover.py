@@ -27,10 +27,11 @@ PATIENCE_S = 60.0
 
 
 class Server:
-    """One Redis at a port of 127.0.0.1 that keeps nothing on disk."""
+    """One Redis at a port of 127.0.0.1 that keeps nothing, and leaves what it copies of its primary in ``folder``."""
 
-    def __init__(self, port: int, primary: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int, primary: int | None = None) -> None:
         self.port = port
+        self._folder = folder
         self._primary = primary
         self._process: asyncio.subprocess.Process | None = None
 
@@ -38,7 +39,7 @@ class Server:
         following = () if self._primary is None else ("--replicaof", f"127.0.0.1 {self._primary}")
         line = (str(find_binary()), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *following)
         null = asyncio.subprocess.DEVNULL
-        self._process = await asyncio.create_subprocess_exec(*line, stdout=null, stderr=null)
+        self._process = await asyncio.create_subprocess_exec(*line, cwd=self._folder, stdout=null, stderr=null)
 
     async def kill(self) -> None:
         if self._process is not None and self._process.returncode is None:
@@ -64,12 +65,12 @@ class Server:
 class Pair:
     """A primary, its replica, and the one address the gateways know."""
 
-    def __init__(self, base_port: int) -> None:
+    def __init__(self, folder: Path, base_port: int) -> None:
         """``base_port`` and the two after it are used."""
         self.url = f"redis://127.0.0.1:{base_port}"
         self._port = base_port
-        self._primary = Server(base_port + 1)
-        self._replica = Server(base_port + 2, base_port + 1)
+        self._primary = Server(folder, base_port + 1)
+        self._replica = Server(folder, base_port + 2, base_port + 1)
         self._front: Streams | None = None
 
     async def start(self) -> None:
@@ -100,7 +101,7 @@ async def prove(folder: Path, port: int, clicks: int, every_s: float) -> tuple[l
     Args:
         port: The first of eight that are free.
     """
-    pair = Pair(port + 5)
+    pair = Pair(folder, port + 5)
     async with office(folder, port, pair) as on:
 
         async def all_up() -> bool:

@@ -64,6 +64,7 @@ pub mod twcc;
 pub mod types;
 pub mod vp8;
 pub mod vp9;
+mod writing;
 
 pub use allowed::{Allowed, Coming, Want};
 pub use batch::Batch;

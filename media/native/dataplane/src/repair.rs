@@ -1,10 +1,10 @@
 //! Lost packets sent again from the source's cache.
 
 use crate::engine::Engine;
-use crate::fanout::{transmit, Egress, Form};
 use crate::rtcp::nacked;
 use crate::sink::Allowed;
 use crate::types::Micros;
+use crate::writing::{transmit, Egress, Form};
 
 impl Engine {
     /// Answer a NACK.  A packet we do not have yet goes out when it comes, as every late one does.

@@ -6,11 +6,12 @@ use crate::bandwidth::pacer;
 use crate::bandwidth::Load;
 use crate::engine::Engine;
 use crate::ext::{abs_send_time, Extension, Writer};
-use crate::fanout::{send_waiting, Egress};
+use crate::fanout::send_waiting;
 use crate::rtp::Fixed;
 use crate::sink::Sink;
 use crate::transport::Transport;
 use crate::types::{Codec, Kind, Micros};
+use crate::writing::Egress;
 
 impl Engine {
     /// Look at what waits for a transport whose path has room again.

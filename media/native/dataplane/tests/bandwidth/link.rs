@@ -3,7 +3,8 @@
 use dataplane::{Micros, MS, SECOND};
 
 use crate::path::Path;
-use crate::world::{percentile, Got, Telling, World};
+use crate::viewer::{percentile, Got, Telling};
+use crate::world::World;
 
 /// A picture stands when none of it comes for so long.
 const SLOT_US: Micros = 300 * MS;

@@ -6,12 +6,14 @@ mod narrow;
 mod path;
 #[path = "../support/mod.rs"]
 mod support;
+mod viewer;
 mod world;
 
 use dataplane::rtcp::{put_receiver_report, ReportBlock};
 use dataplane::{Coming, Micros, MS};
 use path::Path;
-use world::{percentile, Telling, World, SINK, VOICE};
+use viewer::{percentile, Telling};
+use world::{World, SINK, VOICE};
 
 const LAYERS: [u64; 3] = [150_000, 500_000, 1_300_000];
 
@@ -78,7 +80,8 @@ fn at_64_kilobits_sound_is_whole_and_prompt_and_pictures_do_not_flow_until_there
         late < 200 * MS,
         "{late} us of queue after the first moments"
     );
-    assert!(viewer.voices(world.now, 50) >= 2_495);
+    let voices = viewer.voices(world.now, 50);
+    assert!(voices >= 2_495, "{voices}");
     let last = |world: &World| world.told.last().map(|(_, sink, coming)| (*sink, *coming));
     assert_eq!(last(&world), Some((SINK, Coming::Thumbnails)));
     assert!(world.told[0].0 < 5_000 * MS, "within three seconds");

@@ -3,7 +3,8 @@
 use dataplane::{Coming, Micros, MS, SECOND};
 
 use crate::path::Path;
-use crate::world::{percentile, Got, Picture, Telling, Viewer, World, SINK};
+use crate::viewer::{percentile, Got, Picture, Telling, Viewer};
+use crate::world::{World, SINK};
 
 const LAYERS: [u64; 3] = [150_000, 500_000, 1_300_000];
 const SETTLED_S: f64 = 8.0;

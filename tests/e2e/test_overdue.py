@@ -79,3 +79,16 @@ def test_late_alarms_of_many_villages_are_one_card_that_is_taken_in_hand(own: No
     expect(late.get_by_test_id("overdue-left")).to_have_text("2/2")
     expect(late.get_by_test_id("overdue-take")).to_be_visible()
     page.context.close()
+
+
+def test_a_warning_covers_no_button(own: Node, browsers: Browsers) -> None:
+    """The last story of this gateway: it ends."""
+    page = browsers.open(own.url(f"/#code={own.link(Role.COMMANDER)}"))
+    expect(page.get_by_test_id("connection")).to_have_attribute("data-status", "online")
+    own.process.terminate()
+    own.process.wait(60)
+    expect(page.get_by_test_id("reconnecting")).to_be_visible()
+    page.get_by_test_id("roster-open").click()
+    expect(page.get_by_test_id("roster-panel")).to_be_visible()
+    expect(page.get_by_test_id("reconnecting")).to_be_visible()
+    page.context.close()

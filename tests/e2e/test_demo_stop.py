@@ -38,8 +38,15 @@ def ended(demo: Demo, number: signal.Signals) -> int:
         demo.stop()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("arguments", [(), ("--no-cameras",)], ids=["cameras", "no-cameras"])
+WAYS = [
+    ((), signal.SIGTERM),
+    (("--no-cameras",), signal.SIGINT),
+    pytest.param((), signal.SIGINT, marks=pytest.mark.long),
+    pytest.param(("--no-cameras",), signal.SIGTERM, marks=pytest.mark.long),
+]
+
+
+@pytest.mark.parametrize(("arguments", "number"), WAYS)
 def test_a_demo_that_is_told_to_end_leaves_nothing_behind(
     tmp_path: Path, arguments: tuple[str, ...], number: signal.Signals
 ) -> None:

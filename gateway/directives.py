@@ -7,7 +7,8 @@ admitted by ``signaling/admission.py`` and, where the issuing node must have sig
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from gateway.annotating import Annotating
 from gateway.attachments import Attachments
@@ -54,6 +55,14 @@ TICK_S = 1.0
 
 DirectiveRecord = DirectiveIssued | directive.Told | DirectiveAnnotated | DeliveryAdvanced | DirectivesRelayed
 ANY_RULES = Rules()
+
+
+class Screen(Protocol):
+    """What is asked of a terminal's session."""
+
+    def show_in_turn(self, rank: tuple[bool, str, int], key: str, make: Callable[[], DirectiveView]) -> None:
+        """Tell it what ``make`` returns after all of a lower ``rank`` that waits."""
+        ...
 
 
 class Directives(Drafts, Annotating, Reports):
@@ -194,6 +203,30 @@ class Directives(Drafts, Annotating, Reports):
         First every directive that it has not shown, however many, the most urgent first; then the newest ``limit`` of
         the others.  Within both, oldest first.
         """
+        for entry in self._on_screen(division, limit):
+            yield self._matrix.mine(entry, division)
+
+    def show(self, directive_id: DirectiveId, recipient: NodeCode, screen: Screen) -> None:
+        """Tell a terminal of ``recipient`` of a directive when its turn comes.
+
+        What it has not shown comes before what it has, the more urgent before the less, the older before the newer.
+
+        Raises:
+            Refused: ``unknown-directive``.
+        """
+        self._show(self._entry(directive_id), recipient, screen)
+
+    def show_all(self, recipient: NodeCode, screen: Screen) -> None:
+        """Tell a terminal of ``recipient`` of all that ``open_for`` yields, in that order."""
+        for entry in self._on_screen(recipient):
+            self._show(entry, recipient, screen)
+
+    def _show(self, entry: Entry, recipient: NodeCode, screen: Screen) -> None:
+        issued = entry.header.issued
+        rank = Stage.SHOWN in entry.row(recipient).times, issued.urgency, entry.number
+        screen.show_in_turn(rank, issued.directive, lambda: self._matrix.mine(entry, recipient))
+
+    def _on_screen(self, division: NodeCode, limit: int = 200) -> Iterator[Entry]:
         waiting: list[Entry] = []
         others: list[Entry] = []
         for entry in self._matrix.open_for(division):
@@ -203,8 +236,7 @@ class Directives(Drafts, Annotating, Reports):
                 others.append(entry)
         waiting.reverse()
         waiting.sort(key=lambda entry: entry.header.issued.urgency)
-        for entry in (*waiting, *reversed(others)):
-            yield self._matrix.mine(entry, division)
+        return iter((*waiting, *reversed(others)))
 
     def mine(self, directive_id: DirectiveId, recipient: NodeCode) -> DirectiveView:
         """Return a directive as the terminal of one recipient shows it, whatever its state.

@@ -6,6 +6,7 @@ module only knows their names.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -251,7 +252,7 @@ class Dispatch:
         self._resuming.opened(visitor)
         if visitor.who.role is Role.TERMINAL:
             self._presence.opened(visitor.who.division)
-        return self._opening(visitor)
+        return itertools.chain((self._welcome(visitor),), self.showing.opening(visitor))
 
     def departed(self, visitor: Visitor, *, lost: bool = False) -> None:
         if visitor.who.role is Role.TERMINAL:
@@ -259,9 +260,9 @@ class Dispatch:
         if not self._resuming.closed(visitor, lost=lost) and visitor.participant is not None:
             self._conferences.leave(visitor.participant, "session closed")
 
-    def _opening(self, visitor: Visitor) -> Iterator[GatewayMessage]:
+    def _welcome(self, visitor: Visitor) -> Welcome:
         who = visitor.who
-        yield Welcome(
+        return Welcome(
             version=VERSION,
             node=self._node,
             node_name=self._name,
@@ -273,7 +274,6 @@ class Dispatch:
             resume=visitor.resume,
             participant=visitor.participant,
         )
-        yield from self.showing.opening(who)
 
     # ---- sessions say ---------------------------------------------------------------------------
 

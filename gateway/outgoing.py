@@ -1,5 +1,7 @@
 """What waits to be written to one socket: bounded, and the newest of a kind replaces the older.
 
+What waits is written in this order: what was put; what has its turn, by rank; what is drawn; rows.
+
 A message put with a key replaces the waiting one with that key: of a roster that changed ten times
 while a slow line was busy, only the last is sent.  Whoever reads too slowly for what cannot be
 replaced is cut off, not waited for; it learns everything again when it returns.
@@ -8,6 +10,7 @@ replaced is cut off, not waited for; it learns everything again when it returns.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
@@ -18,6 +21,9 @@ from signaling.messages import Message
 from . import telemetry
 
 log = logging.getLogger(__name__)
+
+Rank = tuple[bool, str, int]
+"""The lowest has its turn first: of an order, whether it was shown, its urgency, and its place among those."""
 
 MAX_MESSAGES = 2_000
 """Waiting, of those that nothing replaces."""
@@ -47,6 +53,8 @@ class Outgoing:
         self._max_bytes = max_bytes
         self._longest = longest
         self._feed: Iterator[Message] = iter(())
+        self._turns: list[tuple[Rank, str]] = []
+        self._in_turn: dict[str, Callable[[], Message]] = {}
         self._rows: OrderedDict[Hashable, Callable[[], Message]] = OrderedDict()
         self._rests = False
         """What was drawn last is a row."""
@@ -76,6 +84,18 @@ class Outgoing:
         self._feed = messages
         self.wake()
 
+    def show_in_turn(self, rank: Rank, key: str, make: Callable[[], Message]) -> None:
+        """Queue what ``make`` returns when its turn comes; of one ``key`` only how it stands then.
+
+        Not bounded: it holds what is the reader's to see, and takes no message's memory.
+        """
+        if self.overflowed:
+            return
+        if key not in self._in_turn:
+            heapq.heappush(self._turns, (rank, key))
+        self._in_turn[key] = make
+        self.wake()
+
     def put_row(self, make: Callable[[], Message], key: Hashable) -> None:
         """Queue what ``make`` returns when nothing else waits to be written: an order moves a row for each village."""
         if self.overflowed:
@@ -95,6 +115,9 @@ class Outgoing:
             if isinstance(key, int):
                 self._sent = key
             return data
+        if self._turns:
+            _, turn = heapq.heappop(self._turns)
+            return codec.encode(self._in_turn.pop(turn)())
         message = next(self._feed, None)
         if message is None and self._rows:
             _, make = self._rows.popitem(last=False)

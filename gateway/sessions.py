@@ -23,7 +23,7 @@ from signaling.session import Authenticate, Close, CloseCode, Count, Effect, Han
 from . import telemetry
 from .clock import Clock
 from .connection import fitting
-from .outgoing import Outgoing
+from .outgoing import Outgoing, Rank
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,10 @@ class Visitor:
     def say(self, message: GatewayMessage, key: Hashable = None) -> None:
         """Tell it; a waiting message with the same ``key`` is replaced."""
         self._outgoing.put(message, key)
+
+    def show_in_turn(self, rank: Rank, key: str, make: Callable[[], GatewayMessage]) -> None:
+        """Tell it what ``make`` returns, after all of a lower rank; of one ``key`` only how it stands then."""
+        self._outgoing.show_in_turn(rank, key, make)
 
     def show_row(self, make: Callable[[], GatewayMessage], key: Hashable) -> None:
         """Tell it what ``make`` returns once all else is said; of one ``key`` only how it stands then."""

@@ -55,7 +55,7 @@ from .journal import Row
 from .overdue_lists import OverdueLists
 from .pace import Pace
 from .presence import Presence
-from .sessions import Sessions
+from .sessions import Sessions, Visitor
 from .skews import Skews
 from .turns import Turns
 from .unguarded import UnguardedClocks
@@ -132,11 +132,16 @@ class Showing:
         if show is not None:
             show(record)
 
-    def opening(self, who: Actor) -> Iterator[GatewayMessage]:
-        """Yield what stands and concerns ``who``, as fast as it is drawn."""
+    def opening(self, visitor: Visitor) -> Iterator[GatewayMessage]:
+        """Yield what stands and concerns ``visitor``, as fast as it is drawn; a terminal's orders have their turns."""
+        who = visitor.who
+        if who.role is Role.TERMINAL:
+            self._directives.show_all(who.division, visitor)
+        return self._standing(who)
+
+    def _standing(self, who: Actor) -> Iterator[GatewayMessage]:
         yield from (view for view in self._conferences.list(who) if not view.ended)
         if who.role is Role.TERMINAL:
-            yield from self._directives.open_for(who.division)
             yield from self._directives.copies_for(who.division)
         else:
             yield from self._for_desk(who)
@@ -202,7 +207,7 @@ class Showing:
         for visitor in self._sessions:
             if visitor.who.role is Role.TERMINAL:
                 if self._directives.has_recipient(record.directive, visitor.who.division):
-                    visitor.say(self._directives.mine(record.directive, visitor.who.division), key)
+                    self._directives.show(record.directive, visitor.who.division, visitor)
                 elif (copy := self._directives.copy(record.directive, visitor.who.division)) is not None:
                     visitor.say(copy, key)
             elif self._directives.may_read(record.directive, visitor.who):
@@ -235,7 +240,7 @@ class Showing:
             who = visitor.who
             if who.role is Role.TERMINAL:
                 if who.division == recipient:
-                    visitor.say(self._directives.mine(directive, recipient), ("directive", directive))
+                    self._directives.show(directive, recipient, visitor)
             elif permitted(who, Action.READ_DIRECTIVE, recipient, self._tree):
                 visitor.show_row(row, ("delivery", directive, recipient))
 

@@ -105,7 +105,7 @@ class Turns:
             return
         for view in self._directives.open_for(visitor.who.division):
             if view.mine is not None and view.mine.post in posts:
-                visitor.say(view, ("directive", view.directive))
+                self._directives.show(view.directive, visitor.who.division, visitor)
 
     def _reads(self, visitor: Visitor, one: DutyNow) -> bool:
         return permitted(visitor.who, Action.READ_DIRECTIVE, one.division, self._tree)

@@ -8,8 +8,11 @@ import msgspec
 import pytest
 
 from gateway import matrix
+from gateway.outgoing import Outgoing
+from signaling import codec
 from signaling.errors import Refused
 from signaling.ids import DirectiveId, NodeCode, Seq
+from signaling.messages import DirectiveView
 from signaling.records import (
     EXPIRES_MS,
     DirectiveClosed,
@@ -438,6 +441,40 @@ async def test_a_terminal_is_told_all_it_has_not_shown_the_urgent_first_and_few_
     told = [view.directive for view in township.directives.open_for(VILLAGE, 2)]
     assert told == [orders[n] for n in (0, 4, 5, 6, 7, 9, 10, 11, 3, 8)]
     await township.close()
+
+
+@on_loop
+async def test_what_is_issued_while_a_terminal_is_told_of_the_rest_has_its_turn(tmp_path: Path) -> None:
+    """A line that was cut is back, slow, with much to tell, and orders go on being issued and moved."""
+    county, screen = Node(COUNTY, tmp_path), Outgoing()
+
+    async def issued(number: int, urgency: Urgency) -> DirectiveId:
+        order, _ = await county.directives.issue(
+            commander(), request(VILLAGE, click_id=f"{number}", title=f"{number}", urgency=urgency)
+        )
+        return order.directive
+
+    def told() -> str:
+        data = screen.pop()
+        assert data is not None
+        view = codec.decode_gateway(data)
+        assert isinstance(view, DirectiveView)
+        return view.title
+
+    def changed(directive: DirectiveId) -> None:
+        county.directives.show(directive, VILLAGE, screen)
+
+    first = [await issued(number, Urgency.P1 if number % 3 else Urgency.P2) for number in range(7)]
+    county.directives.show_all(VILLAGE, screen)
+    assert [told(), told()] == ["1", "2"]
+    changed(first[5])
+    changed(await issued(7, Urgency.P1))
+    changed(await issued(8, Urgency.P0))
+    await county.directives.recall(commander(), first[4], "撤回")
+    changed(first[4])
+    assert [told() for _ in range(7)] == ["8", "4", "5", "7", "0", "3", "6"]
+    assert screen.pop() is None, "each once"
+    await county.close()
 
 
 @on_loop

@@ -383,7 +383,7 @@ async def test_a_page_that_opens_is_told_every_list_of_a_night_on_which_every_vi
         conferences=SimpleNamespace(list=lambda who: ()),  # type: ignore[arg-type]
         presence=SimpleNamespace(online=dict),  # type: ignore[arg-type]
         turns=SimpleNamespace(said=None),  # type: ignore[arg-type]
-    ).opening(commander())
+    ).opening(SimpleNamespace(who=commander()))  # type: ignore[arg-type]
     shown = [message.rows[0].place for message in opening if isinstance(message, OverdueView)]
     assert len(villages) == 153
     assert sorted(shown) == sorted(villages)

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 from signaling.ids import NodeCode
-from signaling.link import backoff_s
+from signaling.link import BACKOFF_SHORT_ATTEMPTS, backoff_s
 from signaling.messages import MAX_LINK_MESSAGE_BYTES
 
 from . import telemetry
@@ -32,6 +32,17 @@ MAX_DIALS = 3
 """At once, with the one that became a link."""
 STEADY_S = 30.0
 """A link that lasted this long was a good one: the next wait begins short again."""
+
+
+def next_attempt(attempt: int, lasted_s: float, *, came_up: bool) -> int:
+    """Return the number of the dial after dial ``attempt``, for ``backoff_s``.
+
+    A neighbour whose links come up and fall soon is there: the waits stay short, so that what is to be said finds
+    the next link soon; they grow while none comes up.
+    """
+    if lasted_s > STEADY_S:
+        return 0
+    return min(attempt + 1, BACKOFF_SHORT_ATTEMPTS) if came_up else attempt + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +87,9 @@ class Dialling:
                 while True:
                     dial, started = self._start(client), self._clock.now()
                     await self._tried(dial)
+                    came_up = self._well()
                     await self._needed()
-                    attempt = 0 if self._clock.now() - started > STEADY_S else attempt + 1
+                    attempt = next_attempt(attempt, self._clock.now() - started, came_up=came_up)
                     await asyncio.sleep(backoff_s(attempt, self._clock.random()))
                     await self._needed()  # a link that stalled may have come back
             finally:

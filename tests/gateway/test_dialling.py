@@ -11,8 +11,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.dialling import MAX_DIALS, Dialling, Uplink
+from gateway.dialling import MAX_DIALS, STEADY_S, Dialling, Uplink, next_attempt
 from signaling.ids import NodeCode
+from signaling.link import BACKOFF_SHORT_ATTEMPTS
 from tests.support.clock import FakeClock
 from tests.support.loop import eventually, on_loop
 
@@ -118,3 +119,28 @@ async def test_a_link_that_ended_is_dialled_anew() -> None:
         on.well = False
         await on.links[0].close()
         await eventually(lambda: len(on.links) == 2)
+
+
+@on_loop
+async def test_the_waits_for_one_whose_links_fall_soon_stay_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[int] = []
+
+    def noted(attempt: int, draw: float) -> float:
+        attempts.append(attempt)
+        return 0.0
+
+    monkeypatch.setattr("gateway.dialling.backoff_s", noted)
+    async with line(stalls=False) as on:
+        for fallen in range(2 * BACKOFF_SHORT_ATTEMPTS):
+            await eventually(lambda: on.well)
+            on.moved(well=False)
+            await eventually(lambda fallen=fallen: len(attempts) > fallen)
+            for link in on.links:
+                await link.close()
+    assert max(attempts) == BACKOFF_SHORT_ATTEMPTS
+
+
+def test_the_waits_for_one_who_is_not_there_grow_and_a_good_link_ends_that() -> None:
+    assert next_attempt(40, 1.0, came_up=False) == 41
+    assert next_attempt(40, 1.0, came_up=True) == BACKOFF_SHORT_ATTEMPTS
+    assert next_attempt(40, STEADY_S + 1, came_up=True) == 0

@@ -223,7 +223,9 @@ class Peer:
         self.send(self.sender.protect_rtcp(packet))
 
     def readable(self, patience_s: float) -> bool:
-        return bool(select.select([self.socket], [], [], patience_s)[0])
+        waiting = select.poll()  # select() knows the first 1024 descriptors only
+        waiting.register(self.socket, select.POLLIN)
+        return bool(waiting.poll(1_000 * patience_s))
 
     def receive(self, patience_s: float = PATIENCE_S) -> bytes:
         assert self.readable(patience_s), f"nothing came in {patience_s} s"

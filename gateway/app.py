@@ -11,7 +11,7 @@ import asyncio
 import logging
 import signal
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -145,8 +145,7 @@ class Node:
     peers: Peers
     loads: Loads
     services: api.Services
-    unread: Callable[[], None]
-    """Ends the reading of its gauges."""
+    gauges: Gauges
     listener: Listener | None = None
 
     @classmethod
@@ -270,6 +269,7 @@ class Node:
             dispatch.showing.watch(watch)
         blobs.on_blob(dispatch.showing.on_blob)
         gauges = Gauges(engine, journal, dispatch.sessions, links, conferences, loads)
+        telemetry.on_scrape(gauges.read)
         services = api.Services(
             config=config,
             clock=clock,
@@ -321,7 +321,7 @@ class Node:
             peers=peers,
             loads=loads,
             services=services,
-            unread=telemetry.on_scrape(gauges.read),
+            gauges=gauges,
         )
 
     async def run(self, started: asyncio.Future[Node] | None = None) -> None:
@@ -417,7 +417,7 @@ class Node:
     async def _put_away(self) -> None:
         if self.listener is not None:
             await self.listener.stop()
-        self.unread()
+        self.gauges.close()
         try:
             async with asyncio.timeout(PUT_AWAY_S):
                 await self.conferences.close()

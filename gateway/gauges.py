@@ -36,9 +36,16 @@ class Gauges:
         self._links = links
         self._conferences = conferences
         self._loads = loads
+        self._closed = False
+
+    def close(self) -> None:
+        """The node ends: from now on there is nothing to read."""
+        self._closed = True
 
     def read(self) -> Iterator[Reading]:
         """Yield every series."""
+        if self._closed:
+            return
         yield from self._engine_series()
         yield from self._load_series()
         yield from self._quality_series()

@@ -140,11 +140,9 @@ class Telemetry:
                 return found
         return 0.0
 
-    def on_scrape(self, read: Callable[[], Iterable[Reading]]) -> Callable[[], None]:
-        """Ask ``read`` for its series at every scrape (engine counters, queue lengths); return what ends that."""
-        readings = _Readings(read)
-        self.registry.register(readings)
-        return lambda: self.registry.unregister(readings)
+    def on_scrape(self, read: Callable[[], Iterable[Reading]]) -> None:
+        """Ask ``read`` for its series at every scrape (engine counters, queue lengths)."""
+        self.registry.register(_Readings(read))
 
     def render(self) -> bytes:
         """Return the Prometheus text page."""

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, cast
 
 from . import stats
 from .answer import Codec, Extension, Kind
@@ -131,6 +131,15 @@ class Native(Protocol):
     def stats(self) -> dict[str, Any]: ...
 
 
+class _Closed:
+    """Stands where the native engine was."""
+
+    def __getattr__(self, name: str) -> Any:
+        from . import _native
+
+        raise _native.EngineError("the engine is closed")
+
+
 class Engine:
     """The node's packet engine as an object of the event loop.
 
@@ -179,6 +188,7 @@ class Engine:
         if self._loop is not None:
             self._loop.remove_reader(self.native.event_fd())
         self.native.close()
+        self.native = cast(Native, _Closed())  # its descriptors go with it, whoever still holds this object
 
     def new_id(self) -> int:
         """Draw an id for a transport, source or sink."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
-from aiohttp import web_app
 
 from gateway.app import Node
 from signaling import codec
@@ -35,19 +33,6 @@ async def until(condition: Callable[[], object], what: str = "") -> None:
                 await asyncio.sleep(0.01)
     except TimeoutError:
         raise AssertionError(f"never came true: {what or condition}") from None
-
-
-MANY_FILES = 200
-
-
-def let_go() -> None:
-    """Free the descriptors of gateways that have ended: ``select`` in tests knows the first 1024 only.
-
-    aiohttp remembers the last thousand handlers of its process, and with them whole gateways.
-    """
-    web_app._cached_build_middleware.cache_clear()
-    if len(list(Path("/proc/self/fd").iterdir())) > MANY_FILES:
-        gc.collect()
 
 
 class Running:
@@ -93,7 +78,6 @@ class Running:
             self.node.stop.set()
             task, self._task = self._task, None
             await task
-            let_go()
 
     def token(self, who: Actor) -> str:
         return self.node.auth.mint(who)

@@ -1,14 +1,11 @@
-"""The addresses of cameras, logins included: a file of this node that only its own user may read.
-
-They stand in no record: records are kept for ever and read by others.
-"""
+"""The addresses of cameras, logins included: a file of this node that only its own user may read."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
+from gateway import private_table
 from signaling.ids import NodeCode
 
 Key = tuple[NodeCode, str]
@@ -24,11 +21,7 @@ class CameraBook:
     """Which camera looks at which collection point."""
 
     def __init__(self, path: Path) -> None:
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-        self._table = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._table.execute("PRAGMA secure_delete = ON")
-        self._table.execute(_TABLE)
+        self._table = private_table.opened(path, _TABLE)
         rows = self._table.execute("SELECT place, source, address FROM camera")
         self._addresses: dict[Key, str] = {(NodeCode(place), source): address for place, source, address in rows}
 

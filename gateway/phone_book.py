@@ -1,14 +1,11 @@
-"""The telephone numbers of people on duty rosters: a file of this node that only its own user may read.
-
-They stand in no record: records are kept for ever and read by others.
-"""
+"""The telephone numbers of people on duty rosters: a file of this node that only its own user may read."""
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway import private_table
 from signaling.ids import NodeCode
 
 _TABLE = (
@@ -29,11 +26,7 @@ class PhoneBook:
     """Numbers by place and person."""
 
     def __init__(self, path: Path) -> None:
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-        self._table = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._table.execute("PRAGMA secure_delete = ON")
-        self._table.execute(_TABLE)
+        self._table = private_table.opened(path, _TABLE)
         self._places: dict[NodeCode, dict[str, Entry]] = {}
         self._numbers: dict[str, str] = {}
         for division, person, ref, number in self._table.execute("SELECT division, person, ref, number FROM phone"):
@@ -49,7 +42,9 @@ class PhoneBook:
 
     def write(self, division: NodeCode, person: str, entry: Entry) -> None:
         """Keep the number of ``person``, in the place of an earlier one.  Blocking: use a thread."""
-        self._table.execute("INSERT OR REPLACE INTO phone VALUES (?, ?, ?, ?)", (division, person, *_columns(entry)))
+        self._table.execute(
+            "INSERT OR REPLACE INTO phone VALUES (?, ?, ?, ?)", (division, person, entry.ref, entry.number)
+        )
         self._note(division, person, entry)
 
     def forget(self, division: NodeCode, person: str) -> None:
@@ -63,12 +58,9 @@ class PhoneBook:
         self._table.close()
 
     def _note(self, division: NodeCode, person: str, entry: Entry) -> None:
-        before = self._places.setdefault(division, {}).get(person)
-        if before is not None:
-            del self._numbers[before.ref]
-        self._places[division][person] = entry
+        people = self._places.setdefault(division, {})
+        before = people.get(person)
         self._numbers[entry.ref] = entry.number
-
-
-def _columns(entry: Entry) -> tuple[str, str]:
-    return entry.ref, entry.number
+        people[person] = entry
+        if before is not None:  # last: the loop reads while a thread writes
+            del self._numbers[before.ref]

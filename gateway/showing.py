@@ -6,7 +6,7 @@ Nothing is decided here: the drivers say who may read what.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, get_args
 
 from signaling.alarm import AlarmRecord
@@ -20,9 +20,7 @@ from signaling.messages import (
     NodeView,
     Ring,
     Silence,
-    Skew,
     Speaking,
-    Unguarded,
 )
 from signaling.permission import Action, permitted
 from signaling.records import (
@@ -166,34 +164,22 @@ class Showing:
         """Tell consoles when the auditor falls silent, when it is heard again, and what it has found."""
         self._watched = watched
 
-        def changed() -> None:
-            for visitor in self._sessions:
-                if visitor.who.role is not Role.TERMINAL:
-                    visitor.say(_silence(watched), ("silence", "auditor"))
-
-        watched.on_change = changed
+        watched.on_change = lambda: self._tell_consoles(_silence(watched), ("silence", "auditor"))
 
     def compare(self, skews: Skews) -> None:
         """Tell consoles which neighbours run another version."""
         self._skews = skews
-
-        def changed(skew: Skew) -> None:
-            for visitor in self._sessions:
-                if visitor.who.role is not Role.TERMINAL:
-                    visitor.say(skew, ("skew", skew.node))
-
-        skews.on_change = changed
+        skews.on_change = lambda skew: self._tell_consoles(skew, ("skew", skew.node))
 
     def guard(self, unguarded: UnguardedClocks) -> None:
         """Tell consoles which children keep clocks and are not heard."""
         self._unguarded = unguarded
+        unguarded.on_change = lambda view: self._tell_consoles(view, ("unguarded", view.node))
 
-        def changed(view: Unguarded) -> None:
-            for visitor in self._sessions:
-                if visitor.who.role is not Role.TERMINAL:
-                    visitor.say(view, ("unguarded", view.node))
-
-        unguarded.on_change = changed
+    def _tell_consoles(self, message: GatewayMessage, key: Hashable) -> None:
+        for visitor in self._sessions:
+            if visitor.who.role is not Role.TERMINAL:
+                visitor.say(message, key)
 
     def on_blob(self, sha256: Sha256) -> None:
         """A picture is here: whoever sees its alarm may fetch it now.  Give this to ``Blobs.on_blob``."""

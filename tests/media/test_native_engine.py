@@ -7,10 +7,12 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from media import _native
+from media.engine import Engine
 from tests.media.native_peer import (
     CM,
     GCM,
@@ -562,6 +564,19 @@ def test_a_closed_engine_says_so_and_closes_twice() -> None:
     with pytest.raises(_native.EngineError, match="closed"):
         engine.stats()
     assert engine.worker_cpu_ns() == []
+
+
+def test_a_closed_engine_lets_go_of_its_descriptors_whoever_still_holds_it() -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = descriptors()
+    held = Engine.open(["127.0.0.1"], 0)
+    assert descriptors() > before
+    held.close()
+    assert descriptors() == before
+    with pytest.raises(_native.EngineError, match="closed"):
+        held.stats()
 
 
 def test_workers_clocks_show_their_work_without_asking_them(engine: _native.Engine) -> None:

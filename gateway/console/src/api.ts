@@ -121,9 +121,10 @@ export interface DutyShift {
   readonly ends_at: number
 }
 
-/** Who has a post now and until when, and when nobody has it in the time looked at. */
+/** How somebody is put on duty beside those who are. */
 export type DutyChange = "joins" | "leaves"
 
+/** Who has a post now and until when, and when too few have it in the time looked at. */
 export interface DutyPost {
   readonly post: string
   readonly person: string
